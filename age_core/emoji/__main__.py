@@ -1,0 +1,40 @@
+"""Command line: rebuild each part of the emoji world from nothing. Every part resumes after a kill."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from age_core.emoji import art as art_module
+from age_core.emoji.training import log_progress
+
+CONCEPTS_CSV = Path(__file__).parents[2] / "assets" / "concepts" / "emoji.csv"
+
+
+def build_art(args: argparse.Namespace) -> None:
+    icons = args.work / "icons"
+    art_module.fetch_icons(icons)
+    art = art_module.render_all(icons, art_module.read_concept_table(CONCEPTS_CSV))
+    art.save(args.work / "art.safetensors")
+    print(f"{len(art.pictures)} pictures of {len(art.concepts)} concepts in {len(art_module.STYLES)} styles")
+
+
+def build_vae(args: argparse.Namespace) -> None:
+    from age_core.emoji.autoencoder import train_autoencoder
+
+    art = art_module.Art.load(args.work / "art.safetensors")
+    steps = train_autoencoder(art, args.work / "vae.safetensors", args.steps or 16_000)
+    log_progress(args.work / "vae.jsonl", steps, every=200)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m age_core.emoji", description=__doc__)
+    parser.add_argument("part", choices=["art", "vae"])
+    parser.add_argument("--work", type=Path, default=Path("build/emoji"), help="folder for art and checkpoints")
+    parser.add_argument("--steps", type=int, default=0, help="updates in all (0: the part's own default)")
+    args = parser.parse_args()
+    {"art": build_art, "vae": build_vae}[args.part](args)
+
+
+if __name__ == "__main__":
+    main()
