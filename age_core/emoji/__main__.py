@@ -9,6 +9,7 @@ from age_core.emoji import art as art_module
 from age_core.emoji.training import log_progress
 
 CONCEPTS_CSV = Path(__file__).parents[2] / "assets" / "concepts" / "emoji.csv"
+LATENT_COPIES = 6
 
 
 def build_art(args: argparse.Namespace) -> None:
@@ -23,17 +24,46 @@ def build_vae(args: argparse.Namespace) -> None:
     from age_core.emoji.autoencoder import train_autoencoder
 
     art = art_module.Art.load(args.work / "art.safetensors")
-    steps = train_autoencoder(art, args.work / "vae.safetensors", args.steps or 16_000)
+    steps = train_autoencoder(art, args.work / "vae.safetensors", args.steps or 11_000)
     log_progress(args.work / "vae.jsonl", steps, every=200)
+
+
+def build_probe(args: argparse.Namespace) -> None:
+    from age_core.emoji.autoencoder import load_autoencoder
+    from age_core.emoji.probe_training import train_probe
+
+    art = art_module.Art.load(args.work / "art.safetensors")
+    vae = load_autoencoder(args.work / "vae.safetensors")
+    log_progress(args.work / "probe.jsonl", train_probe(art, vae, args.work / "probe.safetensors", args.steps or 1500))
+
+
+def build_unet(args: argparse.Namespace) -> None:
+    from age_core.emoji.autoencoder import encode_art, load_autoencoder
+    from age_core.emoji.captions import CaptionBank, prepare_text_encoder
+    from age_core.emoji.denoiser import train_unet
+
+    art = art_module.Art.load(args.work / "art.safetensors")
+    print("encoding the art and its captions", flush=True)
+    latents, _ = encode_art(load_autoencoder(args.work / "vae.safetensors"), art, LATENT_COPIES)
+    bank = CaptionBank(art_module.read_concept_table(CONCEPTS_CSV), *prepare_text_encoder(args.work / "text"))
+    steps = train_unet(
+        latents, art.concept, art.style, bank, args.work / "unet.safetensors", args.steps or 3200
+    )
+    log_progress(args.work / "unet.jsonl", steps)
+
+
+PARTS = {"art": build_art, "vae": build_vae, "probe": build_probe, "unet": build_unet}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m age_core.emoji", description=__doc__)
-    parser.add_argument("part", choices=["art", "vae"])
+    parser.add_argument("part", choices=[*PARTS, "all"])
     parser.add_argument("--work", type=Path, default=Path("build/emoji"), help="folder for art and checkpoints")
     parser.add_argument("--steps", type=int, default=0, help="updates in all (0: the part's own default)")
     args = parser.parse_args()
-    {"art": build_art, "vae": build_vae}[args.part](args)
+    for part in PARTS if args.part == "all" else [args.part]:
+        print(f"== {part}", flush=True)
+        PARTS[part](args)
 
 
 if __name__ == "__main__":

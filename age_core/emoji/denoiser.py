@@ -1,0 +1,111 @@
+"""The denoiser: a small UNet with cross-attention at both resolutions, v-prediction, zero terminal SNR."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+
+from age_core.emoji.autoencoder import LATENT_CHANNELS, LATENT_PX
+from age_core.emoji.captions import CaptionBank
+from age_core.emoji.training import linear_decay, load_checkpoint, save_checkpoint, step_generator
+
+TEXT_WIDTH = 384
+MIN_SNR_GAMMA = 5.0
+
+
+def new_scheduler() -> DDIMScheduler:
+    """clip_sample must be off: the default clamps latents to [-1, 1] and washes every picture out."""
+    return DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )
+
+
+def new_unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=LATENT_PX,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=(128, 256),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=32,
+    )
+
+
+def denoising_loss(
+    unet: UNet2DConditionModel, scheduler: DDIMScheduler, latents: Tensor, states: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Min-SNR weighted v-prediction error (Hang et al. 2023, arXiv 2303.09556: min(SNR, 5) / (SNR + 1))."""
+    noise = torch.randn(latents.shape, generator=generator)
+    steps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), generator=generator)
+    noisy = scheduler.add_noise(latents, noise, steps)
+    velocity = scheduler.get_velocity(latents, noise, steps)
+    alpha = scheduler.alphas_cumprod[steps]
+    snr = alpha / (1 - alpha)
+    weight = snr.clamp(max=MIN_SNR_GAMMA) / (snr + 1) + 0.05  # the floor keeps pure noise in the loss (SNR 0)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = unet(noisy.to(memory_format=torch.channels_last), steps, states).sample
+    return (weight * (out.float() - velocity).square().mean(dim=(1, 2, 3))).mean()
+
+
+def train_unet(
+    latents: Tensor,
+    concept: Tensor,
+    style: Tensor,
+    captions: CaptionBank,
+    checkpoint: Path,
+    steps: int,
+    batch: int = 64,
+    lr: float = 1.2e-3,
+    seed: int = 0,
+    save_every: int = 100,
+) -> Iterator[tuple[int, int, dict[str, float]]]:
+    """Train, or go on from `checkpoint`; yields (step, steps, losses). latents: (copies, N, 16, 8, 8).
+
+    The checkpoint holds the weights ("unet"), their moving average ("ema", what ships) and Adam's state.
+    """
+    torch.manual_seed(seed)  # initial weights
+    unet = new_unet().to(memory_format=torch.channels_last)
+    ema = copy.deepcopy(unet).requires_grad_(False)
+    scheduler = new_scheduler()
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    modules = {"unet": unet, "ema": ema}
+    for step in range(load_checkpoint(checkpoint, modules, optimizer), steps):
+        generator = step_generator(seed, step)
+        rows = torch.randint(latents.shape[1], (batch,), generator=generator)
+        copies = torch.randint(latents.shape[0], (batch,), generator=generator)
+        states = captions.batch(concept[rows], style[rows], generator)
+        optimizer.param_groups[0]["lr"] = lr * linear_decay(step, steps)
+        loss = denoising_loss(unet, scheduler, latents[copies, rows], states, generator)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimizer.step()
+        keep = min(0.998, (step + 1) / (step + 20))
+        torch._foreach_lerp_(list(ema.parameters()), list(unet.parameters()), 1 - keep)
+        if (step + 1) % save_every == 0 or step + 1 == steps:
+            save_checkpoint(checkpoint, step + 1, modules, optimizer)
+        yield step, steps, {"loss": float(loss.detach())}
+
+
+def load_unet(checkpoint: Path) -> UNet2DConditionModel:
+    """The averaged weights of a checkpoint."""
+    if not checkpoint.exists():
+        raise FileNotFoundError(f"{checkpoint} is missing: run `python -m age_core.emoji unet` first.")
+    unet = new_unet()
+    load_checkpoint(checkpoint, {"ema": unet})
+    return unet.eval()

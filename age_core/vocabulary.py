@@ -1,0 +1,53 @@
+"""The search space C: words near the erased concept, without the concept itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from diffusers import StableDiffusionPipeline
+
+from age_core.errors import AgeError
+from age_core.pipeline import embed_concepts
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Possible targets, nearest first, with their distance to the erased concept."""
+
+    names: tuple[str, ...]
+    distances: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class Vocabulary:
+    """Words that may become targets. Order and duplicates of the input do not matter."""
+
+    def __init__(self, words: Iterable[str]):
+        self.words = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
+        if len(self.words) < 2:
+            raise AgeError("A vocabulary needs at least two different words.")
+
+    def near(
+        self, pipe: StableDiffusionPipeline, concept: str, k: int = 30, exclude: Sequence[str] = ()
+    ) -> Candidates:
+        """The k words nearest to `concept` by the angle of their mean token states.
+
+        The concept, `exclude` (its synonyms, other erased concepts) and words that share a word with any
+        of them ("hot dog" for "dog") are left out: a target that still names the concept erases nothing.
+        """
+        if not concept.strip():
+            raise AgeError("The concept to erase is empty: name one.")
+        if k < 1:
+            raise AgeError(f"The number of candidates must be at least 1, not {k}.")
+        banned = [set(text.lower().split()) for text in (concept, *exclude)]
+        words = [word for word in self.words if not any(set(word.lower().split()) & b for b in banned)]
+        if not words:
+            raise AgeError(f"No word is left as a target for {concept!r} after leaving out the concept itself.")
+        vectors = embed_concepts(pipe, [concept, *words])
+        distance = 1 - vectors[1:] @ vectors[0]
+        order = np.argsort(distance, kind="stable")[:k]
+        return Candidates(tuple(words[i] for i in order), tuple(float(distance[i]) for i in order))

@@ -1,0 +1,54 @@
+"""Which side effects to show: one row for each pair of concepts, split into clear and unclear ones."""
+
+from typing import Literal
+
+import pandas as pd
+
+Direction = Literal["hurts", "hurt by"]
+KEYS = ["method", "target", "metric"]
+METRICS = {
+    "DS-1": "the share of pictures in which the probe no longer recognises the concept (DS-1)",
+    "noise-shift": "how far the model's noise prediction for the concept moved (noise-shift)",
+}
+
+
+def sources(table: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """The (method, target, metric) combinations measured in the table, those with the most rows first."""
+    return list(table.groupby(KEYS, sort=False).size().sort_values(ascending=False, kind="stable").index)
+
+
+def describe(source: tuple[str, str, str]) -> str:
+    """By which method the arrows were computed, in one sentence."""
+    method, target, metric = source
+    what = METRICS.get(metric, metric)
+    return f"Arrows were measured by really erasing each concept with {method} (target: {target or 'empty prompt'}). Size: {what}."
+
+
+def of_source(table: pd.DataFrame, source: tuple[str, str, str]) -> pd.DataFrame:
+    """Columns erased, affected, delta, low, high, clear, runs: the mean over seeds, with the widest interval seen.
+
+    A pair is clear when its interval excludes zero. Without an interval we cannot call it unclear, so it stays.
+    """
+    rows = table[(table[KEYS] == list(source)).all(axis=1) & (table["erased"] != table["affected"])]
+    pairs = rows.groupby(["erased", "affected"], as_index=False).agg(
+        delta=("delta", "mean"), low=("low", "min"), high=("high", "max"), runs=("delta", "size")
+    )
+    pairs["clear"] = ~((pairs["low"] <= 0) & (pairs["high"] >= 0)) & (pairs["delta"] != 0)
+    return pairs
+
+
+def strongest(pairs: pd.DataFrame, name: str, direction: Direction, k: int = 8) -> pd.DataFrame:
+    """The k largest clear effects of erasing `name` (hurts), or on `name` of erasing others (hurt by)."""
+    mine = pairs[pairs["clear"] & (pairs["erased" if direction == "hurts" else "affected"] == name)]
+    return mine.sort_values("delta", key=abs, ascending=False, kind="stable").head(k)
+
+
+def unclear(pairs: pd.DataFrame, name: str, direction: Direction) -> int:
+    """How many measured effects cannot be told from zero."""
+    return int((~pairs["clear"] & (pairs["erased" if direction == "hurts" else "affected"] == name)).sum())
+
+
+def hero(pairs: pd.DataFrame, fallback: str) -> str:
+    """The concept whose erasure did the most damage in total: a first view that has something to show."""
+    clear = pairs[pairs["clear"]]
+    return fallback if clear.empty else str(clear.groupby("erased")["delta"].sum().idxmax())

@@ -1,0 +1,91 @@
+"""Colours and style of the app, in one place so that the map, the bars and the pictures agree in light and dark."""
+
+import gradio as gr
+
+# Hues alone stop being told apart beyond about six groups, so a group is a hue and a shape: 4 x 4 = 16.
+GROUP_COLOURS = {
+    "light": ("#184998", "#738F6D", "#79371E", "#382B4D"),
+    "dark": ("#577AB5", "#EDD963", "#BD5833", "#39F3FC"),
+}
+GROUP_SHAPES = ("circle", "square", "triangle-up", "diamond")
+
+CSS = """
+:root {
+  --damage: #C2410C; --gain: #0072B2; --pick: #C2410C; --ink: #1f2937; --soft: #5b6472; --line: #d5dae1;
+  --panel: #ffffff; --halo: #ffffff;
+}
+.dark {
+  --damage: #FF9E4A; --gain: #6CB6FF; --pick: #FF9E4A; --ink: #eef1f5; --soft: #b3bbc7; --line: #3b4453;
+  --panel: #18202c; --halo: #0b0f19;
+}
+.gradio-container { max-width: 1320px !important; overflow-x: clip; }
+.age { color: var(--ink); line-height: 1.45; overflow-wrap: anywhere; }
+.age h1 { font-size: 1.6rem; margin: 0 0 .2rem; color: var(--ink); }
+.age h2 { font-size: 1.15rem; margin: 0 0 .25rem; color: var(--ink); }
+.age h3 { font-size: .95rem; margin: .6rem 0 .25rem; color: var(--ink); }
+.age p { margin: 0 0 .4rem; }
+.age .soft { color: var(--soft); font-size: .88rem; }
+.age .damage { color: var(--damage); } .age .gain { color: var(--gain); }
+.age .message { border-left: 4px solid var(--damage); background: var(--panel); padding: .5rem .75rem; }
+.age .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 190px), 1fr)); gap: .5rem 1.2rem; }
+.age ol { list-style: none; margin: 0; padding: 0; }
+
+/* the map */
+.cg { position: relative; height: 520px; }
+.cg .plot, .cg .over { position: absolute; inset: 0; }
+.cg .over { pointer-events: none; overflow: hidden; }
+.cg svg.arrows { position: absolute; inset: 0; width: 100%; height: 100%; }
+.cg .arrows .damage { fill: var(--damage); } .cg .arrows .gain { fill: var(--gain); }
+.cg .arrows path { fill-opacity: .72; } .cg .arrows polyline { fill: none; stroke: var(--halo); stroke-width: 1.5; }
+.cg .arrows circle.end { fill: none; stroke-width: 2; }
+.cg .arrows circle.damage { stroke: var(--damage); } .cg .arrows circle.gain { stroke: var(--gain); }
+.cg .arrows circle.pick { fill: none; stroke: var(--pick); stroke-width: 3; }
+.cg.ego .scatterlayer { opacity: .38; }
+.cg .label { position: absolute; transform: translate(-50%, 0); white-space: nowrap; font-size: 12px; line-height: 14px;
+  color: var(--soft); text-shadow: 0 0 3px var(--halo), 0 0 3px var(--halo), 0 0 3px var(--halo), 0 0 2px var(--halo); }
+.cg .label.end { color: var(--ink); font-weight: 600; } .cg .label.pick { color: var(--pick); font-weight: 700; }
+.legend { display: flex; flex-wrap: wrap; gap: .15rem .9rem; font-size: .85rem; color: var(--soft); }
+.legend svg { width: 12px; height: 12px; vertical-align: -1px; margin-right: .3rem; }
+.legend .l { fill: var(--c-light); } .dark .legend .l { fill: var(--c-dark); }
+@media (max-width: 600px) { .cg { height: 400px; } }
+
+/* bars: damage lists and live target weights */
+.bars li { display: grid; grid-template-columns: minmax(5.5rem, 8rem) minmax(0, 1fr) 3.9rem; align-items: center;
+  gap: .5rem; font-size: .86rem; line-height: 1.3; min-height: 1.3rem; }
+.bars .name { text-align: right; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.bars .track { position: relative; height: .62rem; background: color-mix(in srgb, var(--line) 55%, transparent);
+  border-radius: 3px; }
+.bars .fill { position: absolute; inset: 0 auto 0 0; border-radius: 3px; background: var(--gain); }
+.bars .fill.damage { background: var(--damage); }
+.bars .dot { position: absolute; top: 50%; width: .62rem; height: .62rem; margin: -.31rem 0 0 -.31rem; border-radius: 50%;
+  border: 2px solid var(--ink); background: var(--halo); box-sizing: border-box; }
+.bars .whisker { position: absolute; top: 50%; height: 2px; margin-top: -1px; background: var(--ink); }
+.bars .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
+
+/* progress, loss, pictures */
+.age progress { width: 100%; height: .7rem; accent-color: var(--gain); }
+.loss svg { width: 100%; height: auto; display: block; }
+.loss text { font-size: 11px; fill: var(--soft); }
+.loss .axis { stroke: var(--line); } .loss .erase { stroke: var(--damage); } .loss .keep { stroke: var(--gain); }
+.loss polyline { fill: none; stroke-width: 2; } .loss .keep { stroke-dasharray: 6 3; }
+.loss text.erase { fill: var(--damage); stroke: none; } .loss text.keep { fill: var(--gain); stroke: none; }
+.pictures { display: flex; flex-wrap: wrap; gap: .8rem; }
+.age figure { margin: 0; width: 108px; font-size: .84rem; }
+.age figure img { width: 108px; height: 108px; border-radius: 6px; background: #fff; display: block; margin: 0; }
+.age figcaption { color: var(--soft); margin-top: .15rem; }
+.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 262px), 1fr)); gap: .9rem; }
+.pair { border: 1px solid var(--line); border-radius: 8px; padding: .6rem .7rem; background: var(--panel); }
+.pair.erased { border: 2px solid var(--gain); } .pair.damaged { border: 2px solid var(--damage); }
+.pair .sides { display: flex; gap: .9rem; } .pair h3 { margin: 0 0 .3rem; }
+.pair figcaption b { color: var(--ink); font-weight: 600; }
+"""
+
+
+def theme() -> gr.themes.Base:
+    """Only system fonts: a web font would be the page's one request to another host."""
+    return gr.themes.Soft(
+        primary_hue="blue",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
