@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -113,7 +113,7 @@ class _Scene:
 
 def erase(
     pipe: StableDiffusionPipeline, concept: str, candidates: Candidates, options: EraseOptions
-) -> Iterator[EraseEvent]:
+) -> Generator[EraseEvent, None, None]:
     """Fine-tune `pipe` to map `concept` onto a target; the pipeline itself is not changed.
 
     Objective (paper, method.md section B): min over theta', max over c_t of
@@ -174,7 +174,7 @@ def _prepare(
 
 def _run(
     pipe: StableDiffusionPipeline, concept: str, candidates: Candidates, options: EraseOptions
-) -> Iterator[EraseEvent]:
+) -> Generator[EraseEvent, None, None]:
     started = time.monotonic()
     names = candidates.names
     scene: _Scene | None = None
@@ -246,9 +246,7 @@ class _Batch:
         return torch.einsum("bn,nld->bld", weights, self.matrix)
 
 
-def _draw_batch(
-    pipe: StableDiffusionPipeline, scene: _Scene, weights: Tensor, generator: torch.Generator
-) -> _Batch:
+def _draw_batch(pipe: StableDiffusionPipeline, scene: _Scene, weights: Tensor, generator: torch.Generator) -> _Batch:
     """Noised latents of the erased concept and of each row's target, at the same timestep."""
     rows = len(weights)
     template = int(torch.randint(len(scene.erased), (1,), generator=generator))

@@ -38,7 +38,7 @@ def load_pipeline(source: str | Path, device: str = "cpu") -> StableDiffusionPip
     try:
         pipe = StableDiffusionPipeline.from_pretrained(
             folder if folder.is_dir() else str(source),
-            torch_dtype=torch.float32,
+            dtype=torch.float32,
             use_safetensors=True,
             safety_checker=None,
             requires_safety_checker=False,

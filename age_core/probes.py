@@ -43,9 +43,7 @@ class Probe:
         """The k likeliest labels of each picture with their probabilities."""
         scores = self.scores(pictures)
         order = np.argsort(-scores, axis=1)[:, :k]
-        return [
-            [(self.labels[j], float(row[j])) for j in best] for row, best in zip(scores, order, strict=True)
-        ]
+        return [[(self.labels[j], float(row[j])) for j in best] for row, best in zip(scores, order, strict=True)]
 
 
 def load_probe(source: str | Path = "emoji") -> Probe:

@@ -31,9 +31,7 @@ class Vocabulary:
         if len(self.words) < 2:
             raise AgeError("A vocabulary needs at least two different words.")
 
-    def near(
-        self, pipe: StableDiffusionPipeline, concept: str, k: int = 30, exclude: Sequence[str] = ()
-    ) -> Candidates:
+    def near(self, pipe: StableDiffusionPipeline, concept: str, k: int = 30, exclude: Sequence[str] = ()) -> Candidates:
         """The k words nearest to `concept` by the angle of their mean token states.
 
         The concept, `exclude` (its synonyms, other erased concepts) and words that share a word with any

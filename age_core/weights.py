@@ -24,7 +24,9 @@ FORMAT = "age-eraser-1"
 # Names are diffusers' own: attn1 is self-attention, attn2 cross-attention (method.md: "Trained parameters").
 TRAINED: dict[str, Callable[[str], bool]] = {
     "xattn": lambda name: ".attn2." in name,
-    "noxattn": lambda name: ".attn2." not in name and not name.startswith(("time_embedding.", "conv_out.", "conv_norm_out.")),
+    "noxattn": lambda name: (
+        ".attn2." not in name and not name.startswith(("time_embedding.", "conv_out.", "conv_norm_out."))
+    ),
     "selfattn": lambda name: ".attn1." in name,
     "xattn-qkv": lambda name: any(f".attn2.to_{part}." in name for part in "qkv"),
     "full": lambda name: True,

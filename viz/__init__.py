@@ -1,1 +1,1 @@
-"""Pictures of arrays, tables and graphs. Nothing here imports torch or `age_core`, so a figure never touches a model."""
+"""Pictures of arrays and tables. Nothing here imports torch or `age_core`, so no figure can touch a model."""

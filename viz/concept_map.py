@@ -65,13 +65,13 @@ def arrows_json(effects: pd.DataFrame) -> str:
     )
 
 
-def label_order(layout: pd.DataFrame, groups: Sequence[str]) -> list[str]:
-    """Names in the order in which they may claim a label: one from each group in turn, its most central member first."""
+def label_order_json(layout: pd.DataFrame, groups: Sequence[str]) -> str:
+    """Names in the order in which they may claim a label: one of each group in turn, its most central member first."""
     table = layout.assign(group=list(groups))
     centre = table.groupby("group")[["x", "y"]].transform("median")
     table["far"] = (table[["x", "y"]] - centre).pow(2).sum(axis=1)
     table["turn"] = table.groupby("group")["far"].rank(method="first")
-    return table.sort_values(["turn", "group"])["name"].tolist()
+    return json.dumps(table.sort_values(["turn", "group"])["name"].tolist())
 
 
 def legend(groups: Sequence[str]) -> str:
@@ -83,8 +83,9 @@ def legend(groups: Sequence[str]) -> str:
         "diamond": '<path d="M6 0L12 6L6 12L0 6Z"/>',
     }
     items = [
-        f'<span><svg class="l" viewBox="0 0 12 12" aria-hidden="true" style="--c-light:{GROUP_COLOURS["light"][colour]};'
-        f'--c-dark:{GROUP_COLOURS["dark"][colour]}">{shapes[shape]}</svg>{html.escape(group)}</span>'
+        f'<span><svg class="l" viewBox="0 0 12 12" aria-hidden="true" '
+        f'style="--c-light:{GROUP_COLOURS["light"][colour]};--c-dark:{GROUP_COLOURS["dark"][colour]}">'
+        f"{shapes[shape]}</svg>{html.escape(group)}</span>"
         for group, (colour, shape) in group_styles(groups).items()
     ]
     return f'<div class="legend">{"".join(items)}</div>'

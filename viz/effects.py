@@ -21,7 +21,10 @@ def describe(source: tuple[str, str, str]) -> str:
     """By which method the arrows were computed, in one sentence."""
     method, target, metric = source
     what = METRICS.get(metric, metric)
-    return f"Arrows were measured by really erasing each concept with {method} (target: {target or 'empty prompt'}). Size: {what}."
+    return (
+        f"Arrows were measured by really erasing each concept with {method} (target: {target or 'empty prompt'}). "
+        f"Size: {what}."
+    )
 
 
 def of_source(table: pd.DataFrame, source: tuple[str, str, str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Small figures as HTML: live ones are redrawn several times a second, where a full Plotly figure would stall the page."""
+"""Small figures as HTML: live ones are redrawn several times a second, which would stall a Plotly figure."""
 
 import html
 import math
@@ -21,14 +21,15 @@ def damage_bars(effects: pd.DataFrame, other: str) -> str:
         width = 100 * abs(row["delta"]) / reach
         whisker = ""
         if not (math.isnan(row["low"]) or math.isnan(row["high"])):
-            ends = sorted(100 * min(max(v if row["delta"] > 0 else -v, 0) / reach, 1) for v in (row["low"], row["high"]))
+            sign = 1 if row["delta"] > 0 else -1
+            ends = sorted(100 * min(max(sign * v / reach, 0), 1) for v in (row["low"], row["high"]))
             whisker = f'<span class="whisker" style="left:{ends[0]:.1f}%;width:{ends[1] - ends[0]:.1f}%"></span>'
         kind = "damage" if row["delta"] > 0 else "gain"
         name = html.escape(str(row[other]))
         rows.append(
             f'<li><span class="name" title="{name}">{name}</span><span class="track">'
             f'<span class="fill {kind}" style="width:{width:.1f}%"></span>{whisker}</span>'
-            f'<span class="number {kind}">{row["delta"]:+.3f}</span></li>'
+            f'<span class="number {kind}">{row["delta"]:+.2f}</span></li>'
         )
     return bars(rows)
 
@@ -44,18 +45,21 @@ def target_bars(names: Sequence[str], shares: Sequence[float], used: Sequence[fl
     used = list(used) if len(used) == len(names) else [None] * len(names)
     top = sorted(zip(names, shares, strict=True), key=lambda pair: -pair[1])[:5]
     spoken = ", ".join(f"{n} {s:.0%}" for n, s in top)
+    largest = max([*shares, *(u for u in used if u is not None)])
+    scale = next(s for s in (0.1, 0.25, 0.5, 1.0) if largest <= s or s == 1)  # few stages, so that bars seldom jump
     rows = []
     for name, share, now in zip(names, shares, used, strict=True):
         label = html.escape(name) or "(empty prompt)"
-        dot = "" if now is None else f'<span class="dot" style="left:{100 * now:.1f}%"></span>'
+        dot = "" if now is None else f'<span class="dot" style="left:{100 * now / scale:.1f}%"></span>'
         rows.append(
             f'<li data-share="{share:.4f}"><span class="name" title="{label}">{label}</span><span class="track">'
-            f'<span class="fill" style="width:{100 * share:.1f}%"></span>{dot}</span>'
+            f'<span class="fill" style="width:{100 * share / scale:.1f}%"></span>{dot}</span>'
             f'<span class="number">{share:.1%}</span></li>'
         )
     return (
-        f'<div class="age"><h3>{html.escape(title)}</h3><div role="img" aria-label="Largest shares: {html.escape(spoken)}">'
-        f"{bars(rows)}</div></div>"
+        f'<div class="age"><h3>{html.escape(title)}</h3><p class="soft">Bar: share of the blend. Dot: how much '
+        f"of it this step really used. The full width is {scale:.0%}.</p>"
+        f'<div role="img" aria-label="Largest shares: {html.escape(spoken)}">{bars(rows)}</div></div>'
     )
 
 
@@ -90,7 +94,8 @@ def loss_curve(erase: Sequence[float], preserve: Sequence[float], steps: int) ->
         f'<text x="{width - right}" y="{height - 6}" text-anchor="end">step {steps}</text>'
         f"{line(erase, 'erase')}{line(preserve, 'keep')}</svg>"
         f'<p class="soft"><span class="damage">Solid: erase</span> (is the word redirected?) {_last(erase)} · '
-        f'<span class="gain">dashed: preserve</span> (is the target word kept?) {_last(preserve)}. Lower is better.</p></div>'
+        f'<span class="gain">dashed: preserve</span> (is the target word kept?) {_last(preserve)}. Lower is better.</p>'
+        "</div>"
     )
 
 

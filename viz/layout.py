@@ -10,7 +10,7 @@ from viz.theme import GROUP_COLOURS, GROUP_SHAPES
 
 
 def umap_layout(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
-    """(n, d) vectors to (n, 2) positions in [-1, 1]. UMAP keeps neighbourhoods; distances between clusters mean little."""
+    """(n, d) vectors to (n, 2) positions in [-1, 1]. UMAP keeps neighbourhoods; gaps between clusters mean little."""
     from umap import UMAP  # imported here: compiling it takes seconds, and a stored layout makes it unnecessary
 
     points = UMAP(
@@ -21,7 +21,7 @@ def umap_layout(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def read_layout(path: Path, names: Sequence[str]) -> pd.DataFrame | None:
-    """The stored layout (columns name, x, y) in the order of `names`; None when it is missing, damaged or lacks a name."""
+    """The stored layout (columns name, x, y) in the order of `names`; None when missing, damaged or incomplete."""
     try:
         table = pd.read_csv(path, dtype={"name": str}, keep_default_na=False).set_index("name")
         return table.loc[list(names), ["x", "y"]].astype(float).reset_index()

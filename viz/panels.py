@@ -26,7 +26,7 @@ def selection(name: str, group: str, synonyms: Sequence[str], pairs: pd.DataFram
     also = f" · also called {html.escape(', '.join(synonyms))}" if synonyms else ""
     head = f'<h2>{html.escape(name)}</h2><p class="soft">{html.escape(group)}{also}</p>'
     if pairs is None:
-        return f'<div class="age">{head}<p class="soft">No measured side effects are stored for this model yet.</p></div>'
+        return f'<div class="age">{head}<p class="soft">No measured side effects are stored for this model.</p></div>'
     columns = _side(name, pairs, "hurts", "affected") + _side(name, pairs, "hurt by", "erased")
     return f'<div class="age">{head}<div class="two">{columns}</div></div>'
 
@@ -58,9 +58,8 @@ def picture(image: Image.Image, alt: str, caption: str) -> str:
         image.thumbnail((256, 256))
     image.save(buffer, "PNG")
     data = base64.b64encode(buffer.getvalue()).decode()
-    return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{html.escape(alt)}"><figcaption>{caption}</figcaption></figure>'
-    )
+    image_tag = f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}">'
+    return f"<figure>{image_tag}<figcaption>{caption}</figcaption></figure>"
 
 
 def previews(images: Sequence[Image.Image], prompts: Sequence[str], step: int) -> str:
@@ -68,12 +67,7 @@ def previews(images: Sequence[Image.Image], prompts: Sequence[str], step: int) -
     return f'<div class="age"><h3>What the model draws at step {step}</h3><div class="pictures">{cells}</div></div>'
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the probe saw: its best label and how sure it is."""
-
-    label: str
-    probability: float
+Verdict = tuple[str, float]  # what the probe saw: its best label and how sure it is
 
 
 @dataclass(frozen=True)
@@ -93,9 +87,9 @@ class Pair:
 def judge(pair: Pair) -> tuple[str, str]:
     """A class for the border and a sentence: success on the erased concept must not look like damage."""
     if pair.expected is None:
-        same = pair.seen_original.label == pair.seen_edited.label
+        same = pair.seen_original[0] == pair.seen_edited[0]
         return "", "The probe sees the same thing in both." if same else "The probe sees something else now."
-    before, after = (v.label == pair.expected for v in (pair.seen_original, pair.seen_edited))
+    before, after = (v[0] == pair.expected for v in (pair.seen_original, pair.seen_edited))
     if not before:
         return "", "The probe did not recognise the original either, so this pair tells little."
     if pair.kind == "erased":
@@ -104,14 +98,16 @@ def judge(pair: Pair) -> tuple[str, str]:
 
 
 def compare_grid(pairs: Sequence[Pair], heading: str) -> str:
-    return f'<div class="age"><h3>{html.escape(heading)}</h3><div class="pairs">{"".join(map(_card, pairs))}</div></div>'
+    cards = "".join(map(_card, pairs))
+    return f'<div class="age"><h3>{html.escape(heading)}</h3><div class="pairs">{cards}</div></div>'
 
 
 def _card(pair: Pair) -> str:
     kind, sentence = judge(pair)
+    views = (("original", pair.original, pair.seen_original), ("edited", pair.edited, pair.seen_edited))
     sides = "".join(
         picture(image, f"{side}: {pair.prompt}", f"{side}<br><b>{_seen(verdict, pair.expected)}</b>")
-        for side, image, verdict in (("original", pair.original, pair.seen_original), ("edited", pair.edited, pair.seen_edited))
+        for side, image, verdict in views
     )
     return (
         f'<section class="pair {kind}" data-kind="{pair.kind}"><h3>{html.escape(pair.title)}</h3>'
@@ -120,5 +116,6 @@ def _card(pair: Pair) -> str:
 
 
 def _seen(verdict: Verdict, expected: str | None) -> str:
-    mark = "" if expected is None else "✓ " if verdict.label == expected else "✗ "
-    return f"{mark}{html.escape(verdict.label)} {verdict.probability:.0%}"
+    label, probability = verdict
+    mark = "" if expected is None else "✓ " if label == expected else "✗ "
+    return f"{mark}{html.escape(label)} {probability:.0%}"

@@ -27,7 +27,9 @@ CSS = """
 .age .soft { color: var(--soft); font-size: .88rem; }
 .age .damage { color: var(--damage); } .age .gain { color: var(--gain); }
 .age .message { border-left: 4px solid var(--damage); background: var(--panel); padding: .5rem .75rem; }
-.age .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 190px), 1fr)); gap: .5rem 1.2rem; }
+.age .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 205px), 1fr)); gap: .5rem 1.2rem; }
+.live:not(:has(.age)) { display: none; }
+#messages { position: sticky; top: 0; z-index: 20; }
 .age ol { list-style: none; margin: 0; padding: 0; }
 
 /* the map */
@@ -45,20 +47,21 @@ CSS = """
   color: var(--soft); text-shadow: 0 0 3px var(--halo), 0 0 3px var(--halo), 0 0 3px var(--halo), 0 0 2px var(--halo); }
 .cg .label.end { color: var(--ink); font-weight: 600; } .cg .label.pick { color: var(--pick); font-weight: 700; }
 .legend { display: flex; flex-wrap: wrap; gap: .15rem .9rem; font-size: .85rem; color: var(--soft); }
-.legend svg { width: 12px; height: 12px; vertical-align: -1px; margin-right: .3rem; }
+.legend svg { display: inline-block; width: 12px; height: 12px; vertical-align: -1px; margin-right: .3rem; }
 .legend .l { fill: var(--c-light); } .dark .legend .l { fill: var(--c-dark); }
 @media (max-width: 600px) { .cg { height: 400px; } }
 
 /* bars: damage lists and live target weights */
 .bars li { display: grid; grid-template-columns: minmax(5.5rem, 8rem) minmax(0, 1fr) 3.9rem; align-items: center;
   gap: .5rem; font-size: .86rem; line-height: 1.3; min-height: 1.3rem; }
+.two .bars li { grid-template-columns: 5.4rem minmax(0, 1fr) 2.8rem; gap: .4rem; }
 .bars .name { text-align: right; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .bars .track { position: relative; height: .62rem; background: color-mix(in srgb, var(--line) 55%, transparent);
   border-radius: 3px; }
 .bars .fill { position: absolute; inset: 0 auto 0 0; border-radius: 3px; background: var(--gain); }
 .bars .fill.damage { background: var(--damage); }
-.bars .dot { position: absolute; top: 50%; width: .62rem; height: .62rem; margin: -.31rem 0 0 -.31rem; border-radius: 50%;
-  border: 2px solid var(--ink); background: var(--halo); box-sizing: border-box; }
+.bars .dot { position: absolute; top: 50%; width: .62rem; height: .62rem; margin: -.31rem 0 0 -.31rem;
+  border-radius: 50%; border: 2px solid var(--ink); background: var(--halo); box-sizing: border-box; }
 .bars .whisker { position: absolute; top: 50%; height: 2px; margin-top: -1px; background: var(--ink); }
 .bars .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 

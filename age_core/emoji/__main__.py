@@ -8,7 +8,8 @@ from pathlib import Path
 from age_core.emoji import art as art_module
 from age_core.emoji.training import log_progress
 
-CONCEPTS_CSV = Path(__file__).parents[2] / "assets" / "concepts" / "emoji.csv"
+ASSETS = Path(__file__).parents[2] / "assets"
+CONCEPTS_CSV = ASSETS / "concepts" / "emoji.csv"
 LATENT_COPIES = 6
 
 
@@ -40,19 +41,40 @@ def build_probe(args: argparse.Namespace) -> None:
 def build_unet(args: argparse.Namespace) -> None:
     from age_core.emoji.autoencoder import encode_art, load_autoencoder
     from age_core.emoji.captions import CaptionBank, prepare_text_encoder
-    from age_core.emoji.denoiser import train_unet
+    from age_core.emoji.denoiser import UNET_STEPS, train_unet
 
     art = art_module.Art.load(args.work / "art.safetensors")
     print("encoding the art and its captions", flush=True)
     latents, _ = encode_art(load_autoencoder(args.work / "vae.safetensors"), art, LATENT_COPIES)
     bank = CaptionBank(art_module.read_concept_table(CONCEPTS_CSV), *prepare_text_encoder(args.work / "text"))
-    steps = train_unet(
-        latents, art.concept, art.style, bank, args.work / "unet.safetensors", args.steps or 3200
-    )
+    steps = train_unet(latents, art.concept, art.style, bank, args.work / "unet.safetensors", args.steps or UNET_STEPS)
     log_progress(args.work / "unet.jsonl", steps)
 
 
-PARTS = {"art": build_art, "vae": build_vae, "probe": build_probe, "unet": build_unet}
+def build_bundle(args: argparse.Namespace) -> None:
+    from age_core.emoji.bundle import write_pipeline, write_probe
+
+    art = art_module.Art.load(args.work / "art.safetensors")
+    write_probe(args.work, art, ASSETS / "emoji-probe")
+    write_pipeline(args.work, art, LATENT_COPIES, ASSETS / "emoji-sd")
+
+
+def build_report(args: argparse.Namespace) -> None:
+    from age_core.emoji.report import measure
+
+    table = art_module.read_concept_table(CONCEPTS_CSV)
+    path = ASSETS / "emoji-sd" / "report.json"
+    print(measure(args.work, table, images=8, loso_steps=args.steps or 400, path=path))
+
+
+PARTS = {
+    "art": build_art,
+    "vae": build_vae,
+    "probe": build_probe,
+    "unet": build_unet,
+    "bundle": build_bundle,
+    "report": build_report,
+}
 
 
 def main() -> None:

@@ -71,7 +71,11 @@ def embed(texts: list[str], tokenizer: BertTokenizerFast, encoder: BertModel) ->
     parts = []
     for start in range(0, len(texts), 256):
         tokens = tokenizer(
-            texts[start : start + 256], padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
+            texts[start : start + 256],
+            padding="max_length",
+            max_length=MAX_TOKENS,
+            truncation=True,
+            return_tensors="pt",
         )
         parts.append(encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0])
     return torch.cat(parts)

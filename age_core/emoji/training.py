@@ -48,7 +48,11 @@ def save_checkpoint(path: Path, step: int, modules: dict[str, nn.Module], optimi
         tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
-    save_file({k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}, temporary, metadata={"step": str(step)})
+    save_file(
+        {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()},
+        temporary,
+        metadata={"step": str(step)},
+    )
     os.replace(temporary, path)
 
 

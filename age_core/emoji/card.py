@@ -1,0 +1,87 @@
+"""The model card of the bundled world, written from what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from age_core.emoji.art import STYLES
+
+
+def training_time(work: Path) -> dict[str, dict[str, float]]:
+    """Updates and minutes of each training, from its log. A resumed run logs each stretch from zero."""
+    times = {}
+    for part in ("vae", "probe", "unet"):
+        path = work / f"{part}.jsonl"
+        if not path.exists():
+            continue
+        seconds, last, step = 0.0, 0.0, 0
+        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            seconds += last if line["seconds"] < last else 0.0
+            last, step = line["seconds"], line["step"]
+        times[part] = {"updates": step, "minutes": round((seconds + last) / 60, 1)}
+    return times
+
+
+def model_card(report: dict[str, Any]) -> str:
+    """Markdown with every source, its licence, the training time and the measured quality."""
+    art = "\n".join(f"| {s.name} | `{s.package}` {s.version} | {s.licence} | {s.attribution} |" for s in STYLES)
+    times = "\n".join(f"| {part} | {t['updates']:,} | {t['minutes']} |" for part, t in report["training"].items())
+    styles = report.get("probe_leave_one_style_out_top1", {})
+    left_out = ", ".join(f"{name} {share:.0%}" for name, share in styles.items()) or "not measured yet"
+    weak = ", ".join(f"{name} {share:.0%}" for name, share in report["weakest_concepts"].items())
+    sampler = report["sampler"]
+    return f"""# emoji-sd: a small text-to-image model of emoji
+
+A latent diffusion model that draws {report["concepts"]} concepts in {report["styles"]} emoji styles at
+{report["picture_px"]} x {report["picture_px"]} pixels. It was trained for AGE Explorer, so that concept erasure can be
+studied on a laptop without a network. `StableDiffusionPipeline.from_pretrained` opens the folder as it is.
+
+## Sources and licences
+
+The pictures were rendered from these icon sets; none of the sets is included here.
+
+| style | package | licence | attribution |
+|---|---|---|---|
+{art}
+
+Concept names, groups and synonyms follow the Unicode emoji names (Unicode License v3), chosen and completed by hand.
+The text encoder is sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), unchanged but for float16 rounding.
+The weights of the autoencoder, the UNet and the probe are released under the MIT licence of this repository,
+as far as the art's licences, which ask for attribution, allow: keep this table with them.
+
+## Training
+
+From nothing on two CPU cores, with other work on the machine, with `python -m age_core.emoji all`:
+
+| part | updates | minutes |
+|---|---|---|
+{times}
+
+v-prediction, zero terminal SNR, min-SNR weights; {report["pictures"]:,} pictures; captions of name, synonym, group
+and style, one in ten empty. Planned UNet updates: {report["unet_updates_planned"]:,}.
+
+## Measured
+
+By the probe in `assets/emoji-probe/`, on {sampler["images_per_concept"]} pictures of each concept
+(fixed seeds, prompt "an emoji of a ...", DPM-Solver++ with {sampler["steps"]} steps, guidance {sampler["guidance"]}):
+
+| | |
+|---|---|
+| concept named first by the probe (top-1) | {report["model_top1"]:.1%} |
+| among its first five (top-5) | {report["model_top5"]:.1%} |
+| autoencoder, art as rendered | {report["autoencoder_psnr_db"]:.1f} dB |
+| the probe on renderings it never saw, top-1 | {report["probe_unseen_top1"]:.1%} |
+| the same, top-5 | {report["probe_unseen_top5"]:.1%} |
+| the probe's expected calibration error | {report["probe_calibration_error"]:.3f} |
+
+The probe on a style it never saw (shorter training, top-1): {left_out}.
+
+Weakest concepts (top-1): {weak}.
+
+## Limits
+
+It knows the listed concepts and little else; a word outside them gives a blend of what it knows. Faces and fine
+texture are soft. Top-1 is the judgement of one small classifier trained on the same art.
+"""

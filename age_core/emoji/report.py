@@ -1,0 +1,104 @@
+"""Measure the bundled world and write it down: `report.json` and the numbers in the model card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from age_core.concepts import ConceptSet
+from age_core.emoji.art import STYLES, Art, render_all
+from age_core.emoji.autoencoder import load_autoencoder
+from age_core.emoji.card import model_card, training_time
+from age_core.emoji.denoiser import UNET_STEPS
+from age_core.emoji.probe_training import distort, load_trained_probe, probe_accuracy, train_probe
+from age_core.emoji.training import PX, augment, step_generator
+from age_core.evaluation import GUIDANCE, STEPS, hits
+from age_core.pipeline import load_pipeline
+from age_core.probes import Probe, load_probe
+
+UNSEEN_PX = (72, 200)  # renderings at sizes that training never used
+
+
+def unseen_renderings(icons: Path, table: list[dict[str, str]]) -> tuple[Tensor, Tensor]:
+    """Pictures (N, 3, PX, PX) in [-1, 1] rendered anew at other sizes, turned and zoomed anew; and concepts (N,)."""
+    parts, concepts = [], []
+    for size in UNSEEN_PX:
+        art = render_all(icons, table, size)
+        generator = step_generator(990_001, size)
+        pictures = augment(art.pictures, generator, scale=(0.8, 1.0), degrees=10.0, shift=0.06)
+        parts.append(distort(pictures, generator))
+        concepts.append(art.concept)
+    return torch.cat(parts), torch.cat(concepts)
+
+
+def leave_one_style_out(art: Art, work: Path, steps: int) -> dict[str, float]:
+    """Top-1 accuracy on each style of a probe that never saw that style (shorter training, no autoencoder)."""
+    result = {}
+    for index, style in enumerate(STYLES):
+        rows = (art.style != index).nonzero().flatten()
+        path = work / f"probe-without-{style.name}.safetensors"
+        for _ in train_probe(art, None, path, steps, rows):
+            pass
+        held = (art.style == index).nonzero().flatten()
+        pictures = augment(art.pictures[held], step_generator(5, index), (1.0, 1.0), 0.0, 0.0)
+        result[style.name] = probe_accuracy(load_trained_probe(path, art.concepts), pictures, art.concept[held])[0]
+        print(f"without {style.name}: {result[style.name]:.3f}", flush=True)
+    return result
+
+
+def calibration_error(probe: Probe, pictures: Tensor, concept: Tensor, bins: int = 10) -> float:
+    """Expected calibration error (Naeini et al. 2015): mean gap between confidence and accuracy."""
+    with torch.no_grad():
+        scores = torch.cat([probe.model(part).logits.softmax(-1) for part in pictures.split(128)])
+    confidence, guess = scores.max(-1)
+    right = (guess == concept).float()
+    bucket = (confidence * bins).long().clamp(max=bins - 1)
+    gaps = [(confidence[bucket == b].mean() - right[bucket == b].mean()).abs() * (bucket == b).float().mean()
+            for b in range(bins) if (bucket == b).any()]  # fmt: skip
+    return float(sum(gaps))
+
+
+@torch.no_grad()
+def reconstruction_db(work: Path, art: Art) -> float:
+    """Peak signal-to-noise ratio (dB, on pictures in [0, 1]) of the autoencoder on the art as rendered."""
+    vae = load_autoencoder(work / "vae.safetensors")
+    pictures = augment(art.pictures, step_generator(1, 1), (1.0, 1.0), 0.0, 0.0)
+    errors = [
+        (vae.decode(vae.encode(part).latent_dist.mean).sample.clamp(-1, 1) - part).square().flatten(1).mean(1)
+        for part in pictures.split(64)
+    ]
+    return float(-10 * torch.log10(torch.cat(errors).mean() / 4))
+
+
+def measure(work: Path, table: list[dict[str, str]], images: int, loso_steps: int, path: Path) -> dict[str, object]:
+    """Everything the model card states, as one dictionary, also written to `path`."""
+    art = Art.load(work / "art.safetensors")
+    probe, concepts = load_probe("emoji"), ConceptSet.load("emoji")
+    pictures, labels = unseen_renderings(work / "icons", table)
+    top1, top5 = probe_accuracy(probe.model, pictures, labels)
+    shown = hits(load_pipeline("emoji"), probe, concepts, concepts.names, images)
+    by_concept = shown.groupby("concept")["top1"].mean().sort_values()
+    report: dict[str, object] = {
+        "concepts": len(concepts),
+        "styles": len(STYLES),
+        "pictures": len(art.pictures),
+        "sampler": {"steps": STEPS, "guidance": GUIDANCE, "images_per_concept": images},
+        "model_top1": float(shown["top1"].mean()),
+        "model_top5": float(shown["top5"].mean()),
+        "weakest_concepts": {name: float(value) for name, value in by_concept.head(15).items()},
+        "probe_unseen_top1": top1,
+        "probe_unseen_top5": top5,
+        "probe_calibration_error": calibration_error(probe, pictures, labels),
+        "autoencoder_psnr_db": reconstruction_db(work, art),
+        "picture_px": PX,
+        "training": training_time(work),
+        "unet_updates_planned": UNET_STEPS,
+    }
+    if loso_steps:
+        report["probe_leave_one_style_out_top1"] = leave_one_style_out(art, work, loso_steps)
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    path.with_name("README.md").write_text(model_card(report), encoding="utf-8")
+    return report

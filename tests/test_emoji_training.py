@@ -1,0 +1,120 @@
+"""How the world was made, on a handful of made-up pictures: rendering, captions, training that resumes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from age_core.emoji.art import Art, IconSet, Style, render
+from age_core.emoji.autoencoder import encode_art, load_autoencoder, train_autoencoder
+from age_core.emoji.captions import STYLE_TEMPLATE, CaptionBank, caption
+from age_core.emoji.card import model_card
+from age_core.emoji.denoiser import new_scheduler, train_unet
+from age_core.emoji.probe_training import train_probe
+from age_core.emoji.training import augment, linear_decay, step_generator
+
+CIRCLE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><circle cx="5" cy="5" r="5" fill="red"/></svg>'
+
+
+def few_pictures() -> Art:
+    colours = torch.tensor([[255, 0, 0], [0, 160, 0], [0, 0, 255], [20, 20, 20]], dtype=torch.uint8)
+    pictures = torch.full((4, 3, 128, 128), 255, dtype=torch.uint8)
+    pictures[:, :, 30:100, 20:110] = colours[:, :, None, None]
+    return Art(pictures, torch.arange(4), torch.zeros(4, dtype=torch.long), ("red", "green", "blue", "black"))
+
+
+def test_svg_is_drawn_on_white_with_a_margin():
+    picture = render(CIRCLE, 64)
+    assert picture.shape == (64, 64, 3)
+    assert (picture[0, 0] == 255).all() and (picture[32, 1] == 255).all()
+    assert picture[32, 32, 0] > 250 and picture[32, 32, 1] < 5
+
+
+def test_icons_are_found_by_label_and_alias(tmp_path):
+    folder = tmp_path / "node_modules" / "set"
+    folder.mkdir(parents=True)
+    icons = {"width": 10, "icons": {"red-apple": {"body": "<g/>"}}, "aliases": {"apple": {"parent": "red-apple"}}}
+    (folder / "icons.json").write_text(json.dumps(icons))
+    found = IconSet(tmp_path, Style("s", "set", "1", "MIT", "nobody"))
+    assert found.svg("Red Apple") == found.svg("apple") != None  # noqa: E711
+    assert found.svg("pear") is None
+
+
+def test_augmenting_nothing_only_halves_the_size():
+    art = few_pictures()
+    same = augment(art.pictures, step_generator(0, 0), (1.0, 1.0), 0.0, 0.0)
+    halved = torch.nn.functional.avg_pool2d(art.pictures.float(), 2) / 127.5 - 1
+    assert torch.allclose(same, halved, atol=1e-3)
+
+
+def test_art_round_trip_and_missing_file(tmp_path):
+    few_pictures().save(tmp_path / "art.safetensors")
+    again = Art.load(tmp_path / "art.safetensors")
+    assert again.concepts == few_pictures().concepts and torch.equal(again.pictures, few_pictures().pictures)
+    with pytest.raises(FileNotFoundError, match="emoji art"):
+        Art.load(tmp_path / "none.safetensors")
+
+
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path):
+    art = few_pictures()
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    list(train_probe(art, None, whole, 6, batch=4, save_every=3))
+    stream = train_probe(art, None, parts, 6, batch=4, save_every=3)
+    for step, _, _ in stream:
+        if step == 4:  # killed after the checkpoint of step 3, with step 4 and 5 lost
+            stream.close()
+    list(train_probe(art, None, parts, 6, batch=4, save_every=3))
+    first, second = load_file(whole), load_file(parts)
+    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_autoencoder_and_unet_learn_a_handful_of_pictures(tmp_path):
+    art = few_pictures()
+    losses = [loss["mse"] for _, _, loss in train_autoencoder(art, tmp_path / "vae.safetensors", 80)]
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    latents, factor = encode_art(load_autoencoder(tmp_path / "vae.safetensors"), art, 2)
+    assert latents.shape == (2, 4, 16, 8, 8) and factor > 0
+    assert latents.std() == pytest.approx(1, abs=1e-3)
+
+    class OneWordEach:
+        def batch(self, concept, style, generator):
+            return torch.nn.functional.one_hot(concept, 384).float()[:, None].expand(-1, 16, -1)
+
+    stream = train_unet(latents, art.concept, art.style, OneWordEach(), tmp_path / "unet.safetensors", 30, batch=8)
+    losses = [loss["loss"] for _, _, loss in stream]
+    assert sum(losses[-8:]) < 0.8 * sum(losses[:8])
+
+
+def test_captions_name_the_concept_its_synonyms_and_its_kind():
+    bank = CaptionBank.__new__(CaptionBank)
+    bank.nouns, bank.general = [["owl", "hooter"]], [["bird", "animal"]]
+    half = torch.tensor([0.5, 0.9, 0.5, 0.9, 0.5])
+    assert bank.draw(0, 2, half) == "an emoji of an owl"
+    assert bank.draw(0, 2, torch.tensor([0.05, 0.9, 0.5, 0.9, 0.5])) == ""
+    assert bank.draw(0, 2, torch.tensor([0.5, 0.1, 0.5, 0.1, 0.5])) == "a hooter in the twemoji style"
+    assert bank.draw(0, 2, torch.tensor([0.5, 0.01, 0.1, 0.9, 0.5])) == "an emoji of a bird"
+    assert caption("apple", STYLE_TEMPLATE, "noto") == "an apple in the noto style"
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    assert linear_decay(0, 1000, 10) < linear_decay(9, 1000, 10) > linear_decay(500, 1000, 10) > 0
+    assert linear_decay(1000, 1000, 10) == 0
+
+
+def test_scheduler_ends_in_pure_noise_and_does_not_clip():
+    scheduler = new_scheduler()
+    assert scheduler.alphas_cumprod[-1] < 1e-6 and not scheduler.config.clip_sample
+
+
+def test_model_card_states_the_measured_numbers():
+    report = {
+        "concepts": 4, "styles": 1, "pictures": 4, "picture_px": 64, "model_top1": 0.512, "model_top5": 0.9,
+        "sampler": {"steps": 6, "guidance": 3.0, "images_per_concept": 8}, "weakest_concepts": {"dog": 0.1},
+        "probe_unseen_top1": 0.97, "probe_unseen_top5": 0.99, "probe_calibration_error": 0.02,
+        "autoencoder_psnr_db": 26.0, "training": {"vae": {"updates": 10, "minutes": 1.0}}, "unet_updates_planned": 10,
+    }  # fmt: skip
+    card = model_card(report)
+    assert "51.2%" in card and "CC BY 4.0" in card and "dog 10%" in card and "not measured yet" in card

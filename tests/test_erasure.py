@@ -1,0 +1,128 @@
+"""The loop on a tiny random Stable Diffusion (CLIP text encoder, epsilon and v-prediction)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from age_core import AgeError, EraseOptions, Vocabulary, encode_text, erase, generate
+from age_core.erasure import _draw_batch, _prepare, _Scene, _terms
+from age_core.weights import trained_parameters
+
+WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church")
+SMALL = EraseOptions(
+    steps=4, batch=2, pi_every=1, pi_rows=2, samples=2, candidate_samples=1, sample_steps=2, preview_every=2,
+    templates=("{noun}", "a photo of {a_noun}"), lr=1e-3,
+)  # fmt: skip
+
+
+def weights_of(pipe):
+    return {name: value.detach().clone() for name, value in pipe.unet.named_parameters()}
+
+
+def run(pipe, **changes):
+    candidates = Vocabulary(WORDS).near(pipe, "dog", 4)
+    return list(erase(pipe, "dog", candidates, replace(SMALL, **changes)))
+
+
+def test_events_tell_the_whole_run(tiny_sd):
+    events = run(tiny_sd)
+    steps = [event.step for event in events if event.step]
+    assert steps == [1, 2, 3, 4]
+    for event in events[-4:]:
+        assert math.isfinite(event.loss_erase) and event.loss_preserve >= 0
+        assert sum(event.shares) == pytest.approx(1, abs=1e-5) and sum(event.used) == pytest.approx(1, abs=1e-5)
+        assert 0 <= event.entropy <= math.log(len(event.candidates)) + 1e-5
+    assert events[-2].eraser is None and events[-1].eraser is not None
+    assert len(events[-1].previews) == len(events[-1].preview_prompts) > 0
+    assert events[-1].top_targets(2)[0][1] == max(events[-1].shares)
+
+
+def test_student_equals_teacher_before_the_first_step(tiny_sd):
+    """So the preservation loss of the first step is zero, and the erasing loss is not."""
+    first = next(event for event in run(tiny_sd) if event.step == 1)
+    assert first.loss_preserve < 1e-10
+    assert first.loss_erase > 1e-8
+
+
+def test_the_pipeline_never_changes_and_only_the_selection_moves(tiny_sd):
+    before = weights_of(tiny_sd)
+    eraser = run(tiny_sd)[-1].eraser
+    after = weights_of(tiny_sd)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert set(eraser.delta) == {name for name in before if ".attn2." in name}
+    assert any(delta.abs().max() > 0 for delta in eraser.delta.values())
+
+
+def test_same_seed_same_eraser_other_seed_another(tiny_sd):
+    first, again, other = (run(tiny_sd, seed=seed)[-1].eraser.delta for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_closing_the_generator_stops_and_leaves_the_pipeline(tiny_sd):
+    before = weights_of(tiny_sd)
+    stream = erase(tiny_sd, "dog", Vocabulary(WORDS).near(tiny_sd, "dog", 4), SMALL)
+    for event in stream:
+        if event.step == 2:
+            stream.close()
+    assert all(torch.equal(value, dict(tiny_sd.unet.named_parameters())[name]) for name, value in before.items())
+
+
+def test_gradient_reaches_the_student_alone(tiny_sd):
+    options = replace(SMALL, negative_guidance=1.0)
+    scene = next(part for part in _prepare(tiny_sd, "dog", ("cat", "fox"), options) if isinstance(part, _Scene))
+    student = {
+        name: value.detach().clone().requires_grad_(True)
+        for name, value in trained_parameters(tiny_sd.unet, "xattn").items()
+    }
+    weights = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
+    batch = _draw_batch(tiny_sd, scene, weights, torch.Generator().manual_seed(0))
+    states = batch.mix(weights)
+    erase_loss, _ = _terms(tiny_sd, student, batch, states.detach(), 1.0)
+    gradients = torch.autograd.grad(erase_loss, [*student.values()], allow_unused=True)
+    assert all(g is not None and torch.isfinite(g).all() for g in gradients)
+    assert all(parameter.grad is None for parameter in tiny_sd.unet.parameters())
+
+
+def test_erasing_moves_the_prediction_to_the_target(tiny_sd):
+    """On noise that training never saw, the edited model's "dog" is nearer the original's "pizza"."""
+    options = {"target": "fixed", "fixed_target": "pizza", "steps": 60, "lr": 1e-3, "preview_every": 0, "batch": 8}
+    eraser = run(tiny_sd, **options)[-1].eraser
+    z = torch.randn(16, 4, 8, 8, generator=torch.Generator().manual_seed(99))
+    t = torch.linspace(100, 900, 16).long()
+    dog, pizza = (encode_text(tiny_sd, [word]).expand(16, -1, -1) for word in ("dog", "pizza"))
+    with torch.no_grad():
+        wanted, before = tiny_sd.unet(z, t, pizza).sample, tiny_sd.unet(z, t, dog).sample
+        with eraser.applied_to(tiny_sd):
+            after = tiny_sd.unet(z, t, dog).sample
+    assert (after - wanted).square().mean() < 0.5 * (before - wanted).square().mean()
+
+
+def test_an_eraser_changes_pictures_only_while_applied(tiny_sd):
+    eraser = run(tiny_sd, steps=20, lr=1e-2)[-1].eraser
+    first = generate(tiny_sd, ["dog"], [1], steps=3)[0].tobytes()
+    with eraser.applied_to(tiny_sd):
+        edited = generate(tiny_sd, ["dog"], [1], steps=3)[0].tobytes()
+    assert edited != first
+    assert generate(tiny_sd, ["dog"], [1], steps=3)[0].tobytes() == first
+
+
+@pytest.mark.parametrize(
+    ("concept", "changes", "words"),
+    [
+        ("dog", {"steps": -1}, "at least 1"),
+        ("dog", {"target": "clever"}, "adaptive, fixed, random"),
+        ("dog", {"target": "fixed", "fixed_target": " Dog "}, "own target"),
+        ("  ", {}, "empty"),
+        ("dog", {"train": "everything"}, "xattn"),
+        ("dog", {"lr": 0.0}, "above 0"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence_before_any_work(tiny_sd, concept, changes, words):
+    candidates = Vocabulary(WORDS).near(tiny_sd, "dog", 4)
+    with pytest.raises(AgeError, match=words):
+        erase(tiny_sd, concept, candidates, replace(SMALL, **changes))

@@ -1,0 +1,49 @@
+"""Imports flow one way: app -> {viz, age_core}, and inside age_core from the loop down to the data."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ORDER = [
+    "errors", "concepts", "pipeline", "vocabulary", "losses", "weights", "targets", "erasure", "probes",
+    "evaluation", "graph",
+]  # fmt: skip
+
+
+def imported(path: Path) -> set[str]:
+    """Every module name that a file imports, at any depth."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+def tops(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imported(path)}
+
+
+def test_the_method_knows_no_screen():
+    for path in (ROOT / "age_core").rglob("*.py"):
+        assert not tops(path) & {"viz", "app", "gradio", "plotly"}, path
+
+
+def test_pictures_know_no_model():
+    for path in (ROOT / "viz").rglob("*.py"):
+        assert not tops(path) & {"age_core", "app", "torch", "diffusers", "transformers"}, path
+
+
+def test_inside_the_method_nothing_looks_up():
+    for position, name in enumerate(ORDER):
+        below = {f"age_core.{other}" for other in ORDER[:position]}
+        used = {module for module in imported(ROOT / "age_core" / f"{name}.py") if module.startswith("age_core")}
+        assert used <= below, name
+
+
+def test_the_method_does_not_know_how_the_world_was_made():
+    for path in (ROOT / "age_core").glob("*.py"):
+        assert not any(module.startswith("age_core.emoji") for module in imported(path)), path
