@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Generator
+from dataclasses import dataclass
 
 import torch
 from diffusers import StableDiffusionPipeline
@@ -16,64 +15,13 @@ from torch.func import functional_call
 
 from age_core.concepts import fill
 from age_core.errors import AgeError
-from age_core.losses import add_noise, guided_target, noise_timesteps, row_errors
+from age_core.losses import guided_target, row_errors
+from age_core.options import EraseOptions
 from age_core.pipeline import decode, encode_text, sample_latents
+from age_core.scene import Batch, Scene, draw_batch, prepare
 from age_core.targets import AdaptiveTarget, FixedTarget, RandomTarget, TargetSelector
 from age_core.vocabulary import Candidates
 from age_core.weights import Eraser, trained_parameters
-
-TargetKind = Literal["adaptive", "fixed", "random"]
-TARGET_KINDS: tuple[TargetKind, ...] = ("adaptive", "fixed", "random")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EraseOptions:
-    """Everything an erasure depends on besides the model, the concept and the candidates."""
-
-    target: TargetKind = "adaptive"
-    fixed_target: str = ""  # for target="fixed"; "" is the empty prompt
-    train: str = "xattn"
-    steps: int = 60
-    batch: int = 8  # pictures of each of the two terms in a step
-    lr: float = 3e-4
-    preserve_weight: float = 1.0  # lambda
-    negative_guidance: float = 0.0  # eta
-    pi_lr: float = 0.15
-    pi_temperature: float = 1.0
-    pi_every: int = 2
-    pi_rows: int = 4
-    samples: int = 16  # cached pictures of the erased concept
-    candidate_samples: int = 2  # and of each candidate
-    sample_steps: int = 6
-    sample_guidance: float = 3.0
-    templates: tuple[str, ...] = ("{noun}", "an emoji of {a_noun}", "a picture of {a_noun}")
-    preview_every: int = 10  # 0: none
-    seed: int = 0
-
-    @staticmethod
-    def preset(name: str, **changes: object) -> EraseOptions:
-        """How much computing to spend: "fast", "balanced" or "thorough"; `changes` override fields."""
-        if name not in PRESETS:
-            raise AgeError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
-        return replace(PRESETS[name], **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
-
-    def check(self) -> None:
-        """Raise AgeError on values that cannot work."""
-        if self.target not in TARGET_KINDS:
-            raise AgeError(f"Unknown target {self.target!r}; choose one of {', '.join(TARGET_KINDS)}.")
-        for field in ("steps", "batch", "pi_every", "pi_rows", "samples", "candidate_samples", "sample_steps"):
-            if getattr(self, field) < 1:
-                raise AgeError(f"The option {field!r} must be at least 1, not {getattr(self, field)}.")
-        for field in ("lr", "pi_lr", "pi_temperature"):
-            if not getattr(self, field) > 0:
-                raise AgeError(f"The option {field!r} must be above 0, not {getattr(self, field)}.")
-
-
-PRESETS = {
-    "fast": EraseOptions(steps=30),
-    "balanced": EraseOptions(),
-    "thorough": EraseOptions(steps=150, samples=24),
-}
 
 
 @dataclass(frozen=True)
@@ -99,16 +47,6 @@ class EraseEvent:
     def top_targets(self, k: int) -> list[tuple[str, float]]:
         """The k candidates with the largest share."""
         return sorted(zip(self.candidates, self.shares, strict=True), key=lambda pair: -pair[1])[:k]
-
-
-@dataclass(frozen=True)
-class _Scene:
-    """What the losses need: text states and clean latents, made once by the unedited model."""
-
-    erased: Tensor  # (T, L, D) the erased concept in each template
-    matrix: Tensor  # (T, n, L, D) the candidates
-    z_erased: Tensor  # (S, C, h, w)
-    z_candidates: Tensor  # (n, s, C, h, w)
 
 
 def erase(
@@ -139,47 +77,14 @@ def _selector(options: EraseOptions, count: int) -> TargetSelector:
     return AdaptiveTarget(count, options.pi_lr, options.pi_temperature)
 
 
-def _states(pipe: StableDiffusionPipeline, nouns: tuple[str, ...], options: EraseOptions) -> Tensor:
-    """(T, n, L, D); the empty target is the empty prompt in every template."""
-    prompts = [fill(template, noun) if noun else "" for template in options.templates for noun in nouns]
-    return encode_text(pipe, prompts).unflatten(0, (len(options.templates), len(nouns)))
-
-
-def _prepare(
-    pipe: StableDiffusionPipeline, concept: str, names: tuple[str, ...], options: EraseOptions
-) -> Iterator[float | _Scene]:
-    """Yield the share done while the unedited model draws its samples, then the scene."""
-    erased = _states(pipe, (concept,), options)[:, 0]  # (T, L, D)
-    matrix = _states(pipe, names, options)
-    template = -1 if len(options.templates) == 1 else 1
-    wanted = torch.cat(
-        [
-            erased[template].expand(options.samples, -1, -1),
-            matrix[template].repeat_interleave(options.candidate_samples, 0),
-        ]
-    )
-    seeds = [options.seed * 100_003 + row for row in range(len(wanted))]
-    parts = []
-    chunk = 32  # small enough that Stop is obeyed within a second or two
-    for start in range(0, len(wanted), chunk):
-        yield start / len(wanted)
-        rows = slice(start, start + chunk)
-        parts.append(
-            sample_latents(pipe, wanted[rows], seeds[rows], options.sample_steps, options.sample_guidance, chunk)
-        )
-    latents = torch.cat(parts)
-    z_candidates = latents[options.samples :].unflatten(0, (len(names), options.candidate_samples))
-    yield _Scene(erased, matrix, latents[: options.samples], z_candidates)
-
-
 def _run(
     pipe: StableDiffusionPipeline, concept: str, candidates: Candidates, options: EraseOptions
 ) -> Generator[EraseEvent, None, None]:
     started = time.monotonic()
     names = candidates.names
-    scene: _Scene | None = None
-    for progress in _prepare(pipe, concept, names, options):
-        if isinstance(progress, _Scene):
+    scene: Scene | None = None
+    for progress in prepare(pipe, concept, names, options):
+        if isinstance(progress, Scene):
             scene = progress
         else:
             note = f"drawing what the original model makes of {concept} and its neighbours: {progress:.0%}"
@@ -193,7 +98,7 @@ def _run(
     loop_started = time.monotonic()
     for step in range(1, options.steps + 1):
         weights = selector.draw(options.batch, generator)
-        batch = _draw_batch(pipe, scene, weights, generator)
+        batch = draw_batch(pipe, scene, weights, generator)
         loss_erase, loss_preserve = _terms(pipe, student, batch, batch.mix(weights), options.negative_guidance)
         loss = loss_erase + options.preserve_weight * loss_preserve
         if not torch.isfinite(loss):
@@ -231,42 +136,8 @@ def _run(
         )
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """One step's inputs: rows of the erased concept and, for each, of the candidate drawn as its target."""
-
-    erased: Tensor  # (L, D)
-    matrix: Tensor  # (n, L, D)
-    z_erased: Tensor  # (B, C, h, w) noised
-    z_target: Tensor  # (B, C, h, w) noised
-    t: Tensor  # (B,)
-
-    def mix(self, weights: Tensor) -> Tensor:
-        """Target states e_t = y M; (B, n) to (B, L, D)."""
-        return torch.einsum("bn,nld->bld", weights, self.matrix)
-
-
-def _draw_batch(pipe: StableDiffusionPipeline, scene: _Scene, weights: Tensor, generator: torch.Generator) -> _Batch:
-    """Noised latents of the erased concept and of each row's target, at the same timestep."""
-    rows = len(weights)
-    template = int(torch.randint(len(scene.erased), (1,), generator=generator))
-    index = weights.detach().argmax(-1)  # (B,)
-    z_erased = scene.z_erased[torch.randint(len(scene.z_erased), (rows,), generator=generator)]
-    z_target = scene.z_candidates[index, torch.randint(scene.z_candidates.shape[1], (rows,), generator=generator)]
-    t = noise_timesteps(pipe.scheduler, rows, generator)
-    noise = torch.randn(2, *z_erased.shape, generator=generator)
-    noise, t = noise.to(z_erased), t.to(z_erased.device)
-    return _Batch(
-        scene.erased[template],
-        scene.matrix[template],
-        add_noise(pipe.scheduler, z_erased, noise[0], t),
-        add_noise(pipe.scheduler, z_target, noise[1], t),
-        t,
-    )
-
-
 def _terms(
-    pipe: StableDiffusionPipeline, student: dict[str, Tensor], batch: _Batch, states: Tensor, eta: float
+    pipe: StableDiffusionPipeline, student: dict[str, Tensor], batch: Batch, states: Tensor, eta: float
 ) -> tuple[Tensor, Tensor]:
     """The two losses for the student's step; the teacher's side carries no gradient."""
     erased = batch.erased.expand(len(states), -1, -1)
@@ -281,7 +152,7 @@ def _terms(
 def _update_selector(
     pipe: StableDiffusionPipeline,
     student: dict[str, Tensor],
-    scene: _Scene,
+    scene: Scene,
     selector: AdaptiveTarget,
     options: EraseOptions,
     generator: torch.Generator,
@@ -290,7 +161,7 @@ def _update_selector(
     frozen = {name: value.detach() for name, value in student.items()}
 
     def gain(weights: Tensor) -> Tensor:
-        batch = _draw_batch(pipe, scene, weights, generator)
+        batch = draw_batch(pipe, scene, weights, generator)
         states = batch.mix(weights)
         with torch.no_grad():
             erased = batch.erased.expand(len(states), -1, -1)

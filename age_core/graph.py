@@ -10,9 +10,10 @@ import pandas as pd
 from diffusers import StableDiffusionPipeline
 
 from age_core.concepts import ASSETS, ConceptSet
-from age_core.erasure import EraseOptions, erase
+from age_core.erasure import erase
 from age_core.errors import AgeError
 from age_core.evaluation import bootstrap, hits
+from age_core.options import EraseOptions
 from age_core.probes import Probe
 from age_core.vocabulary import Vocabulary
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from age_core import AgeError, EraseOptions, Vocabulary, encode_text, erase, generate
-from age_core.erasure import _draw_batch, _prepare, _Scene, _terms
+from age_core.erasure import _terms
+from age_core.scene import Scene, draw_batch, prepare
 from age_core.weights import trained_parameters
 
 WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church")
@@ -74,13 +75,13 @@ def test_closing_the_generator_stops_and_leaves_the_pipeline(tiny_sd):
 
 def test_gradient_reaches_the_student_alone(tiny_sd):
     options = replace(SMALL, negative_guidance=1.0)
-    scene = next(part for part in _prepare(tiny_sd, "dog", ("cat", "fox"), options) if isinstance(part, _Scene))
+    scene = next(part for part in prepare(tiny_sd, "dog", ("cat", "fox"), options) if isinstance(part, Scene))
     student = {
         name: value.detach().clone().requires_grad_(True)
         for name, value in trained_parameters(tiny_sd.unet, "xattn").items()
     }
     weights = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
-    batch = _draw_batch(tiny_sd, scene, weights, torch.Generator().manual_seed(0))
+    batch = draw_batch(tiny_sd, scene, weights, torch.Generator().manual_seed(0))
     states = batch.mix(weights)
     erase_loss, _ = _terms(tiny_sd, student, batch, states.detach(), 1.0)
     gradients = torch.autograd.grad(erase_loss, [*student.values()], allow_unused=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    "errors", "concepts", "pipeline", "vocabulary", "losses", "weights", "targets", "erasure", "probes",
+    "errors", "concepts", "pipeline", "vocabulary", "losses", "weights", "options", "scene", "targets", "erasure",
+    "probes",
     "evaluation", "graph",
 ]  # fmt: skip
 
