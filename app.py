@@ -176,7 +176,7 @@ def on_erase(world: World, ui: SimpleNamespace, name: str, *form: Any) -> Iterat
         finally:
             MODEL_LOCK.release()
     except AgeError as error:
-        yield {ui.status: panels.status("Nothing was started. Pick a concept and press Erase."), **warn(ui, error)}
+        yield {ui.status: panels.status("No edit was made."), **warn(ui, error)}
     except Exception:  # a defect: Gradio reports it, but the person must be able to go on
         yield {ui.status: panels.status("The run broke off because of an error."), **buttons(ui, running=False)}
         raise

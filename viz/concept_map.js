@@ -67,14 +67,16 @@ function decorate() {
     seen.add(name);
     const [x, y] = at(index.get(name)), text = ends.has(name) ? name + ' ' + ends.get(name).text : name, w = text.length * 6.9 + 6;
     if (x < 0 || x > W || y < 0 || y > H) continue;
-    const cx = Math.min(Math.max(x, w / 2 + 2), W - w / 2 - 2);
-    const spot = [y + 9, y - 24].find(top => top > 0 && top + 15 < H &&
-      !boxes.some(b => Math.abs(b[0] - cx) < (b[2] + w) / 2 && Math.abs(b[1] - top) < 15));
-    if (spot === undefined) continue;
-    boxes.push([cx, spot, w]);
+    const inside = cx => Math.min(Math.max(cx, w / 2 + 2), W - w / 2 - 2), side = w / 2 + 9;
+    const spots = [[x, y + 9], [x, y - 24]];
+    if (seen.size <= ends.size + 1) spots.push([x + side, y - 7], [x - side, y - 7], [x + side, y + 10], [x - side, y + 10]);
+    const spot = spots.map(s => [inside(s[0]), s[1], w]).find(s => s[1] > 0 && s[1] + 15 < H &&
+      !boxes.some(b => Math.abs(b[0] - s[0]) < (b[2] + w) / 2 && Math.abs(b[1] - s[1]) < 15));
+    if (!spot) continue;
+    boxes.push(spot);
     const label = document.createElement('span');
     label.className = 'label' + (name === props.value ? ' pick' : ends.has(name) ? ' end' : '');
-    label.textContent = text; label.style.left = cx + 'px'; label.style.top = spot + 'px';
+    label.textContent = text; label.style.left = spot[0] + 'px'; label.style.top = spot[1] + 'px';
     over.appendChild(label);
   }
 }

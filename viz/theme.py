@@ -29,7 +29,6 @@ CSS = """
 .age .message { border-left: 4px solid var(--damage); background: var(--panel); padding: .5rem .75rem; }
 .age .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 205px), 1fr)); gap: .5rem 1.2rem; }
 .live:not(:has(.age)) { display: none; }
-#messages { position: sticky; top: 0; z-index: 20; }
 .age ol { list-style: none; margin: 0; padding: 0; }
 
 /* the map */
@@ -66,7 +65,11 @@ CSS = """
 .bars .number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 
 /* progress, loss, pictures */
-.age progress { width: 100%; height: .7rem; accent-color: var(--gain); }
+.age progress { width: 100%; height: .6rem; appearance: none; border: 0; border-radius: 3px; overflow: hidden;
+  background: var(--line); }
+.age progress::-webkit-progress-bar { background: var(--line); }
+.age progress::-webkit-progress-value { background: var(--gain); }
+.age progress::-moz-progress-bar { background: var(--gain); }
 .loss svg { width: 100%; height: auto; display: block; }
 .loss text { font-size: 11px; fill: var(--soft); }
 .loss .axis { stroke: var(--line); } .loss .erase { stroke: var(--damage); } .loss .keep { stroke: var(--gain); }
