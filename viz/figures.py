@@ -42,13 +42,13 @@ def target_bars(names: Sequence[str], shares: Sequence[float], used: Sequence[fl
     shares = list(shares) or [1.0] * (len(names) == 1)
     if not names or len(shares) != len(names):
         return f'<div class="age"><h3>{html.escape(title)}</h3><p class="soft">No target weights yet.</p></div>'
-    used = list(used) if len(used) == len(names) else [None] * len(names)
+    drawn: list[float | None] = list(used) if len(used) == len(names) else [None] * len(names)
     top = sorted(zip(names, shares, strict=True), key=lambda pair: -pair[1])[:5]
     spoken = ", ".join(f"{n} {s:.0%}" for n, s in top)
-    largest = max([*shares, *(u for u in used if u is not None)])
+    largest = max([*shares, *(u for u in drawn if u is not None)])
     scale = next(s for s in (0.1, 0.25, 0.5, 1.0) if largest <= s or s == 1)  # few stages, so that bars seldom jump
     rows = []
-    for name, share, now in zip(names, shares, used, strict=True):
+    for name, share, now in zip(names, shares, drawn, strict=True):
         label = html.escape(name) or "(empty prompt)"
         dot = "" if now is None else f'<span class="dot" style="left:{100 * now / scale:.1f}%"></span>'
         rows.append(

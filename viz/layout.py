@@ -17,7 +17,20 @@ def umap_layout(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
         n_neighbors=min(12, len(vectors) - 1), min_dist=0.35, spread=1.4, metric="cosine", random_state=seed, n_jobs=1
     ).fit_transform(np.asarray(vectors, dtype=np.float32))
     low, high = points.min(axis=0), points.max(axis=0)
-    return 2 * (points - low) / np.maximum(high - low, 1e-9) - 1
+    return spread_apart(2 * (points - low) / np.maximum(high - low, 1e-9) - 1)
+
+
+def spread_apart(points: np.ndarray, gap: float = 0.06, rounds: int = 200) -> np.ndarray:
+    """Push dots that overlap just far enough apart to be told apart and clicked: at least `gap`, where it fits."""
+    points = np.asarray(points, dtype=float) + np.random.default_rng(0).normal(0, 1e-4, np.shape(points))
+    for _ in range(rounds):
+        offset = points[:, None] - points[None]  # (n, n, 2)
+        distance = np.linalg.norm(offset, axis=-1) + np.eye(len(points)) * gap
+        push = np.maximum(gap - distance, 0) / np.maximum(distance, 1e-9)
+        if push.max() < 0.02:
+            break
+        points = points + 0.45 * (offset * push[..., None]).sum(axis=1)
+    return points.clip(-1.05, 1.05)
 
 
 def read_layout(path: Path, names: Sequence[str]) -> pd.DataFrame | None:

@@ -9,10 +9,11 @@ import gradio as gr
 
 from viz import panels
 from viz.concept_map import ConceptGraph, legend
+from viz.effects import Direction
 
 TARGETS = {"Adaptive (AGE)": "adaptive", "A word of your choice": "word", "Empty prompt": "empty"}
 PRESETS = {"Fast": "fast", "Balanced": "balanced", "Thorough": "thorough"}
-DIRECTIONS = {"Whom it hurts": "hurts", "Who hurts it": "hurt by"}
+DIRECTIONS: dict[str, Direction] = {"Whom it hurts": "hurts", "Who hurts it": "hurt by"}
 # Regions that a screen reader announces when they change.
 ANNOUNCED = ["selection", "messages", "live-status", "compare-status"]
 ANNOUNCE_JS = f"() => {ANNOUNCED}.forEach(id => document.getElementById(id)?.setAttribute('aria-live', 'polite'))"

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+pytestmark = pytest.mark.browser
+
 ROOT = Path(__file__).parents[2]
 FLAGS = [
     "--no-sandbox",
@@ -35,7 +37,8 @@ NODE_JS = """name => {
 LONELY_JS = """picked => {
   const {x, y, customdata} = document.querySelector('#concept-map .plot').data[0];
   const gap = i => Math.min(...x.map((_, j) => j === i ? 9 : Math.hypot(x[i] - x[j], y[i] - y[j])));
-  return [...customdata.keys()].filter(i => customdata[i] !== picked).sort((a, b) => gap(b) - gap(a)).map(i => customdata[i])[0];
+  const others = [...customdata.keys()].filter(i => customdata[i] !== picked);
+  return customdata[others.sort((a, b) => gap(b) - gap(a))[0]];
 }"""
 
 
@@ -57,9 +60,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         until = time.monotonic() + START_S
         while not (found := re.search(r"open at (http\S+)", log.read_text())):
-            assert server.poll() is None and time.monotonic() < until, (
-                f"the app did not start:\n{log.read_text()[-3000:]}"
-            )
+            alive = server.poll() is None and time.monotonic() < until
+            assert alive, f"the app did not start:\n{log.read_text()[-3000:]}"
             time.sleep(0.3)
         yield found[1].rstrip("/")
     finally:
@@ -156,9 +158,8 @@ def test_an_erasure_is_stopped_and_another_one_finished(page: Page) -> None:
     expect(page.locator("#compare-grid .pair").first).to_be_visible(timeout=RUN_MS)
     assert page.locator("#live-previews img").count() > 0
     expect(page.locator("#live-loss polyline").first).to_have_attribute("points", re.compile(r"\d"))
-    original, edited = (
-        page.get_attribute(f"#compare-grid .pair[data-kind=erased] img >> nth={i}", "src") for i in (0, 1)
-    )
+    pair = page.locator("#compare-grid .pair[data-kind=erased] img")
+    original, edited = (pair.nth(side).get_attribute("src") for side in (0, 1))
     assert original != edited, "the edited model draws the erased concept exactly as before"
     assert page.locator("#compare-grid .pair").count() == 6
     assert all(re.search(r"[✓✗] .+ \d+%", text) for text in page.locator("#compare-grid figcaption").all_inner_texts())
