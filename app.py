@@ -60,7 +60,7 @@ class World:
     no_effects: str  # why there is no table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # gr.State hashes its value, and weights have no hash
 class Erased:
     """The finished run of one session."""
 
@@ -83,10 +83,16 @@ def load_world(name: str = "emoji") -> World:
     return World(pipe, load_probe(name), concepts, positions, table, reason)
 
 
-def wait_for_model() -> Iterator[None]:
+class Stopped(Exception):
+    """Someone pressed Stop; the text says where."""
+
+
+def wait_for_model(region: gr.HTML, stop: threading.Event | None = None) -> Iterator[Updates]:
     """Take the lock while yielding, so that someone who waits can still stop. The caller releases it."""
     while not MODEL_LOCK.acquire(timeout=0.5):
-        yield
+        if stop and stop.is_set():
+            raise Stopped("before the first step")
+        yield {region: panels.status("Waiting for another run to finish …")}
 
 
 def warn(ui: SimpleNamespace, error: Exception) -> Updates:
@@ -148,56 +154,54 @@ def read_options(kind: str, word: str, preset: str, steps: float | None, seed: f
     )
 
 
-def buttons(ui: SimpleNamespace, running: bool) -> Updates:
-    return {ui.erase: gr.update(interactive=not running), ui.stop: gr.update(interactive=running)}
-
-
 def on_erase(world: World, ui: SimpleNamespace, name: str, *form: Any) -> Iterator[Updates]:
-    """Run one erasure and stream what it does. Closing this generator (Stop, or the tab) ends the run."""
+    """Run one erasure and stream what it does. Closing this generator (the tab was closed) ends the run as well."""
+    stop = threading.Event()
     try:
         name = world.concepts.find(name).name
         options = read_options(*form)
         options.check()
-        yield {
-            ui.status: panels.status("Waiting for another run to finish …"),
-            ui.progress: (0, 0),
-            ui.fresh: False,
-            ui.messages: "",
-            ui.live_targets: "",
-            ui.live_loss: "",
-            ui.live_previews: "",
-            **buttons(ui, running=True),
-        }
-        yield from ({ui.status: panels.status("Waiting for another run to finish …")} for _ in wait_for_model())
+        blank = dict.fromkeys([ui.live_targets, ui.live_loss, ui.live_previews, ui.messages], "")
+        running = {ui.erase: gr.update(interactive=False), ui.stop: gr.update(interactive=True)}
+        yield {ui.status: panels.status(f"Preparing to erase {name} …"), ui.stopper: stop, **blank, **running}
+        yield from wait_for_model(ui.status, stop)
         try:
-            yield {ui.status: panels.status(f"Preparing to erase {name} …")}
             with closing(erase(world.pipe, name, neighbours(world, name, CANDIDATES), options)) as events:
-                yield from live_updates(ui, name, events)
+                yield from live_updates(ui, name, events, stop)
         finally:
             MODEL_LOCK.release()
+    except Stopped as where:
+        yield {ui.status: panels.status(f"Stopped {where}. The unfinished edit was thrown away.")}
     except AgeError as error:
         yield {ui.status: panels.status("No edit was made."), **warn(ui, error)}
-    except Exception:  # a defect: Gradio reports it, but the person must be able to go on
-        yield {ui.status: panels.status("The run broke off because of an error."), **buttons(ui, running=False)}
+    except Exception:  # a defect: Gradio reports it, and the page must not look as if the run went on
+        yield {ui.status: panels.status("The run broke off because of an error.")}
         raise
-    yield buttons(ui, running=False)
 
 
-def live_updates(ui: SimpleNamespace, name: str, events: Iterator[EraseEvent]) -> Iterator[Updates]:
+def live_updates(
+    ui: SimpleNamespace, name: str, events: Iterator[EraseEvent], stop: threading.Event
+) -> Iterator[Updates]:
     view = LiveView(name)
     for event in events:
-        out = {getattr(ui, region): value for region, value in view.update(event).items()}
+        out: Updates = {getattr(ui, region): value for region, value in view.update(event).items()}
         if event.eraser is not None:
             out |= {ui.session: Erased(name, event.eraser), ui.fresh: True}
+        elif stop.is_set():
+            raise Stopped(f"at step {event.step} of {event.steps}" if event.step else "before the first step")
         if out:
-            yield {ui.progress: (event.step, event.steps), **out}
+            yield out
 
 
-def on_stop(ui: SimpleNamespace, progress: tuple[int, int]) -> Updates:
-    step, steps = progress
-    where = f"at step {step} of {steps}" if step else "before the first step"
-    text = f"Stopped {where}. The unfinished edit was thrown away."
-    return {ui.status: panels.status(text), **buttons(ui, running=False)}
+def on_stop(ui: SimpleNamespace, stop: threading.Event | None) -> Updates:
+    """Ask the run to stop after its current step. Gradio's own `cancels` would ignore Erase until that step ended."""
+    if stop:
+        stop.set()
+    return {ui.stop: gr.update(interactive=False)}
+
+
+def on_end(ui: SimpleNamespace) -> Updates:
+    return {ui.erase: gr.update(interactive=True), ui.stop: gr.update(interactive=False)}
 
 
 # --- compare -----------------------------------------------------------------------------------------------------
@@ -231,7 +235,7 @@ def on_compare(world: World, ui: SimpleNamespace, target: Any, own: str | None, 
         if erased is None:
             raise AgeError("Erase a concept first: there is no edited model to compare with yet.")
         yield {ui.compare_status: panels.status("Waiting for the model …"), ui.messages: "", ui.fresh: False}
-        yield from ({ui.compare_status: panels.status("Waiting for another run to finish …")} for _ in wait_for_model())
+        yield from wait_for_model(ui.compare_status)
         try:
             yield {ui.compare_status: panels.status("Drawing with both models …")}
             rows: list[Row] = compared_concepts(world, erased) if own is None else [("own", own, own, None)]
@@ -299,10 +303,11 @@ def connect(world: World, ui: SimpleNamespace) -> None:
     ui.kind.input(lambda kind: gr.update(visible=TARGETS[kind] == "word"), ui.kind, ui.word, **quick)
 
     ends = page.parts(ui, "status", "erase", "stop")
-    live = page.parts(ui, "live_targets", "live_loss", "live_previews", "progress", "session", "fresh", "messages")
+    live = page.parts(ui, "live_targets", "live_loss", "live_previews", "stopper", "session", "fresh", "messages")
     form = page.parts(ui, "graph", "kind", "word", "preset", "steps", "seed")
     run = ui.erase.click(partial(on_erase, world, ui), form, [*ends, *live], **streamed)
-    ui.stop.click(partial(on_stop, ui), ui.progress, ends, cancels=[run], **quick)
+    run.then(partial(on_end, ui), None, ends, **quick)
+    ui.stop.click(partial(on_stop, ui), ui.stopper, ends, **quick)
 
     drawn = page.parts(ui, "grid", "own_grid", "compare_status", "messages", "fresh")
     edit = [ui.session, ui.picture_seed]
@@ -312,7 +317,10 @@ def connect(world: World, ui: SimpleNamespace) -> None:
 
 
 def main() -> None:
-    demo = build().queue(max_size=32)
+    try:
+        demo = build().queue(max_size=32)
+    except AgeError as error:  # such as missing weights: one sentence says more than a traceback
+        raise SystemExit(f"AGE Explorer cannot start. {error}") from None
     _, address, _ = demo.launch(
         theme=theme.theme(),
         css=theme.CSS,

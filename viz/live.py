@@ -36,7 +36,11 @@ class LiveView:
 
     def describe(self, event: Any) -> str:
         if event.eraser is not None:
-            return f"Done: {self.name} was erased in {event.steps} steps ({event.elapsed_s:.0f} s)."
+            return f"Done: {self.name} was erased in {event.steps} steps ({_duration(event.elapsed_s)})."
         if not event.step:
             return f"Getting ready: {event.note} …"
-        return f"Erasing {self.name}: step {event.step} of {event.steps}, about {event.remaining_s:.0f} s left."
+        return f"Erasing {self.name}: step {event.step} of {event.steps}, about {_duration(event.remaining_s)} left."
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -44,7 +44,7 @@ def lay_out(
     `start` holds the first view: name, arrows, panel, caption, figure and label_order; `groups` are those of the dots.
     """
     ui = SimpleNamespace()
-    ui.session, ui.fresh, ui.progress = gr.State(None), gr.State(False), gr.State((0, 0))
+    ui.session, ui.fresh, ui.stopper = gr.State(None), gr.State(False), gr.State(None)
     text_block(
         "AGE Explorer",
         "Erase a concept from a text-to-image model and see what else breaks. Damage is local, so it matters what the "
@@ -78,7 +78,7 @@ def map_section(
     text_block(
         "1 · Pick a concept",
         "Each dot is a concept; dots close together usually have similar meaning, but gaps between distant clusters "
-        "mean little. Click a dot or search.",
+        "mean little (overlapping dots were moved apart a little). Click a dot or search.",
     )
     ui.search = gr.Dropdown(
         list(names), value=start["name"], label="Search", allow_custom_value=True, elem_id="concept-search"
