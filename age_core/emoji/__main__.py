@@ -39,16 +39,29 @@ def build_probe(args: argparse.Namespace) -> None:
 
 
 def build_unet(args: argparse.Namespace) -> None:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
     from age_core.emoji.autoencoder import encode_art, load_autoencoder
     from age_core.emoji.captions import CaptionBank, prepare_text_encoder
     from age_core.emoji.denoiser import UNET_STEPS, train_unet
 
     art = art_module.Art.load(args.work / "art.safetensors")
+    bundle = ASSETS / "emoji-sd"
+    if args.from_bundle:
+        vae, start = (
+            AutoencoderKL.from_pretrained(bundle / "vae"),
+            UNet2DConditionModel.from_pretrained(bundle / "unet"),
+        )
+        vae = vae.float().eval()
+    else:
+        vae, start = load_autoencoder(args.work / "vae.safetensors"), None
     print("encoding the art and its captions", flush=True)
-    latents, _ = encode_art(load_autoencoder(args.work / "vae.safetensors"), art, LATENT_COPIES)
-    bank = CaptionBank(art_module.read_concept_table(CONCEPTS_CSV), *prepare_text_encoder(args.work / "text"))
-    steps = train_unet(latents, art.concept, art.style, bank, args.work / "unet.safetensors", args.steps or UNET_STEPS)
-    log_progress(args.work / "unet.jsonl", steps)
+    latents, _ = encode_art(vae, art, LATENT_COPIES)
+    text = prepare_text_encoder(bundle if args.from_bundle else args.work / "text")
+    bank = CaptionBank(art_module.read_concept_table(CONCEPTS_CSV), *text)
+    steps = args.steps or UNET_STEPS
+    stream = train_unet(latents, art.concept, art.style, bank, args.work / "unet.safetensors", steps, start=start)
+    log_progress(args.work / "unet.jsonl", stream)
 
 
 def build_bundle(args: argparse.Namespace) -> None:
@@ -82,6 +95,7 @@ def main() -> None:
     parser.add_argument("part", choices=[*PARTS, "all"])
     parser.add_argument("--work", type=Path, default=Path("build/emoji"), help="folder for art and checkpoints")
     parser.add_argument("--steps", type=int, default=0, help="updates in all (0: the part's own default)")
+    parser.add_argument("--from-bundle", action="store_true", help="unet: start from the weights in assets/")
     args = parser.parse_args()
     for part in PARTS if args.part == "all" else [args.part]:
         print(f"== {part}", flush=True)

@@ -30,6 +30,7 @@ def new_scheduler() -> DDIMScheduler:
         timestep_spacing="trailing",
         clip_sample=False,
         set_alpha_to_one=True,
+        steps_offset=1,  # unused by trailing spacing, but the pipeline insists on it
     )
 
 
@@ -74,13 +75,17 @@ def train_unet(
     lr: float = 1.2e-3,
     seed: int = 0,
     save_every: int = 100,
+    start: UNet2DConditionModel | None = None,
 ) -> Iterator[tuple[int, int, dict[str, float]]]:
     """Train, or go on from `checkpoint`; yields (step, steps, losses). latents: (copies, N, 16, 8, 8).
 
+    Without a checkpoint the first weights are those of `start`, or random.
     The checkpoint holds the weights ("unet"), their moving average ("ema", what ships) and Adam's state.
     """
     torch.manual_seed(seed)  # initial weights
     unet = new_unet().to(memory_format=torch.channels_last)
+    if start is not None:
+        unet.load_state_dict(start.float().state_dict())
     ema = copy.deepcopy(unet).requires_grad_(False)
     scheduler = new_scheduler()
     optimizer = torch.optim.AdamW(unet.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
