@@ -23,6 +23,7 @@ from diffusers import StableDiffusionPipeline
 from age_core import (
     AgeError,
     Candidates,
+    Concept,
     ConceptSet,
     EraseEvent,
     EraseOptions,
@@ -154,6 +155,15 @@ def read_options(kind: str, word: str, preset: str, steps: float | None, seed: f
     )
 
 
+def refuse_own_name(concept: Concept, options: EraseOptions) -> None:
+    """A concept mapped onto itself, or onto a word that means the same, would not be erased."""
+    own = {word.lower() for word in (concept.name, *concept.synonyms)}
+    if options.target == "fixed" and options.fixed_target.lower() in own:
+        raise AgeError(
+            f"{options.fixed_target!r} is {concept.name!r} itself and cannot be its own target: choose another."
+        )
+
+
 def on_erase(world: World, ui: SimpleNamespace, name: str, *form: Any) -> Iterator[Updates]:
     """Run one erasure and stream what it does. Closing this generator (the tab was closed) ends the run as well."""
     stop = threading.Event()
@@ -161,6 +171,7 @@ def on_erase(world: World, ui: SimpleNamespace, name: str, *form: Any) -> Iterat
         name = world.concepts.find(name).name
         options = read_options(*form)
         options.check()
+        refuse_own_name(world.concepts[name], options)
         blank = dict.fromkeys([ui.live_targets, ui.live_loss, ui.live_previews, ui.messages], "")
         running = {ui.erase: gr.update(interactive=False), ui.stop: gr.update(interactive=True)}
         yield {ui.status: panels.status(f"Preparing to erase {name} …"), ui.stopper: stop, **blank, **running}
