@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from age_core.vocabulary import Vocabulary
 COLUMNS = (
     "model", "method", "target", "erased", "affected", "seed", "metric", "before", "after", "delta", "low", "high",
 )  # fmt: skip
+METHODS = {"adaptive": "AGE", "fixed": "fixed target", "random": "random neighbour"}
 POOL = 30  # candidates of an adaptive target
 
 
@@ -52,31 +55,50 @@ def build_side_effects(
     options: EraseOptions,
     folder: Path,
     images: int = 4,
+    erased_images: int = 16,
     model: str = "emoji",
 ) -> Iterator[str]:
     """Erase each of `erased` alone and measure every concept; yields a name as its table is written.
 
-    One parquet file an erasure in `folder`, written whole or not at all; a restart goes on where it stopped.
+    `images` pictures of each concept, `erased_images` of the erased one (the diagonal: its erasure).
+    One parquet file an erasure in `folder`, and beside it a JSON file with its seconds and options. Both are
+    written whole or not at all; a restart goes on where it stopped.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    before: pd.DataFrame | None = None
+    everyone: pd.DataFrame | None = None
     for name in erased:
         path = folder / f"{name.replace(' ', '_')}.parquet"
         if not path.exists():
-            if before is None:
-                before = hits(pipe, probe, concepts, concepts.names, images)
+            if everyone is None:
+                everyone = hits(pipe, probe, concepts, concepts.names, images)
             concept = concepts[name]
             candidates = Vocabulary(concepts.names).near(pipe, name, POOL, exclude=concept.synonyms)
             *_, last = erase(pipe, name, candidates, options)
-            after = hits(pipe, probe, concepts, concepts.names, images, last.eraser)
-            target = options.fixed_target if options.target == "fixed" else options.target
-            method = "AGE" if options.target == "adaptive" else f"{options.target} target"
-            labels = {"model": model, "method": method, "target": target, "erased": name, "seed": options.seed}
+            others = [other for other in concepts.names if other != name]
+            before = pd.concat(
+                [everyone[everyone["concept"] != name], hits(pipe, probe, concepts, [name], erased_images)],
+                ignore_index=True,
+            )
+            after = pd.concat(
+                [
+                    hits(pipe, probe, concepts, others, images, last.eraser),
+                    hits(pipe, probe, concepts, [name], erased_images, last.eraser),
+                ],
+                ignore_index=True,
+            )
+            labels = {"model": model, "method": METHODS[options.target], "target": _target(options)}
+            labels |= {"erased": name, "seed": options.seed}
             parts = [side_effect_rows(before, after, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]
+            provenance = {"seconds": round(last.elapsed_s, 2), "options": asdict(options)}
+            path.with_suffix(".json").write_text(json.dumps(provenance), encoding="utf-8")
             temporary = path.with_suffix(".partial")
             pd.concat(parts).to_parquet(temporary, index=False)
             temporary.replace(path)
         yield name
+
+
+def _target(options: EraseOptions) -> str:
+    return options.fixed_target if options.target == "fixed" else options.target
 
 
 def gather(folder: Path) -> pd.DataFrame:
