@@ -31,7 +31,7 @@ class EraseOptions:
     candidate_samples: int = 2  # and of each candidate
     sample_steps: int = 6
     sample_guidance: float = 3.0
-    templates: tuple[str, ...] = ("{noun}", "an emoji of {a_noun}", "a picture of {a_noun}")
+    templates: tuple[str, ...] = ("{noun}", "a picture of {a_noun}")  # prompts to erase; the last draws samples
     preview_every: int = 10  # 0: none
     seed: int = 0
 

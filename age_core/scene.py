@@ -71,11 +71,10 @@ def prepare(
     """Yield the share done while the unedited model draws its samples, then the scene."""
     erased = _states(pipe, (concept,), options)[:, 0]  # (T, L, D)
     matrix = _states(pipe, names, options)
-    template = -1 if len(options.templates) == 1 else 1
     wanted = torch.cat(
         [
-            erased[template].expand(options.samples, -1, -1),
-            matrix[template].repeat_interleave(options.candidate_samples, 0),
+            erased[-1].expand(options.samples, -1, -1),
+            matrix[-1].repeat_interleave(options.candidate_samples, 0),
         ]
     )
     seeds = [options.seed * 100_003 + row for row in range(len(wanted))]

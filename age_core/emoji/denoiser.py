@@ -16,7 +16,7 @@ from age_core.emoji.training import linear_decay, load_checkpoint, save_checkpoi
 
 TEXT_WIDTH = 384
 MIN_SNR_GAMMA = 5.0
-UNET_STEPS = 3200  # updates of 64 pictures
+UNET_STEPS = 4000  # updates of 64 pictures
 
 
 def new_scheduler() -> DDIMScheduler:
