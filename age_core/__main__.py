@@ -46,7 +46,7 @@ def run_graph(args: argparse.Namespace) -> None:
     erased = [concepts.find(name).name for name in args.erase] or list(concepts.names)
     started = time.monotonic()
     stream = build_side_effects(
-        pipe, probe, concepts, erased, chosen_options(args), args.parts, args.images, args.model
+        pipe, probe, concepts, erased, chosen_options(args), args.parts, images=args.images, model=args.model
     )
     for done, name in enumerate(stream, 1):
         seconds = time.monotonic() - started

@@ -14,7 +14,7 @@ from diffusers import StableDiffusionPipeline
 from age_core.concepts import ASSETS, ConceptSet
 from age_core.erasure import erase
 from age_core.errors import AgeError
-from age_core.evaluation import bootstrap, hits
+from age_core.evaluation import Reference, bootstrap, hits, noise_reference, noise_shift
 from age_core.options import EraseOptions
 from age_core.probes import Probe
 from age_core.vocabulary import Vocabulary
@@ -61,16 +61,19 @@ def build_side_effects(
     """Erase each of `erased` alone and measure every concept; yields a name as its table is written.
 
     `images` pictures of each concept, `erased_images` of the erased one (the diagonal: its erasure).
-    One parquet file an erasure in `folder`, and beside it a JSON file with its seconds and options. Both are
-    written whole or not at all; a restart goes on where it stopped.
+    Metrics: DS-1 and DS-5 (share of pictures whose label is the probe's first, or among its five) and noise-shift
+    (before: 1, after: what is left of the original noise prediction). One parquet file an erasure in `folder`, and
+    beside it its eraser and a JSON file with its seconds and options; a restart goes on where it stopped.
     """
     folder.mkdir(parents=True, exist_ok=True)
     everyone: pd.DataFrame | None = None
+    reference: Reference | None = None
     for name in erased:
         path = folder / f"{name.replace(' ', '_')}.parquet"
         if not path.exists():
-            if everyone is None:
+            if everyone is None or reference is None:
                 everyone = hits(pipe, probe, concepts, concepts.names, images)
+                reference = noise_reference(pipe, concepts, images)
             concept = concepts[name]
             candidates = Vocabulary(concepts.names).near(pipe, name, POOL, exclude=concept.synonyms)
             *_, last = erase(pipe, name, candidates, options)
@@ -89,6 +92,9 @@ def build_side_effects(
             labels = {"model": model, "method": METHODS[options.target], "target": _target(options)}
             labels |= {"erased": name, "seed": options.seed}
             parts = [side_effect_rows(before, after, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]
+            shift = noise_shift(pipe, reference, last.eraser)
+            parts.append(side_effect_rows(shift.assign(kept=1.0), shift, "noise-shift", "kept", **labels))
+            last.eraser.save(path.with_suffix(".safetensors"))
             provenance = {"seconds": round(last.elapsed_s, 2), "options": asdict(options)}
             path.with_suffix(".json").write_text(json.dumps(provenance), encoding="utf-8")
             temporary = path.with_suffix(".partial")

@@ -18,9 +18,9 @@ class EraseOptions:
     target: TargetKind = "adaptive"
     fixed_target: str = ""  # for target="fixed"; "" is the empty prompt
     train: str = "xattn"
-    steps: int = 60
+    steps: int = 100
     batch: int = 8  # pictures of each of the two terms in a step
-    lr: float = 3e-4
+    lr: float = 6e-4
     preserve_weight: float = 1.0  # lambda
     negative_guidance: float = 0.0  # eta
     pi_lr: float = 0.15
@@ -55,7 +55,7 @@ class EraseOptions:
 
 
 PRESETS = {
-    "fast": EraseOptions(steps=30),
+    "fast": EraseOptions(steps=50, lr=1e-3),
     "balanced": EraseOptions(),
-    "thorough": EraseOptions(steps=150, samples=24),
+    "thorough": EraseOptions(steps=200, samples=24),
 }

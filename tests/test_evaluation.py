@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from age_core.evaluation import bootstrap, seeds_of
+from age_core import ConceptSet, Eraser, encode_text
+from age_core.concepts import Concept
+from age_core.evaluation import bootstrap, noise_reference, noise_shift, seeds_of
 from age_core.graph import COLUMNS, side_effect_rows
 
 
@@ -44,3 +49,15 @@ def test_seeds_are_fixed_and_differ_between_concepts():
     assert seeds_of("dog", 3) == seeds_of("dog", 3)
     assert not set(seeds_of("dog", 50)) & set(seeds_of("wolf", 50))
     assert seeds_of("dog", 2, first=1)[0] == seeds_of("dog", 2)[1]
+
+
+def test_noise_shift_is_zero_for_no_edit_and_one_for_deleted_words(tiny_sd):
+    """An edit that makes every prompt act like the empty one moves each prediction exactly that far."""
+    words = ConceptSet("tiny", tuple(Concept(n, "g", "thing") for n in ("dog", "cat")), "a photo of {a_noun}")
+    reference = noise_reference(tiny_sd, words, 3)
+    assert len(reference.concept) == 6 and len(set(reference.t.tolist())) == 3
+    nothing = Eraser({"conv_in.bias": torch.zeros(32)})
+    assert noise_shift(tiny_sd, reference, nothing)["shift"].max() < 1e-9
+    empty = encode_text(tiny_sd, [""]).expand_as(reference.states)
+    deleted = noise_shift(tiny_sd, replace(reference, states=empty), nothing)
+    assert np.allclose(deleted["shift"], 1, atol=1e-3)
