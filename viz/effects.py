@@ -8,13 +8,18 @@ Direction = Literal["hurts", "hurt by"]
 KEYS = ["method", "target", "metric"]
 METRICS = {
     "DS-1": "the share of pictures in which the probe no longer recognises the concept (DS-1)",
-    "noise-shift": "how far the model's noise prediction for the concept moved (noise-shift)",
+    "DS-5": "the share of pictures in which the concept is no longer among the probe's five guesses (DS-5)",
+    "noise-shift": "how far the edit moved the model's noise prediction for the concept; 1 would be as far as deleting "
+    "the word (noise shift)",
 }
+# The finest first: a few pictures a concept decide little about DS, while noise shift sees every edit.
+ORDER = ["noise-shift", "DS-1", "DS-5"]
 
 
 def sources(table: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """The (method, target, metric) combinations measured in the table, those with the most rows first."""
-    return list(table.groupby(KEYS, sort=False).size().sort_values(ascending=False, kind="stable").index)
+    """The (method, target, metric) combinations measured in the table, the finest metric first."""
+    found = list(table.groupby(KEYS, sort=False).size().index)
+    return sorted(found, key=lambda key: ORDER.index(key[2]) if key[2] in ORDER else len(ORDER))
 
 
 def describe(source: tuple[str, str, str]) -> str:
