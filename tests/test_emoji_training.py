@@ -114,7 +114,7 @@ def test_model_card_states_the_measured_numbers():
         "concepts": 4, "styles": 1, "pictures": 4, "picture_px": 64, "model_top1": 0.512, "model_top5": 0.9,
         "sampler": {"steps": 6, "guidance": 3.0, "images_per_concept": 8}, "weakest_concepts": {"dog": 0.1},
         "probe_unseen_top1": 0.97, "probe_unseen_top5": 0.99, "probe_calibration_error": 0.02,
-        "autoencoder_psnr_db": 26.0, "training": {"vae": {"updates": 10, "minutes": 1.0}}, "unet_updates_planned": 10,
+        "autoencoder_psnr_db": 26.0, "training": {"vae": {"updates": 10, "minutes": 1.0}},
     }  # fmt: skip
     card = model_card(report)
     assert "51.2%" in card and "CC BY 4.0" in card and "dog 10%" in card and "not measured yet" in card

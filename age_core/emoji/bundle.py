@@ -16,7 +16,7 @@ from age_core.emoji.probe_training import load_trained_probe
 
 
 def write_pipeline(work: Path, art: Art, copies: int, folder: Path) -> None:
-    """Save the pipeline in float16; the model card (README.md) in `folder` is left as it is."""
+    """Save the pipeline in float16; the model card is left as it is until the report is run."""
     vae = load_autoencoder(work / "vae.safetensors")
     _, factor = encode_art(vae, art, copies)
     vae.register_to_config(scaling_factor=factor)
@@ -34,8 +34,9 @@ def write_pipeline(work: Path, art: Art, copies: int, folder: Path) -> None:
     temporary = folder.with_name(folder.name + ".partial")
     shutil.rmtree(temporary, ignore_errors=True)
     pipe.to(dtype=torch.float16).save_pretrained(temporary, safe_serialization=True)
-    if (folder / "README.md").exists():
-        shutil.copy2(folder / "README.md", temporary / "README.md")
+    for name in ("README.md", "report.json", "samples.png"):
+        if (folder / name).exists():
+            shutil.copy2(folder / name, temporary / name)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
 

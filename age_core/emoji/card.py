@@ -38,6 +38,8 @@ A latent diffusion model that draws {report["concepts"]} concepts in {report["st
 {report["picture_px"]} x {report["picture_px"]} pixels. It was trained for AGE Explorer, so that concept erasure can be
 studied on a laptop without a network. `StableDiffusionPipeline.from_pretrained` opens the folder as it is.
 
+![Concepts from seed 0, uncurated; the last row shows dog, rose, rocket and skull in four styles](samples.png)
+
 ## Sources and licences
 
 The pictures were rendered from these icon sets; none of the sets is included here.
@@ -59,8 +61,8 @@ From nothing on two CPU cores, with other work on the machine, with `python -m a
 |---|---|---|
 {times}
 
-v-prediction, zero terminal SNR, min-SNR weights; {report["pictures"]:,} pictures; captions of name, synonym, group
-and style, one in ten empty. Planned UNet updates: {report["unet_updates_planned"]:,}.
+v-prediction, zero terminal SNR, min-SNR weights, batches of 64; {report["pictures"]:,} pictures; captions of name,
+synonym, group and style, one in ten empty.
 
 ## Measured
 

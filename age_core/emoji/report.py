@@ -6,17 +6,19 @@ import json
 from pathlib import Path
 
 import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
 from torch import Tensor
 
 from age_core.concepts import ConceptSet
 from age_core.emoji.art import STYLES, Art, render_all
 from age_core.emoji.autoencoder import load_autoencoder
+from age_core.emoji.captions import STYLE_TEMPLATE, caption
 from age_core.emoji.card import model_card, training_time
-from age_core.emoji.denoiser import UNET_STEPS
 from age_core.emoji.probe_training import distort, load_trained_probe, probe_accuracy, train_probe
 from age_core.emoji.training import PX, augment, step_generator
-from age_core.evaluation import GUIDANCE, STEPS, hits
-from age_core.pipeline import load_pipeline
+from age_core.evaluation import GUIDANCE, PAIR_STEPS, STEPS, hits
+from age_core.pipeline import generate, load_pipeline
 from age_core.probes import Probe, load_probe
 
 UNSEEN_PX = (72, 200)  # renderings at sizes that training never used
@@ -73,13 +75,26 @@ def reconstruction_db(work: Path, art: Art) -> float:
     return float(-10 * torch.log10(torch.cat(errors).mean() / 4))
 
 
+def sample_sheet(pipe: StableDiffusionPipeline, concepts: ConceptSet, columns: int = 16, rows: int = 5) -> Image.Image:
+    """Concepts evenly spread over the set, seed 0 and uncurated; the last row is dog, rose, rocket, skull in styles."""
+    names = concepts.names[:: max(1, len(concepts) // (columns * (rows - 1)))][: columns * (rows - 1)]
+    prompts = [concepts.prompt(name) for name in names]
+    prompts += [caption(n, STYLE_TEMPLATE, s.name) for n in ("dog", "rose", "rocket", "skull") for s in STYLES[:4]]
+    pictures = generate(pipe, prompts, [0] * len(prompts), PAIR_STEPS, GUIDANCE)
+    sheet = Image.new("RGB", (columns * PX, rows * PX), "white")
+    for index, picture in enumerate(pictures):
+        sheet.paste(picture, (index % columns * PX, index // columns * PX))
+    return sheet
+
+
 def measure(work: Path, table: list[dict[str, str]], images: int, loso_steps: int, path: Path) -> dict[str, object]:
     """Everything the model card states, as one dictionary, also written to `path`."""
     art = Art.load(work / "art.safetensors")
-    probe, concepts = load_probe("emoji"), ConceptSet.load("emoji")
+    probe, concepts, pipe = load_probe("emoji"), ConceptSet.load("emoji"), load_pipeline("emoji")
+    sample_sheet(pipe, concepts).save(path.with_name("samples.png"))
     pictures, labels = unseen_renderings(work / "icons", table)
     top1, top5 = probe_accuracy(probe.model, pictures, labels)
-    shown = hits(load_pipeline("emoji"), probe, concepts, concepts.names, images)
+    shown = hits(pipe, probe, concepts, concepts.names, images)
     by_concept = shown.groupby("concept")["top1"].mean().sort_values()
     report: dict[str, object] = {
         "concepts": len(concepts),
@@ -95,7 +110,6 @@ def measure(work: Path, table: list[dict[str, str]], images: int, loso_steps: in
         "autoencoder_psnr_db": reconstruction_db(work, art),
         "picture_px": PX,
         "training": training_time(work),
-        "unet_updates_planned": UNET_STEPS,
     }
     if loso_steps:
         report["probe_leave_one_style_out_top1"] = leave_one_style_out(art, work, loso_steps)
