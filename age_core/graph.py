@@ -77,6 +77,8 @@ def build_side_effects(
             concept = concepts[name]
             candidates = Vocabulary(concepts.names).near(pipe, name, POOL, exclude=concept.synonyms)
             *_, last = erase(pipe, name, candidates, options)
+            eraser = last.eraser
+            assert eraser is not None  # the last event carries it
             others = [other for other in concepts.names if other != name]
             before = pd.concat(
                 [everyone[everyone["concept"] != name], hits(pipe, probe, concepts, [name], erased_images)],
@@ -84,17 +86,17 @@ def build_side_effects(
             )
             after = pd.concat(
                 [
-                    hits(pipe, probe, concepts, others, images, last.eraser),
-                    hits(pipe, probe, concepts, [name], erased_images, last.eraser),
+                    hits(pipe, probe, concepts, others, images, eraser),
+                    hits(pipe, probe, concepts, [name], erased_images, eraser),
                 ],
                 ignore_index=True,
             )
-            labels = {"model": model, "method": METHODS[options.target], "target": _target(options)}
+            labels: dict[str, object] = {"model": model, "method": METHODS[options.target], "target": _target(options)}
             labels |= {"erased": name, "seed": options.seed}
             parts = [side_effect_rows(before, after, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]
-            shift = noise_shift(pipe, reference, last.eraser)
+            shift = noise_shift(pipe, reference, eraser)
             parts.append(side_effect_rows(shift.assign(kept=1.0), shift, "noise-shift", "kept", **labels))
-            last.eraser.save(path.with_suffix(".safetensors"))
+            eraser.save(path.with_suffix(".safetensors"))
             provenance = {"seconds": round(last.elapsed_s, 2), "options": asdict(options)}
             path.with_suffix(".json").write_text(json.dumps(provenance), encoding="utf-8")
             temporary = path.with_suffix(".partial")
