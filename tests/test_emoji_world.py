@@ -46,18 +46,18 @@ def test_the_model_card_and_report_agree_and_the_model_is_as_good_as_they_say(em
 
 
 @pytest.fixture(scope="module")
-def erased_dog(emoji_pipe):
-    candidates = Vocabulary(EMOJI.names).near(emoji_pipe, "dog", 30, exclude=EMOJI["dog"].synonyms)
-    assert "dog" not in candidates.names and "poodle" in candidates.names
-    *_, last = erase(emoji_pipe, "dog", candidates, EraseOptions.preset("balanced"))
+def erased_cat(emoji_pipe):
+    candidates = Vocabulary(EMOJI.names).near(emoji_pipe, "cat", 30, exclude=EMOJI["cat"].synonyms)
+    assert "cat" not in candidates.names and "tiger" in candidates.names
+    *_, last = erase(emoji_pipe, "cat", candidates, EraseOptions.preset("balanced"))
     return last
 
 
-def test_erasing_removes_the_concept_and_keeps_the_rest(emoji_pipe, emoji_probe, erased_dog):
+def test_erasing_removes_the_concept_and_keeps_the_rest(emoji_pipe, emoji_probe, erased_cat):
     others = list(EMOJI.names[::5])
-    table = evaluate(emoji_pipe, emoji_probe, EMOJI, ["dog"], {"AGE": erased_dog.eraser}, 2, 16, others)
+    table = evaluate(emoji_pipe, emoji_probe, EMOJI, ["cat"], {"AGE": erased_cat.eraser}, 2, 16, others)
     original, edited = table.iloc[0], table.iloc[1]
-    assert original["esr1"] <= 10  # the probe did see dogs before
+    assert original["esr1"] <= 10  # the probe did see cats before
     assert edited["esr1"] >= 95
     assert edited["psr1"] >= original["psr1"] - 5
 
