@@ -45,8 +45,9 @@ class EraseEvent:
     eraser: Eraser | None = None
 
     def top_targets(self, k: int) -> list[tuple[str, float]]:
-        """The k candidates with the largest share."""
-        return sorted(zip(self.candidates, self.shares, strict=True), key=lambda pair: -pair[1])[:k]
+        """The k candidates with the largest share; none while preparing."""
+        pairs = zip(self.candidates, self.shares, strict=True) if self.shares else ()
+        return sorted(pairs, key=lambda pair: -pair[1])[:k]
 
 
 def erase(

@@ -33,6 +33,7 @@ def test_events_tell_the_whole_run(tiny_sd):
     events = run(tiny_sd)
     steps = [event.step for event in events if event.step]
     assert steps == [1, 2, 3, 4]
+    assert events[0].step == 0 and events[0].note and events[0].top_targets(3) == []
     for event in events[-4:]:
         assert math.isfinite(event.loss_erase) and event.loss_preserve >= 0
         assert sum(event.shares) == pytest.approx(1, abs=1e-5) and sum(event.used) == pytest.approx(1, abs=1e-5)
