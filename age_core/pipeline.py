@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+from diffusers import (
+    DiffusionPipeline,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+)
 from PIL import Image
 from torch import Tensor
 
@@ -15,15 +20,27 @@ from age_core.concepts import ASSETS
 from age_core.errors import AgeError
 
 BUNDLED = {"emoji": ASSETS / "emoji-sd"}
+CLASSES = {"StableDiffusionPipeline": StableDiffusionPipeline, "StableDiffusionXLPipeline": StableDiffusionXLPipeline}
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load_pipeline(source: str | Path, device: str = "cpu") -> StableDiffusionPipeline:
-    """Open a bundled model ("emoji"), a diffusers folder or a Hub id, in float32, without progress bars.
+def load_pipeline(
+    source: str | Path,
+    device: str = "cpu",
+    dtype: str = "float32",
+    attention_slicing: bool = False,
+    gradient_checkpointing: bool = False,
+) -> DiffusionPipeline:
+    """Open a bundled model ("emoji"), a diffusers folder or a Hub id of Stable Diffusion or SDXL.
 
-    Raises AgeError when the folder lacks parts or the id cannot be loaded.
+    dtype: of all weights; erasing keeps its own float32 copy of what it trains. attention_slicing and
+    gradient_checkpointing trade speed for memory. Raises AgeError when the folder lacks parts, the id cannot be
+    loaded or the device is not there.
     """
     folder = BUNDLED.get(str(source), Path(source))
+    if dtype not in DTYPES:
+        raise AgeError(f"Unknown number format {dtype!r}; choose one of {', '.join(DTYPES)}.")
     if folder.is_dir():
         missing = [part for part in ("model_index.json", *PARTS) if not (folder / part).exists()]
         if missing:
@@ -35,36 +52,83 @@ def load_pipeline(source: str | Path, device: str = "cpu") -> StableDiffusionPip
             f"{str(source)!r} is no pipeline: give {', '.join(map(repr, BUNDLED))}, a diffusers folder, "
             "or a Hub id such as 'CompVis/stable-diffusion-v1-4'."
         )
+    path = folder if folder.is_dir() else str(source)
     try:
-        pipe = StableDiffusionPipeline.from_pretrained(
-            folder if folder.is_dir() else str(source),
-            dtype=torch.float32,
-            use_safetensors=True,
-            safety_checker=None,
-            requires_safety_checker=False,
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        named = str(DiffusionPipeline.load_config(path).get("_class_name"))
+        if named not in CLASSES:
+            raise AgeError(f"{str(source)!r} is a {named}; erasing works on {' and '.join(CLASSES)}.")
+        unchecked = {} if "XL" in named else {"safety_checker": None, "requires_safety_checker": False}
+        pipe = CLASSES[named].from_pretrained(path, dtype=DTYPES[dtype], use_safetensors=True, **unchecked)
+        pipe.to(device)
+    except AgeError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise AgeError(f"The pipeline {str(source)!r} cannot be loaded: {reason}") from error
     pipe.set_progress_bar_config(disable=True)
-    pipe.unet.requires_grad_(False)
-    pipe.vae.requires_grad_(False)
-    pipe.text_encoder.requires_grad_(False)
-    return pipe.to(device)
+    for part in (pipe.unet, pipe.vae, pipe.text_encoder, getattr(pipe, "text_encoder_2", None)):
+        if part is not None:
+            part.requires_grad_(False)
+    if attention_slicing:
+        pipe.enable_attention_slicing()
+    if gradient_checkpointing:
+        pipe.unet.enable_gradient_checkpointing()
+    return pipe
+
+
+def _has_pooled(pipe: DiffusionPipeline) -> bool:
+    """Whether the UNet also wants a pooled text vector and the picture's size (SDXL)."""
+    return pipe.unet.config.addition_embed_type == "text_time"
 
 
 @torch.no_grad()
-def encode_text(pipe: StableDiffusionPipeline, prompts: Sequence[str]) -> Tensor:
-    """Hidden states of prompts, exactly those that the pipeline conditions on; (B, L, D)."""
-    states, _ = pipe.encode_prompt(list(prompts), pipe.device, 1, False)
-    return states
+def encode_text(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Tensor:
+    """What the UNet is conditioned on for each prompt, exactly as in the pipeline; (B, L, D).
+
+    For SDXL the pooled vector, padded with zeros, follows as a last row, (B, L + 1, D): one tensor a prompt can be
+    mixed, cached and differentiated like any other, and only `predict` needs to know. There the empty prompt
+    is all zeros where the pipeline's configuration says so.
+    """
+    wanted = list(prompts)
+    if not _has_pooled(pipe):
+        states, _ = pipe.encode_prompt(wanted, pipe.device, 1, False)
+        return states
+    states, _, pooled, _ = pipe.encode_prompt(
+        wanted, device=pipe.device, num_images_per_prompt=1, do_classifier_free_guidance=False
+    )
+    last = torch.nn.functional.pad(pooled, (0, states.shape[-1] - pooled.shape[-1])).unsqueeze(1)
+    packed = torch.cat([states, last], 1)
+    if pipe.config.force_zeros_for_empty_prompt:
+        packed[[row for row, prompt in enumerate(wanted) if not prompt]] = 0
+    return packed
 
 
-def embed_concepts(pipe: StableDiffusionPipeline, names: Sequence[str]) -> Any:
-    """One unit vector a name, the mean of its token states; (n, D) numpy array."""
+def token_states(pipe: DiffusionPipeline, states: Tensor) -> Tensor:
+    """The part of `encode_text`'s answer that cross-attention sees; (B, L, D)."""
+    return states[:, :-1] if _has_pooled(pipe) else states
+
+
+def predict(pipe: DiffusionPipeline, z: Tensor, t: Tensor, states: Tensor) -> Tensor:
+    """The UNet's raw prediction (epsilon or v); z (B, C, h, w), t (B,) or (), states from `encode_text`.
+
+    Differentiable in z, states and the UNet's weights.
+    """
+    dtype = pipe.unet.dtype
+    if not _has_pooled(pipe):
+        return pipe.unet(z.to(dtype), t, states.to(dtype)).sample.float()
+    width = pipe.text_encoder_2.config.projection_dim
+    size = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    time_ids = torch.tensor([size, size, 0, 0, size, size], device=z.device, dtype=dtype).expand(len(z), -1)
+    added = {"text_embeds": states[:, -1, :width].to(dtype), "time_ids": time_ids}
+    tokens = token_states(pipe, states).to(dtype)
+    return pipe.unet(z.to(dtype), t, tokens, added_cond_kwargs=added).sample.float()
+
+
+def embed_concepts(pipe: DiffusionPipeline, names: Sequence[str]) -> np.ndarray:
+    """One unit vector a name, the mean of its token states; (n, D)."""
     ids = pipe.tokenizer(list(names), padding="max_length", truncation=True, return_tensors="pt").attention_mask
     mask = ids.to(pipe.device).unsqueeze(-1).float()  # (n, L, 1)
-    mean = (encode_text(pipe, names) * mask).sum(1) / mask.sum(1)
+    mean = (token_states(pipe, encode_text(pipe, names)).float() * mask).sum(1) / mask.sum(1)
     return torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
 
 
@@ -79,7 +143,7 @@ def check_generation(prompts: Sequence[str], seeds: Sequence[int], steps: int) -
 
 
 def generate(
-    pipe: StableDiffusionPipeline,
+    pipe: DiffusionPipeline,
     prompts: Sequence[str],
     seeds: Sequence[int],
     steps: int = 8,
@@ -97,7 +161,7 @@ def generate(
 
 @torch.no_grad()
 def sample_latents(
-    pipe: StableDiffusionPipeline,
+    pipe: DiffusionPipeline,
     states: Tensor,
     seeds: Sequence[int],
     steps: int = 8,
@@ -108,7 +172,7 @@ def sample_latents(
     config = pipe.unet.config
     shape = (config.in_channels, config.sample_size, config.sample_size)
     noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
-    noise = noise.to(pipe.device, pipe.unet.dtype)
+    noise = noise.to(pipe.device)
     empty = encode_text(pipe, [""])
     done = []
     for z, text in zip(noise.split(batch_size), states.split(batch_size), strict=True):
@@ -118,17 +182,17 @@ def sample_latents(
         z = z * scheduler.init_noise_sigma
         both = torch.cat([empty.expand_as(text), text])
         for t in scheduler.timesteps:
-            unguided, guided = pipe.unet(scheduler.scale_model_input(torch.cat([z, z]), t), t, both).sample.chunk(2)
+            unguided, guided = predict(pipe, scheduler.scale_model_input(torch.cat([z, z]), t), t, both).chunk(2)
             z = scheduler.step(unguided + guidance * (guided - unguided), t, z).prev_sample
         done.append(z)
     return torch.cat(done)
 
 
 @torch.no_grad()
-def decode(pipe: StableDiffusionPipeline, latents: Tensor, batch_size: int = 64) -> list[Image.Image]:
+def decode(pipe: DiffusionPipeline, latents: Tensor, batch_size: int = 64) -> list[Image.Image]:
     """Latents (B, C, h, w) to pictures."""
     pictures: list[Image.Image] = []
     for part in latents.split(batch_size):
-        decoded = pipe.vae.decode(part / pipe.vae.config.scaling_factor).sample
-        pictures += pipe.image_processor.postprocess(decoded, output_type="pil")
+        decoded = pipe.vae.decode((part / pipe.vae.config.scaling_factor).to(pipe.vae.dtype)).sample
+        pictures += pipe.image_processor.postprocess(decoded.float(), output_type="pil")
     return pictures

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from age_core.concepts import fill
@@ -40,7 +40,7 @@ class Batch:
         return torch.einsum("bn,nld->bld", weights, self.matrix)
 
 
-def draw_batch(pipe: StableDiffusionPipeline, scene: Scene, weights: Tensor, generator: torch.Generator) -> Batch:
+def draw_batch(pipe: DiffusionPipeline, scene: Scene, weights: Tensor, generator: torch.Generator) -> Batch:
     """Noised latents of the erased concept and of each row's target, at the same timestep."""
     rows = len(weights)
     template = int(torch.randint(len(scene.erased), (1,), generator=generator))
@@ -59,14 +59,14 @@ def draw_batch(pipe: StableDiffusionPipeline, scene: Scene, weights: Tensor, gen
     )
 
 
-def _states(pipe: StableDiffusionPipeline, nouns: tuple[str, ...], options: EraseOptions) -> Tensor:
+def _states(pipe: DiffusionPipeline, nouns: tuple[str, ...], options: EraseOptions) -> Tensor:
     """(T, n, L, D); the empty target is the empty prompt in every template."""
     prompts = [fill(template, noun) if noun else "" for template in options.templates for noun in nouns]
     return encode_text(pipe, prompts).unflatten(0, (len(options.templates), len(nouns)))
 
 
 def prepare(
-    pipe: StableDiffusionPipeline, concept: str, names: tuple[str, ...], options: EraseOptions
+    pipe: DiffusionPipeline, concept: str, names: tuple[str, ...], options: EraseOptions
 ) -> Iterator[float | Scene]:
     """Yield the share done while the unedited model draws its samples, then the scene."""
     erased = _states(pipe, (concept,), options)[:, 0]  # (T, L, D)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 
 from age_core.errors import AgeError
 from age_core.pipeline import embed_concepts
@@ -31,7 +31,7 @@ class Vocabulary:
         if len(self.words) < 2:
             raise AgeError("A vocabulary needs at least two different words.")
 
-    def near(self, pipe: StableDiffusionPipeline, concept: str, k: int = 30, exclude: Sequence[str] = ()) -> Candidates:
+    def near(self, pipe: DiffusionPipeline, concept: str, k: int = 30, exclude: Sequence[str] = ()) -> Candidates:
         """The k words nearest to `concept` by the angle of their mean token states.
 
         The concept, `exclude` (its synonyms, other erased concepts) and words that share a word with any

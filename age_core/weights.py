@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from age_core.errors import AgeError
 
-FORMAT = "age-eraser-1"
+FORMAT = "age-eraser-2"
 
 
 # Names are diffusers' own: attn1 is self-attention, attn2 cross-attention (method.md: "Trained parameters").
@@ -43,37 +43,74 @@ def trained_parameters(unet: nn.Module, train: str) -> dict[str, nn.Parameter]:
     return chosen
 
 
+def without_directions(values: Tensor, directions: Tensor, sharpness: float, threshold: float) -> Tensor:
+    """v <- v - sigma(cos(v, c)) (<v, c> / |c|^2) c for each direction c and every token but the first.
+
+    values: (B, L, D); directions: (m, D). sigma is a sigmoid of sharpness * (cosine - threshold), so that only tokens
+    that mean the erased concept lose their share of it (AdaVD, arXiv 2412.06143; method.md, section G).
+    """
+    first, rest = values[:, :1], values[:, 1:]
+    for c in directions.to(values):
+        cosine = torch.nn.functional.cosine_similarity(rest, c, dim=-1).unsqueeze(-1)  # (B, L - 1, 1)
+        share = torch.sigmoid(sharpness * (cosine - threshold)) * (rest @ c / c.square().sum()).unsqueeze(-1)
+        rest = rest - share * c
+    return torch.cat([first, rest], 1)
+
+
 @dataclass(frozen=True)
 class Eraser:
-    """A finished erasure: what to add to which UNet weights, and where it came from."""
+    """A finished erasure: what to add to which UNet weights, and where it came from.
+
+    `lora` holds the factors of `delta` where low-rank factors were trained: `<module>.lora_A.weight` (rank, in) and
+    `<module>.lora_B.weight` (out, rank), their product being the delta. `directions` (m, D) by the name of a `to_v`
+    module are taken out of its output while the eraser is applied (AdaVD), with `info["sharpness"]` and
+    `info["threshold"]`.
+    """
 
     delta: Mapping[str, Tensor]
     info: Mapping[str, Any] = field(default_factory=dict)
+    lora: Mapping[str, Tensor] = field(default_factory=dict)
+    directions: Mapping[str, Tensor] = field(default_factory=dict)
 
     @contextmanager
-    def applied_to(self, pipe: StableDiffusionPipeline) -> Iterator[StableDiffusionPipeline]:
-        """The pipeline edited; on exit, exceptions included, its weights are bit for bit as before."""
-        parameters = dict(pipe.unet.named_parameters())
+    def applied_to(self, pipe: DiffusionPipeline) -> Iterator[DiffusionPipeline]:
+        """The pipeline edited; on exit, exceptions included, its weights are bit for bit as before.
+
+        Raises AgeError before anything is changed when the eraser was made for another model.
+        """
+        parameters, modules = dict(pipe.unet.named_parameters()), dict(pipe.unet.named_modules())
         wrong = [n for n, d in self.delta.items() if n not in parameters or parameters[n].shape != d.shape]
+        wrong += [n for n, c in self.directions.items() if n not in modules or modules[n].out_features != c.shape[-1]]
         if wrong:
             raise AgeError(f"This eraser was made for another model: {wrong[0]!r} does not fit.")
         before = {name: parameters[name].detach().clone() for name in self.delta}
+        hooks = []
         try:
+            for name, directions in self.directions.items():
+                hooks.append(modules[name].register_forward_hook(self._take_out(directions)))
             with torch.no_grad():
                 for name, delta in self.delta.items():
-                    parameters[name].add_(delta.to(parameters[name]))
+                    # summed in float32: a half-precision weight would swallow a small delta twice
+                    parameters[name].copy_(parameters[name].float() + delta.to(parameters[name].device))
             yield pipe
         finally:
+            for hook in hooks:
+                hook.remove()
             with torch.no_grad():
                 for name, value in before.items():
                     parameters[name].copy_(value)
+
+    def _take_out(self, directions: Tensor) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        sharpness, threshold = float(self.info["sharpness"]), float(self.info["threshold"])
+        return lambda _module, _inputs, values: without_directions(values, directions, sharpness, threshold)
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file atomically: the file is whole or absent."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".partial")
-        tensors = {name: delta.detach().cpu().contiguous() for name, delta in self.delta.items()}
+        kinds = {"delta": self.delta, "lora": self.lora, "directions": self.directions}
+        tensors = {f"{kind}:{name}": t.detach().cpu().contiguous() for kind in kinds for name, t in kinds[kind].items()}
         try:
             save_file(tensors, temporary, metadata={"format": FORMAT, "info": json.dumps(dict(self.info))})
             os.replace(temporary, path)
@@ -89,7 +126,11 @@ class Eraser:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise AgeError(f"{Path(path).name!r} is no eraser: it lacks the mark {FORMAT!r}.")
-                return Eraser({name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["info"]))
+                kinds: dict[str, dict[str, Tensor]] = {"delta": {}, "lora": {}, "directions": {}}
+                for key in file.keys():
+                    kind, name = key.split(":", 1)
+                    kinds[kind][name] = file.get_tensor(key)
+                return Eraser(info=json.loads(metadata["info"]), **kinds)
         except AgeError:
             raise
         except Exception as error:  # safetensors raises its own error type for each kind of damage
