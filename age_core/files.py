@@ -1,0 +1,116 @@
+"""Files that are whole or absent, whatever happens while they are written; and names that people may type."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from age_core.errors import AgeError, RunFailed
+
+PARTIAL = ".partial"
+NAME = re.compile(r"\w[\w .+-]*")
+NAME_BYTES = 100  # file systems allow 255; ours get suffixes
+
+
+def safe_name(name: str) -> str:
+    """`name`, fit for one file or folder. Raises AgeError when it could leave its folder, hide, or is too long."""
+    if not NAME.fullmatch(name) or name[-1] in " ." or name.endswith(PARTIAL) or len(name.encode()) > NAME_BYTES:
+        raise AgeError(
+            f"{name[:40]!r} cannot name a folder: use letters, digits, spaces, dots and dashes, beginning with a "
+            f"letter or digit, {NAME_BYTES} bytes at most."
+        )
+    return name
+
+
+@contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Turn a failed write into one sentence: RunFailed naming `what` could not be written and why."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:  # safetensors has its own error for a failed write
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
+        raise RunFailed(f"{what} could not be written: {reason}.") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` to write a file to; on leaving, it is flushed to disk and takes its place.
+
+    Killed or failed at any point, `path` still holds what it held before.
+    """
+    temporary = path.with_name(f"{path.name}{PARTIAL}")
+    try:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder that must not exist yet: a hidden temporary sibling, renamed when all is written."""
+    if path.exists() or path.is_symlink():
+        raise AgeError(f"{path.name!r} exists already: remove it first, or choose another name.")
+    temporary = path.with_name(f".{path.name}{PARTIAL}")
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for inside in temporary.rglob("*"):
+            sync(inside)
+        os.rename(temporary, path)
+        sync(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises AgeError when the file is missing, broken or something else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AgeError(f"{path.name!r} in {path.parent.name!r} cannot be read: {error}.") from error
+    if not isinstance(value, dict):
+        raise AgeError(f"{path.name!r} in {path.parent.name!r} is no JSON object.")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """`value` in JSON's own types: tuples become lists; NaN and infinity, which JSON lacks, become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (str, int, bool)):
+        return value
+    return plain(value.item()) if hasattr(value, "item") else str(value)
