@@ -1,7 +1,7 @@
 """Concept erasure in text-to-image diffusion models with adaptive targets."""
 
 from age_core.concepts import Concept, ConceptSet
-from age_core.erasure import EraseEvent, erase
+from age_core.erasure import EraseEvent, TrainingState, erase
 from age_core.errors import AgeError
 from age_core.evaluation import Pair, evaluate, same_seed_pairs
 from age_core.options import EraseOptions
@@ -20,6 +20,7 @@ __all__ = [
     "Eraser",
     "Pair",
     "Probe",
+    "TrainingState",
     "Vocabulary",
     "embed_concepts",
     "encode_text",

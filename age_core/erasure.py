@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 from PIL import Image
 from torch import Tensor
-from torch.func import functional_call
 
 from age_core.concepts import fill
 from age_core.errors import AgeError
-from age_core.losses import guided_target, row_errors
+from age_core.objective import autocast, gain_gradient, losses
 from age_core.options import EraseOptions
 from age_core.pipeline import decode, encode_text, sample_latents
-from age_core.scene import Batch, Scene, draw_batch, prepare
-from age_core.targets import AdaptiveTarget, FixedTarget, RandomTarget, TargetSelector
+from age_core.scene import Scene, draw_batch, prepare
+from age_core.student import Student
+from age_core.targets import TargetSelector, adam_state, make_selector, restore_adam
 from age_core.vocabulary import Candidates
 from age_core.weights import Eraser, trained_parameters
 
 
 @dataclass(frozen=True)
+class TrainingState:
+    """Everything a run needs to go on after `step`, bit for bit, as one flat dict that safetensors can hold."""
+
+    step: int
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
 class EraseEvent:
-    """What happened in one step. Plain values, except for the pictures and the final eraser."""
+    """What happened in one step. Plain values, except for the pictures, the state and the final eraser."""
 
     step: int  # 0 while preparing
     steps: int
     note: str = ""
+    concept: str = ""  # the one that this step erased; candidates, logits, shares and used are its own
     loss_erase: float = math.nan
     loss_preserve: float = math.nan
     candidates: tuple[str, ...] = ()
@@ -42,7 +52,8 @@ class EraseEvent:
     remaining_s: float = math.nan
     preview_prompts: tuple[str, ...] = ()
     previews: tuple[Image.Image, ...] = ()
-    eraser: Eraser | None = None
+    state: TrainingState | None = field(default=None, repr=False)
+    eraser: Eraser | None = field(default=None, repr=False)
 
     def top_targets(self, k: int) -> list[tuple[str, float]]:
         """The k candidates with the largest share; none while preparing."""
@@ -51,151 +62,220 @@ class EraseEvent:
 
 
 def erase(
-    pipe: StableDiffusionPipeline, concept: str, candidates: Candidates, options: EraseOptions
+    pipe: DiffusionPipeline,
+    concepts: str | Sequence[str],
+    candidates: Candidates | Mapping[str, Candidates],
+    options: EraseOptions,
+    resume: TrainingState | None = None,
 ) -> Generator[EraseEvent, None, None]:
-    """Fine-tune `pipe` to map `concept` onto a target; the pipeline itself is not changed.
+    """Fine-tune `pipe` to map each concept onto a target of its own; the pipeline itself is not changed.
 
-    Objective (paper, method.md section B): min over theta', max over c_t of
-    ||e'(c_e) - e(c_t)||^2 + lambda ||e'(c_t) - e(c_t)||^2. Yields an event a step; the last one carries the
-    Eraser. Closing the generator stops the run. Bad input raises AgeError here, before the first event.
+    Objective (paper, method.md section B): min over theta', E over c_e, max over c_t of
+    ||e'(c_e) - e(c_t)||^2 + lambda ||e'(c_t) - e(c_t)||^2; each step draws one of the concepts. Several concepts need
+    candidates for each. Yields an event a step; the last one carries the Eraser. Closing the generator stops the run;
+    `resume` goes on from an event's `state`. Bad input raises AgeError here, before the first event.
     """
     options.check()
-    if not concept.strip():
+    names = [concepts] if isinstance(concepts, str) else list(concepts)
+    names = list(dict.fromkeys(name.strip() for name in names))
+    if not names or not all(names):
         raise AgeError("The concept to erase is empty: name one.")
+    pools = {name: candidates if isinstance(candidates, Candidates) else candidates.get(name) for name in names}
     if options.target == "fixed":
-        if options.fixed_target.strip().lower() == concept.strip().lower():
-            raise AgeError(f"{concept!r} cannot be its own target: nothing would be erased. Choose another word.")
-        candidates = Candidates((options.fixed_target.strip(),), (math.nan,))
+        target = options.fixed_target.strip()
+        if target.lower() in [name.lower() for name in names]:
+            raise AgeError(f"{target!r} cannot be its own target: nothing would be erased. Choose another word.")
+        pools = dict.fromkeys(names, Candidates((target,), (math.nan,)))
+    lacking = [name for name, pool in pools.items() if pool is None]
+    if lacking or (len(names) > 1 and isinstance(candidates, Candidates) and options.target != "fixed"):
+        raise AgeError(f"Each erased concept needs candidates of its own; {(lacking or names)[0]!r} has none.")
     trained_parameters(pipe.unet, options.train)
-    return _run(pipe, concept.strip(), candidates, options)
+    return _run(pipe, {name: pool for name, pool in pools.items() if pool is not None}, options, resume)
 
 
-def _selector(options: EraseOptions, count: int) -> TargetSelector:
-    if options.target == "fixed":
-        return FixedTarget(count, 0)
-    if options.target == "random":
-        return RandomTarget(count)
-    return AdaptiveTarget(count, options.pi_lr, options.pi_temperature)
+@contextmanager
+def _advice_when_memory_runs_out() -> Iterator[None]:
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        words = str(error).lower()
+        if isinstance(error, RuntimeError) and "out of memory" not in words and "allocate memory" not in words:
+            raise
+        raise AgeError(
+            "The memory ran out: lower `batch` and `pi_rows`, load the pipeline with gradient_checkpointing=True, "
+            "attention_slicing=True or dtype='float16', or train fewer weights (train='lora')."
+        ) from error
+
+
+@dataclass
+class _Training:
+    """The moving parts of one run."""
+
+    student: Student
+    adam: torch.optim.Adam
+    selectors: dict[str, TargetSelector]
+    scenes: dict[str, Scene]
+    generator: torch.Generator
+
+    def state(self, step: int) -> TrainingState:
+        parts = {"student": {n: leaf.detach().clone() for n, leaf in self.student.leaves.items()}}
+        parts["optimiser"] = adam_state(self.adam)
+        for row, name in enumerate(self.selectors):
+            parts[f"target{row}"] = self.selectors[name].state()
+            parts[f"scene{row}"] = self.scenes[name].state()
+        tensors = {f"{part}/{k}": v.cpu() for part, held in parts.items() for k, v in held.items()}
+        return TrainingState(step, tensors | {"generator": self.generator.get_state()})
+
+
+def _parts(state: TrainingState, part: str) -> dict[str, Tensor]:
+    return {key.split("/", 1)[1]: value for key, value in state.tensors.items() if key.startswith(f"{part}/")}
+
+
+def _prepare_all(
+    pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, resume: TrainingState | None
+) -> Iterator[tuple[str, float] | dict[str, Scene]]:
+    """Yield (concept, share done) while the unedited model draws, then every concept's scene."""
+    scenes: dict[str, Scene] = {}
+    for row, (name, pool) in enumerate(pools.items()):
+        if resume is not None:
+            scenes[name] = Scene.restore(_parts(resume, f"scene{row}"), pipe.device)
+            continue
+        drawing = prepare(pipe, name, pool.names, options)
+        while True:
+            with _advice_when_memory_runs_out(), autocast(pipe, options):
+                part = next(drawing)
+            if isinstance(part, Scene):
+                scenes[name] = part
+                break
+            yield name, part
+    yield scenes
 
 
 def _run(
-    pipe: StableDiffusionPipeline, concept: str, candidates: Candidates, options: EraseOptions
+    pipe: DiffusionPipeline,
+    pools: Mapping[str, Candidates],
+    options: EraseOptions,
+    resume: TrainingState | None,
 ) -> Generator[EraseEvent, None, None]:
     started = time.monotonic()
-    names = candidates.names
-    scene: Scene | None = None
-    for progress in prepare(pipe, concept, names, options):
-        if isinstance(progress, Scene):
-            scene = progress
-        else:
-            note = f"drawing what the original model makes of {concept} and its neighbours: {progress:.0%}"
-            yield EraseEvent(0, options.steps, note, candidates=names, elapsed_s=time.monotonic() - started)
-    assert scene is not None  # the last item is always the scene
-    teacher = trained_parameters(pipe.unet, options.train)
-    student = {name: value.detach().clone().requires_grad_(True) for name, value in teacher.items()}
-    adam = torch.optim.Adam(student.values(), lr=options.lr)
-    selector = _selector(options, len(names))
+    scenes: dict[str, Scene] = {}
+    for progress in _prepare_all(pipe, pools, options, resume):
+        if isinstance(progress, dict):
+            scenes = progress
+            continue
+        name, share = progress
+        note = f"drawing what the original model makes of {name} and its neighbours: {share:.0%}"
+        elapsed = time.monotonic() - started
+        yield EraseEvent(0, options.steps, note, name, candidates=pools[name].names, elapsed_s=elapsed)
+    kept = {name: scenes[name].kept.tolist() for name in pools}
+    names = {name: tuple(pools[name].names[row] for row in kept[name]) for name in pools}
+    student = Student(pipe.unet, options)
+    priors = {name: [pools[name].prior[row] for row in kept[name]] if pools[name].prior else [] for name in pools}
+    selectors = {name: make_selector(options, len(names[name]), priors[name]) for name in pools}
     generator = torch.Generator().manual_seed(options.seed)
+    training = _Training(
+        student, torch.optim.Adam(student.leaves.values(), lr=options.lr), selectors, scenes, generator
+    )
+    if resume is not None:
+        _restore(training, resume)
+    first = 1 + (resume.step if resume else 0)
     loop_started = time.monotonic()
-    for step in range(1, options.steps + 1):
-        weights = selector.draw(options.batch, generator)
-        batch = draw_batch(pipe, scene, weights, generator)
-        loss_erase, loss_preserve = _terms(pipe, student, batch, batch.mix(weights), options.negative_guidance)
-        loss = loss_erase + options.preserve_weight * loss_preserve
-        if not torch.isfinite(loss):
-            raise AgeError(f"The training diverged at step {step}: lower the learning rate (now {options.lr:g}).")
-        gradients = torch.autograd.grad(loss, list(student.values()), allow_unused=True)
-        for parameter, gradient in zip(student.values(), gradients, strict=True):
-            parameter.grad = gradient
-        adam.step()
-        if step % options.pi_every == 0 and isinstance(selector, AdaptiveTarget):
-            _update_selector(pipe, student, scene, selector, options, generator)
-        eraser = _eraser(student, teacher, concept, options) if step == options.steps else None
+    for step in range(first, options.steps + 1):
+        drawn = int(torch.randint(len(pools), (1,), generator=generator)) if len(pools) > 1 else 0
+        concept = list(pools)[drawn]
+        with _advice_when_memory_runs_out(), autocast(pipe, options):
+            weights, loss_erase, loss_preserve = _step(pipe, training, concept, options, step)
+        last = step == options.steps
         prompts: tuple[str, ...] = ()
         previews: tuple[Image.Image, ...] = ()
-        if options.preview_every and (step % options.preview_every == 0 or eraser):
-            shown = (concept, *candidates.names[:3]) if options.target != "fixed" else (concept,)
+        if options.preview_every and (step % options.preview_every == 0 or last):
+            shown = (concept, *names[concept][:3]) if options.target != "fixed" else (concept,)
             prompts = tuple(fill(options.templates[-1], noun) for noun in shown if noun)
             previews = tuple(_preview(pipe, student, prompts, options))
-        shares = torch.softmax(selector.logits.detach(), -1)
+        due = options.checkpoint_every and (step % options.checkpoint_every == 0 or last)
+        logits = selectors[concept].logits.detach()
+        shares = torch.softmax(logits, -1)
         now = time.monotonic()
         yield EraseEvent(
             step=step,
             steps=options.steps,
-            loss_erase=float(loss_erase.detach()),
-            loss_preserve=float(loss_preserve.detach()),
-            candidates=names,
-            logits=tuple(selector.logits.detach().tolist()),
+            concept=concept,
+            loss_erase=loss_erase,
+            loss_preserve=loss_preserve,
+            candidates=names[concept],
+            logits=tuple(logits.tolist()),
             shares=tuple(shares.tolist()),
             used=tuple(weights.mean(0).tolist()),
             entropy=float(torch.special.entr(shares).sum()),
             elapsed_s=now - started,
-            remaining_s=(now - loop_started) / step * (options.steps - step),
+            remaining_s=(now - loop_started) / (step - first + 1) * (options.steps - step),
             preview_prompts=prompts,
             previews=previews,
-            eraser=eraser,
+            state=training.state(step) if due else None,
+            eraser=_eraser(training, options) if last else None,
         )
 
 
-def _terms(
-    pipe: StableDiffusionPipeline, student: dict[str, Tensor], batch: Batch, states: Tensor, eta: float
-) -> tuple[Tensor, Tensor]:
-    """The two losses for the student's step; the teacher's side carries no gradient."""
-    erased = batch.erased.expand(len(states), -1, -1)
-    z, t = torch.cat([batch.z_erased, batch.z_target]), torch.cat([batch.t, batch.t])
+def _restore(training: _Training, state: TrainingState) -> None:
     with torch.no_grad():
-        at_erased, at_target = pipe.unet(z, t, torch.cat([states, states])).sample.chunk(2)
-        pushed = pipe.unet(batch.z_erased, batch.t, erased).sample if eta else at_erased
-    moved, kept = functional_call(pipe.unet, student, (z, t, torch.cat([erased, states]))).sample.chunk(2)
-    return row_errors(moved, guided_target(at_erased, pushed, eta)).mean(), row_errors(kept, at_target).mean()
+        for name, value in _parts(state, "student").items():
+            training.student.leaves[name].copy_(value)
+    restore_adam(training.adam, _parts(state, "optimiser"))
+    for row, selector in enumerate(training.selectors.values()):
+        selector.restore(_parts(state, f"target{row}"))
+    training.generator.set_state(state.tensors["generator"].clone())
 
 
-def _update_selector(
-    pipe: StableDiffusionPipeline,
-    student: dict[str, Tensor],
-    scene: Scene,
-    selector: AdaptiveTarget,
-    options: EraseOptions,
-    generator: torch.Generator,
-) -> None:
-    """One ascent step of pi on both terms, differentiated through the target in teacher and student."""
-    frozen = {name: value.detach() for name, value in student.items()}
+def _step(
+    pipe: DiffusionPipeline, training: _Training, concept: str, options: EraseOptions, step: int
+) -> tuple[Tensor, float, float]:
+    """One descent of the student and, when it is due, one ascent of pi; the drawn weights (B, n) and both losses."""
+    student, selector, generator = training.student, training.selectors[concept], training.generator
+    scene = training.scenes[concept]
+    weights = selector.draw(options.batch, generator).to(pipe.device)
+    batch = draw_batch(pipe, scene, weights, options, generator, student)
+    loss_erase, loss_preserve = losses(pipe, student, batch, batch.mix(weights), options)
+    loss = loss_erase + options.preserve_weight * loss_preserve
+    if not torch.isfinite(loss):
+        raise AgeError(f"The training diverged at step {step}: lower the learning rate (now {options.lr:g}).")
+    leaves = list(student.leaves.values())
+    with student.active():
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+    for leaf, gradient in zip(leaves, gradients, strict=True):
+        leaf.grad = gradient
+    training.adam.step()
+    if step % options.pi_every == 0 and options.target == "adaptive":
 
-    def gain(weights: Tensor) -> Tensor:
-        batch = draw_batch(pipe, scene, weights, generator)
-        states = batch.mix(weights)
-        with torch.no_grad():
-            erased = batch.erased.expand(len(states), -1, -1)
-            moved = functional_call(pipe.unet, frozen, (batch.z_erased, batch.t, erased)).sample
-        z, t = torch.cat([batch.z_erased, batch.z_target]), torch.cat([batch.t, batch.t])
-        at_erased, at_target = pipe.unet(z, t, torch.cat([states, states])).sample.chunk(2)
-        kept = functional_call(pipe.unet, frozen, (batch.z_target, batch.t, states)).sample
-        return (row_errors(moved, at_erased) + options.preserve_weight * row_errors(kept, at_target)).mean()
+        def gain(drawn: Tensor) -> Tensor:
+            """Linear in the drawn weights, with the gradient of what pi climbs."""
+            inputs = draw_batch(pipe, scene, drawn.detach().to(pipe.device), options, generator, student)
+            states = inputs.mix(drawn.to(pipe.device))
+            return (states * gain_gradient(pipe, student, inputs, states, options)).sum()
 
-    selector.update(gain, options.pi_rows, generator)
+        selector.update(gain, options.pi_rows, generator)
+    return weights, float(loss_erase.detach()), float(loss_preserve.detach())
 
 
+@torch.no_grad()
 def _preview(
-    pipe: StableDiffusionPipeline, student: dict[str, Tensor], prompts: tuple[str, ...], options: EraseOptions
+    pipe: DiffusionPipeline, student: Student, prompts: tuple[str, ...], options: EraseOptions
 ) -> list[Image.Image]:
     """Pictures from the student in mid-training."""
-    teacher = dict(pipe.unet.named_parameters())
-    delta = {name: value.detach() - teacher[name] for name, value in student.items()}
-    with Eraser(delta).applied_to(pipe):
+    with student.active(), autocast(pipe, options):
         seeds = [options.seed] * len(prompts)
         latents = sample_latents(pipe, encode_text(pipe, prompts), seeds, options.sample_steps, options.sample_guidance)
     return decode(pipe, latents)
 
 
-def _eraser(
-    student: dict[str, Tensor], teacher: dict[str, torch.nn.Parameter], concept: str, options: EraseOptions
-) -> Eraser:
-    delta = {name: (value.detach() - teacher[name].detach()).cpu() for name, value in student.items()}
+def _eraser(training: _Training, options: EraseOptions) -> Eraser:
+    names = list(training.scenes)
     info = {
-        "concept": concept,
+        "concept": names[0],
+        "concepts": names,
         "target": options.fixed_target if options.target == "fixed" else options.target,
+        "options": asdict(options),
         "train": options.train,
         "steps": options.steps,
         "seed": options.seed,
     }
-    return Eraser(delta, info)
+    return Eraser(training.student.delta(), info, training.student.lora())

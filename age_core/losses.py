@@ -32,6 +32,26 @@ def to_x0(prediction: Tensor, z: Tensor, a: Tensor, kind: str) -> Tensor:
     raise ValueError(f"Unknown prediction type {kind!r}; allowed are 'epsilon' and 'v_prediction'.")
 
 
+def ddim_step(prediction: Tensor, z: Tensor, a: Tensor, a_next: Tensor, kind: str) -> Tensor:
+    """One deterministic DDIM step from noise level a to a_next (Song et al. 2021, arXiv 2010.02502, eq. 12)."""
+    x0 = to_x0(prediction, z, a, kind)
+    epsilon = prediction if kind == "epsilon" else a.sqrt() * prediction + (1 - a).sqrt() * z
+    return a_next.sqrt() * x0 + (1 - a_next).sqrt() * epsilon
+
+
+def error_weights(a: Tensor, kind: str, weighting: str, clip: float) -> Tensor:
+    """What turns a squared error of the prediction into the one that is minimised; a (B, 1, 1, 1) to (B,).
+
+    "x0": that of the clean latent, because z cancels in the difference: (1-a)/a = 1/SNR for epsilon (method.md,
+    section B step 6), 1-a for v. "clipped": the same, at most `clip`. "none": 1.
+    """
+    a = a.flatten()
+    if weighting == "none":
+        return torch.ones_like(a)
+    weight = (1 - a) / a if kind == "epsilon" else 1 - a
+    return weight.clamp(max=clip) if weighting == "clipped" else weight
+
+
 def row_errors(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of each row; (B, ...) to (B,)."""
     return (prediction - target).square().flatten(1).mean(1)

@@ -1,61 +1,134 @@
-"""What an erasure depends on besides the model, the concept and the candidates."""
+"""What an erasure depends on besides the model, the concepts and the candidates."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from age_core.errors import AgeError
 
 TargetKind = Literal["adaptive", "fixed", "random"]
-TARGET_KINDS: tuple[TargetKind, ...] = ("adaptive", "fixed", "random")
+Relaxation = Literal["straight-through", "top-k", "soft"]
+Gain = Literal["both", "preserve", "student"]
+Weighting = Literal["none", "x0", "clipped"]
+Latents = Literal["cached", "student", "teacher"]
+TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EraseOptions:
-    """Everything an erasure depends on besides the model, the concept and the candidates."""
+    """Everything an erasure depends on besides the model, the concepts and the candidates.
 
+    The defaults are AGE's improved profile; `age_core.methods` names the others. Symbols are those of the paper.
+    """
+
+    # the target c_t, and what each of the two terms compares
     target: TargetKind = "adaptive"
     fixed_target: str = ""  # for target="fixed"; "" is the empty prompt
-    train: str = "xattn"
-    steps: int = 100
-    batch: int = 8  # pictures of each of the two terms in a step
-    lr: float = 6e-4
+    erase_to: Literal["target", "empty"] = "target"  # AP erases to "" and only preserves the target
+    preserve: Literal["target", "empty", "none"] = "target"
     preserve_weight: float = 1.0  # lambda
     negative_guidance: float = 0.0  # eta
+    weighting: Weighting = "none"  # of a row's squared error; x0: as an error of the clean latent, 1/SNR for epsilon
+    weight_clip: float = 5.0  # for weighting="clipped"
+    exclude_alike: float = (
+        0.02  # candidates closer than this share of the empty prompt's distance are left out; 0: none
+    )
+
+    # the logits pi
+    gain: Gain = "both"  # what pi climbs: L1 + lambda L2, L2 alone, or L2 through the student alone (published code)
+    balance: bool = False  # weigh the two terms of the gain by their sizes, so that neither drowns the other
+    relaxation: Relaxation = "straight-through"
+    top_k: int = 5  # for relaxation="top-k"
     pi_lr: float = 0.15
     pi_temperature: float = 1.0
     pi_every: int = 2
     pi_rows: int = 4
+
+    # the latents z
+    latents: Latents = "cached"  # noised pictures made once, or partial samplings at each step by student or teacher
+    latents_of: Literal["erased", "target"] = "erased"  # whose pictures the erasing term looks at (CA: the target's)
+    grid: int = 50  # DDIM steps of the grid that partial samplings stop on
+    legacy_offset: bool = False  # the published code's: the UNet is asked 39 to 58 timesteps above z's own noise
     samples: int = 16  # cached pictures of the erased concept
     candidate_samples: int = 2  # and of each candidate
     sample_steps: int = 6
     sample_guidance: float = 3.0
     templates: tuple[str, ...] = ("{noun}", "a picture of {a_noun}")  # prompts to erase; the last draws samples
+
+    # the student
+    train: str = "xattn"
+    lora_rank: int = 8  # for train="lora"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the UNet's arithmetic; masters stay float32
+    steps: int = 100
+    batch: int = 8  # rows of each of the two terms in a step
+    lr: float = 6e-4
     preview_every: int = 10  # 0: none
+    checkpoint_every: int = 0  # 0: none
     seed: int = 0
 
     @staticmethod
     def preset(name: str, **changes: object) -> EraseOptions:
-        """How much computing to spend: "fast", "balanced" or "thorough"; `changes` override fields."""
-        if name not in PRESETS:
-            raise AgeError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
-        return replace(PRESETS[name], **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+        """How much computing to spend, one of PRESETS; `changes` that are not None override fields."""
+        return make_options(name, {}, changes)
 
     def check(self) -> None:
         """Raise AgeError on values that cannot work."""
-        if self.target not in TARGET_KINDS:
-            raise AgeError(f"Unknown target {self.target!r}; choose one of {', '.join(TARGET_KINDS)}.")
-        for field in ("steps", "batch", "pi_every", "pi_rows", "samples", "candidate_samples", "sample_steps"):
+        for field, allowed in CHOICES.items():
+            if getattr(self, field) not in allowed:
+                raise AgeError(
+                    f"Unknown {field.replace('_', ' ')} {getattr(self, field)!r}; choose one of {', '.join(allowed)}."
+                )
+        for field in COUNTS:
             if getattr(self, field) < 1:
                 raise AgeError(f"The option {field!r} must be at least 1, not {getattr(self, field)}.")
-        for field in ("lr", "pi_lr", "pi_temperature"):
+        for field in ("lr", "pi_lr", "pi_temperature", "weight_clip"):
             if not getattr(self, field) > 0:
                 raise AgeError(f"The option {field!r} must be above 0, not {getattr(self, field)}.")
+        for field in ("preserve_weight", "exclude_alike", "preview_every", "checkpoint_every"):
+            if not getattr(self, field) >= 0:
+                raise AgeError(f"The option {field!r} must be 0 or more, not {getattr(self, field)}.")
+        if not self.templates or not all("{noun}" in t or "{a_noun}" in t for t in self.templates):
+            raise AgeError("Every template must hold {noun} or {a_noun}, such as 'a picture of {a_noun}'.")
 
 
-PRESETS = {
-    "fast": EraseOptions(steps=50, lr=1e-3),
-    "balanced": EraseOptions(),
-    "thorough": EraseOptions(steps=200, samples=24),
+CHOICES: dict[str, tuple[str, ...]] = {
+    "target": TARGET_KINDS,
+    "erase_to": ("target", "empty"),
+    "preserve": ("target", "empty", "none"),
+    "weighting": get_args(Weighting),
+    "gain": get_args(Gain),
+    "relaxation": get_args(Relaxation),
+    "latents": get_args(Latents),
+    "latents_of": ("erased", "target"),
+    "precision": ("float32", "bfloat16", "float16"),
 }
+COUNTS = (
+    "steps", "batch", "pi_every", "pi_rows", "top_k", "samples", "candidate_samples", "sample_steps", "lora_rank",
+    "grid",
+)  # fmt: skip
+
+# The paper's hyper-parameters for Stable Diffusion (method.md, section B); pi climbs after every student step.
+PAPER = {"steps": 1000, "batch": 1, "lr": 1e-5, "pi_every": 1, "pi_rows": 1, "grid": 50, "sample_guidance": 3.0}
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {"steps": 50, "lr": 1e-3},
+    "balanced": {},
+    "thorough": {"steps": 200, "samples": 24},
+    "paper-object": PAPER | {"pi_lr": 1e-2, "pi_temperature": 0.1, "relaxation": "straight-through"},
+    "paper-style": PAPER | {"pi_lr": 1e-3, "pi_temperature": 2.0, "relaxation": "top-k", "top_k": 5},
+    "paper-attribute": PAPER
+    | {"pi_lr": 1e-2, "pi_temperature": 2.0, "relaxation": "straight-through", "train": "noxattn"},
+}
+
+
+def make_options(preset: str, method: Mapping[str, object], changes: Mapping[str, object]) -> EraseOptions:
+    """The defaults, changed by a method, then by a preset, then by hand. Raises AgeError on an unknown name."""
+    if preset not in PRESETS:
+        raise AgeError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
+    wanted = dict(method) | PRESETS[preset] | {k: v for k, v in changes.items() if v is not None}
+    unknown = [field for field in wanted if field not in EraseOptions.__dataclass_fields__]
+    if unknown:
+        allowed = ", ".join(EraseOptions.__dataclass_fields__)
+        raise AgeError(f"There is no option {unknown[0]!r}; the options are {allowed}.")
+    return replace(EraseOptions(), **wanted)  # type: ignore[arg-type]

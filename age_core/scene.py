@@ -1,68 +1,138 @@
-"""What the losses look at: text states, the original model's own pictures, and batches of them with noise."""
+"""What the losses look at: text states, and latents with noise."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from age_core.concepts import fill
-from age_core.losses import add_noise, noise_timesteps
+from age_core.errors import AgeError
+from age_core.losses import add_noise, alpha_bar, ddim_step, error_weights, noise_timesteps, row_errors
 from age_core.options import EraseOptions
-from age_core.pipeline import encode_text, sample_latents
+from age_core.pipeline import encode_text, predict, sample_latents
+from age_core.student import Student
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What the losses need: text states and clean latents, made once by the unedited model."""
+    """What the losses need for one concept: text states and clean latents, made once by the unedited model."""
 
     erased: Tensor  # (T, L, D) the erased concept in each template
     matrix: Tensor  # (T, n, L, D) the candidates
-    z_erased: Tensor  # (S, C, h, w)
+    empty: Tensor  # (L, D) the empty prompt
+    z_erased: Tensor  # (S, C, h, w); S = 0 where latents are sampled at each step
     z_candidates: Tensor  # (n, s, C, h, w)
+    kept: Tensor  # (n,) rows of the given candidates that were not left out as alike
+
+    def state(self) -> dict[str, Tensor]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @staticmethod
+    def restore(state: Mapping[str, Tensor], device: torch.device) -> Scene:
+        return Scene(**{field.name: state[field.name].to(device) for field in fields(Scene)})
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's inputs: rows of the erased concept and, for each, of the candidate drawn as its target."""
+    """One step's inputs: rows of the erased concept and, for each, of the target that was drawn."""
 
     erased: Tensor  # (L, D)
     matrix: Tensor  # (n, L, D)
+    empty: Tensor  # (L, D)
     z_erased: Tensor  # (B, C, h, w) noised
     z_target: Tensor  # (B, C, h, w) noised
-    t: Tensor  # (B,)
+    t: Tensor  # (B,) what the UNet is told
+    weight: Tensor  # (B,) of each row's squared error
 
     def mix(self, weights: Tensor) -> Tensor:
         """Target states e_t = y M; (B, n) to (B, L, D)."""
         return torch.einsum("bn,nld->bld", weights, self.matrix)
 
 
-def draw_batch(pipe: DiffusionPipeline, scene: Scene, weights: Tensor, generator: torch.Generator) -> Batch:
-    """Noised latents of the erased concept and of each row's target, at the same timestep."""
-    rows = len(weights)
+def draw_batch(
+    pipe: DiffusionPipeline,
+    scene: Scene,
+    weights: Tensor,
+    options: EraseOptions,
+    generator: torch.Generator,
+    student: Student,
+) -> Batch:
+    """Noised latents of the erased concept and of each row's target (weights (B, n)), at the same timestep."""
+    rows, scheduler = len(weights), pipe.scheduler
     template = int(torch.randint(len(scene.erased), (1,), generator=generator))
-    index = weights.detach().argmax(-1)  # (B,)
-    z_erased = scene.z_erased[torch.randint(len(scene.z_erased), (rows,), generator=generator)]
-    z_target = scene.z_candidates[index, torch.randint(scene.z_candidates.shape[1], (rows,), generator=generator)]
-    t = noise_timesteps(pipe.scheduler, rows, generator)
-    noise = torch.randn(2, *z_erased.shape, generator=generator)
-    noise, t = noise.to(z_erased), t.to(z_erased.device)
-    return Batch(
-        scene.erased[template],
-        scene.matrix[template],
-        add_noise(pipe.scheduler, z_erased, noise[0], t),
-        add_noise(pipe.scheduler, z_target, noise[1], t),
-        t,
-    )
+    erased, matrix = scene.erased[template], scene.matrix[template]
+    if options.latents == "cached":
+        index = weights.detach().argmax(-1)  # (B,)
+        pick = torch.randint(max(len(scene.z_erased), 1), (rows,), generator=generator)
+        other = torch.randint(scene.z_candidates.shape[1], (rows,), generator=generator)
+        z_target = scene.z_candidates[index, other]
+        z_erased = z_target if options.latents_of == "target" else scene.z_erased[pick]
+        t = level = noise_timesteps(scheduler, rows, generator).to(z_erased.device)
+        noise = torch.randn(2, *z_erased.shape, generator=generator).to(z_erased)
+        z_erased, z_target = (add_noise(scheduler, z, n, t) for z, n in zip((z_erased, z_target), noise, strict=True))
+    else:
+        target = torch.einsum("bn,nld->bld", weights.detach(), matrix)
+        first = target if options.latents_of == "target" else erased.expand_as(target)
+        states = torch.cat([first, target])
+        z, t, level = _partial_samples(pipe, states, scene.empty, rows, options, generator, student)
+        z_erased, z_target = z.chunk(2)
+    a = alpha_bar(scheduler, level)
+    weight = error_weights(a, scheduler.config.prediction_type, options.weighting, options.weight_clip)
+    return Batch(erased, matrix, scene.empty, z_erased, z_target, t, weight)
+
+
+@torch.no_grad()
+def _partial_samples(
+    pipe: DiffusionPipeline,
+    states: Tensor,
+    empty: Tensor,
+    rows: int,
+    options: EraseOptions,
+    generator: torch.Generator,
+    student: Student,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents (2B, C, h, w) that guided DDIM made of pure noise down to a random level, with t (B,) to ask the UNet at.
+
+    Both trajectories of a row start from the same noise and stop at the same k ~ U{0..grid-1} (method.md, section B
+    steps 3 and 4). Without legacy_offset they stop at grid timestep k, and that is asked. With it (section C,
+    point 3) the grid lacks its top, so that z is less noisy than the UNet is told: it stops at grid timestep k - 2
+    (clean for k <= 1) and t ~ U{k d .. k d + d - 1} is asked, d being the grid's spacing. Also returns the timesteps
+    (B,) whose noise level turns a prediction into a clean latent.
+    """
+    config, scheduler = pipe.unet.config, pipe.scheduler
+    spacing = scheduler.config.num_train_timesteps // options.grid
+    k = torch.randint(options.grid, (rows,), generator=generator)
+    within = torch.randint(spacing, (rows,), generator=generator)
+    shape = (rows, config.in_channels, config.sample_size, config.sample_size)
+    z = torch.randn(shape, generator=generator).to(states.device).repeat(2, 1, 1, 1)
+    top = options.grid - 2 if options.legacy_offset else options.grid - 1  # where pure noise is taken to be
+    stop = (k - 2).clamp(min=-1) if options.legacy_offset else k  # the grid index to end at; -1: clean
+    ending = stop.repeat(2).to(z.device)
+    done = z.clone()
+    for index in range(top, int(stop.min()), -1):
+        t = torch.full((len(z),), index * spacing + 1, device=z.device)
+        both = torch.cat([empty.expand_as(states), states])
+        with student.active() if options.latents == "student" else torch.no_grad():
+            unguided, guided = predict(pipe, torch.cat([z, z]), t.repeat(2), both).chunk(2)
+        prediction = unguided + options.sample_guidance * (guided - unguided)
+        below = torch.full_like(t, max(index - 1, 0) * spacing + (1 if index else 0))  # the last step ends at t = 0
+        z = ddim_step(
+            prediction, z, alpha_bar(scheduler, t), alpha_bar(scheduler, below), scheduler.config.prediction_type
+        )
+        done = torch.where((ending == index - 1).view(-1, 1, 1, 1), z, done)
+    level = k * spacing + 1
+    asked = k * spacing + within if options.legacy_offset else level
+    return done, asked.to(z.device), level.to(z.device)
 
 
 def _states(pipe: DiffusionPipeline, nouns: tuple[str, ...], options: EraseOptions) -> Tensor:
     """(T, n, L, D); the empty target is the empty prompt in every template."""
     prompts = [fill(template, noun) if noun else "" for template in options.templates for noun in nouns]
-    return encode_text(pipe, prompts).unflatten(0, (len(options.templates), len(nouns)))
+    return encode_text(pipe, prompts).float().unflatten(0, (len(options.templates), len(nouns)))
 
 
 def prepare(
@@ -71,14 +141,18 @@ def prepare(
     """Yield the share done while the unedited model draws its samples, then the scene."""
     erased = _states(pipe, (concept,), options)[:, 0]  # (T, L, D)
     matrix = _states(pipe, names, options)
+    empty = encode_text(pipe, [""])[0].float()
+    looks = options.latents == "cached" or options.exclude_alike > 0
     wanted = torch.cat(
         [
             erased[-1].expand(options.samples, -1, -1),
-            matrix[-1].repeat_interleave(options.candidate_samples, 0),
+            matrix[-1].repeat_interleave(options.candidate_samples if options.latents == "cached" else 0, 0),
         ]
     )
+    wanted = wanted if looks else wanted[:0]
     seeds = [options.seed * 100_003 + row for row in range(len(wanted))]
-    parts = []
+    shape = (0, pipe.unet.config.in_channels, pipe.unet.config.sample_size, pipe.unet.config.sample_size)
+    parts = [torch.zeros(shape, device=empty.device)]
     chunk = 32  # small enough that Stop is obeyed within a second or two
     for start in range(0, len(wanted), chunk):
         yield start / len(wanted)
@@ -87,5 +161,33 @@ def prepare(
             sample_latents(pipe, wanted[rows], seeds[rows], options.sample_steps, options.sample_guidance, chunk)
         )
     latents = torch.cat(parts)
-    z_candidates = latents[options.samples :].unflatten(0, (len(names), options.candidate_samples))
-    yield Scene(erased, matrix, latents[: options.samples], z_candidates)
+    z_candidates = latents[options.samples :].reshape(len(names), -1, *shape[1:])
+    kept = torch.arange(len(names))
+    scene = Scene(erased, matrix, empty, latents[: options.samples], z_candidates, kept)
+    if options.exclude_alike and options.target != "fixed" and len(names) > 1:
+        kept = (likeness(pipe, scene, options) >= options.exclude_alike).nonzero().flatten().cpu()
+        if not len(kept):
+            raise AgeError(f"Every candidate draws the same as {concept!r}: give words that mean something else.")
+        scene = replace(scene, matrix=matrix[:, kept], z_candidates=z_candidates[kept], kept=kept)
+    yield scene
+
+
+@torch.no_grad()
+def likeness(pipe: DiffusionPipeline, scene: Scene, options: EraseOptions, rows: int = 4) -> Tensor:
+    """How far each candidate's prediction is from the erased concept's on the latter's own pictures; (n,).
+
+    Mean squared difference over that between the erased concept and the empty prompt: near 0 is a synonym, whatever
+    the words look like; 1 is as far as no words at all.
+    """
+    z0 = scene.z_erased[:rows]
+    levels = pipe.scheduler.config.num_train_timesteps * (torch.arange(len(z0)) + 1) // (len(z0) + 1)
+    generator = torch.Generator().manual_seed(options.seed)
+    t = levels.to(z0.device)
+    z = add_noise(pipe.scheduler, z0, torch.randn(z0.shape, generator=generator).to(z0), t)
+
+    def at(states: Tensor) -> Tensor:
+        return predict(pipe, z, t, states.expand(len(z), -1, -1))
+
+    own = at(scene.erased[-1])
+    floor = row_errors(at(scene.empty), own).mean()
+    return torch.stack([row_errors(at(states), own).mean() for states in scene.matrix[-1]]) / floor

@@ -18,6 +18,11 @@ class Candidates:
 
     names: tuple[str, ...]
     distances: tuple[float, ...]
+    prior: tuple[float, ...] = ()  # first logits pi, 1/n each when empty
+
+    def __post_init__(self) -> None:
+        if not self.names or len(self.names) != len(self.distances) or len(self.prior) not in (0, len(self.names)):
+            raise AgeError("Candidates need at least one name, a distance for each, and a prior for each or none.")
 
     def __len__(self) -> int:
         return len(self.names)

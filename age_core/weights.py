@@ -30,6 +30,7 @@ TRAINED: dict[str, Callable[[str], bool]] = {
     "selfattn": lambda name: ".attn1." in name,
     "xattn-qkv": lambda name: any(f".attn2.to_{part}." in name for part in "qkv"),
     "full": lambda name: True,
+    "lora": lambda name: ".attn2.to_" in name and name.endswith(".weight"),  # as low-rank changes (student.py)
 }
 
 

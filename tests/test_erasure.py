@@ -8,15 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from age_core import AgeError, EraseOptions, Vocabulary, encode_text, erase, generate
-from age_core.erasure import _terms
-from age_core.scene import Scene, draw_batch, prepare
+from age_core import AgeError, Candidates, EraseOptions, Vocabulary, encode_text, erase, generate
 from age_core.weights import trained_parameters
 
 WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church")
 SMALL = EraseOptions(
     steps=4, batch=2, pi_every=1, pi_rows=2, samples=2, candidate_samples=1, sample_steps=2, preview_every=2,
-    templates=("{noun}", "a photo of {a_noun}"), lr=1e-3,
+    templates=("{noun}", "a photo of {a_noun}"), lr=1e-3, exclude_alike=0.0,
 )  # fmt: skip
 
 
@@ -74,20 +72,78 @@ def test_closing_the_generator_stops_and_leaves_the_pipeline(tiny_sd):
     assert all(torch.equal(value, dict(tiny_sd.unet.named_parameters())[name]) for name, value in before.items())
 
 
-def test_gradient_reaches_the_student_alone(tiny_sd):
-    options = replace(SMALL, negative_guidance=1.0)
-    scene = next(part for part in prepare(tiny_sd, "dog", ("cat", "fox"), options) if isinstance(part, Scene))
-    student = {
-        name: value.detach().clone().requires_grad_(True)
-        for name, value in trained_parameters(tiny_sd.unet, "xattn").items()
-    }
-    weights = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
-    batch = draw_batch(tiny_sd, scene, weights, torch.Generator().manual_seed(0))
-    states = batch.mix(weights)
-    erase_loss, _ = _terms(tiny_sd, student, batch, states.detach(), 1.0)
-    gradients = torch.autograd.grad(erase_loss, [*student.values()], allow_unused=True)
-    assert all(g is not None and torch.isfinite(g).all() for g in gradients)
-    assert all(parameter.grad is None for parameter in tiny_sd.unet.parameters())
+def test_a_resumed_run_ends_in_the_same_bits(tiny_sd):
+    whole = run(tiny_sd, checkpoint_every=2)
+    state = next(event.state for event in whole if event.state)
+    assert state.step == 2
+    again = list(erase(tiny_sd, "dog", Vocabulary(WORDS).near(tiny_sd, "dog", 4), SMALL, resume=state))
+    assert [event.step for event in again] == [3, 4]
+    assert all(torch.equal(again[-1].eraser.delta[n], d) for n, d in whole[-1].eraser.delta.items())
+    assert again[-1].logits == whole[-1].logits
+
+
+def test_several_concepts_each_have_their_own_target(tiny_sd):
+    vocabulary = Vocabulary(WORDS)
+    pools = {name: vocabulary.near(tiny_sd, name, 3, exclude=("dog", "cat")) for name in ("dog", "cat")}
+    events = list(erase(tiny_sd, ["dog", "cat"], pools, replace(SMALL, steps=12, pi_every=1, preview_every=0)))
+    by_concept = {name: [e for e in events if e.step and e.concept == name] for name in pools}
+    assert all(len(found) > 2 for found in by_concept.values())
+    for name, found in by_concept.items():
+        assert found[-1].candidates == pools[name].names
+        assert found[-1].logits != found[0].logits
+    assert events[-1].eraser.info["concepts"] == ["dog", "cat"]
+    with pytest.raises(AgeError, match="'cat' has none"):
+        erase(tiny_sd, ["dog", "cat"], {"dog": pools["dog"]}, SMALL)
+
+
+def test_low_rank_factors_are_the_whole_change(tiny_sd, tmp_path):
+    eraser = run(tiny_sd, train="lora", lora_rank=3)[-1].eraser
+    assert set(eraser.delta) == {n for n in weights_of(tiny_sd) if ".attn2.to_" in n and n.endswith("weight")}
+    for name, delta in eraser.delta.items():
+        stem = name.removesuffix("weight")
+        assert torch.equal(delta, eraser.lora[f"{stem}lora_B.weight"] @ eraser.lora[f"{stem}lora_A.weight"])
+        assert torch.linalg.matrix_rank(delta) <= 3
+    assert max(delta.abs().max() for delta in eraser.delta.values()) > 0
+
+
+@pytest.mark.parametrize("train", ["xattn", "noxattn", "selfattn", "xattn-qkv", "full"])
+def test_no_parameter_outside_the_selection_moves(tiny_sd, train):
+    eraser = run(tiny_sd, train=train)[-1].eraser
+    assert set(eraser.delta) == set(trained_parameters(tiny_sd.unet, train))
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in tiny_sd.unet.parameters())
+
+
+@pytest.mark.parametrize("latents", ["student", "teacher"])
+def test_partial_samplings_train_as_well(tiny_sd, latents):
+    eraser = run(tiny_sd, latents=latents, grid=5, legacy_offset=latents == "student", exclude_alike=0.0)[-1].eraser
+    assert all(torch.isfinite(delta).all() for delta in eraser.delta.values())
+
+
+def test_candidates_that_draw_the_same_are_left_out(tiny_sd):
+    """'a dog' in capitals is another word to the vocabulary but the same text to this tokenizer."""
+    pool = Candidates(("DOG", "cat", "pizza"), (0.0, 0.5, 0.9))
+    events = list(erase(tiny_sd, "dog", pool, replace(SMALL, exclude_alike=1e-6)))
+    assert events[-1].candidates == ("cat", "pizza")
+    with pytest.raises(AgeError, match="draws the same"):
+        list(erase(tiny_sd, "dog", Candidates(("DOG", "Dog"), (0.0, 0.0)), replace(SMALL, exclude_alike=1e-6)))
+
+
+def test_memory_that_runs_out_becomes_advice(tiny_sd, monkeypatch):
+    def starve(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("age_core.objective.predict", starve)
+    with pytest.raises(AgeError, match="gradient_checkpointing"):
+        run(tiny_sd)
+
+
+def test_half_precision_arithmetic_keeps_float32_masters(tiny_sd):
+    eraser = run(tiny_sd, precision="bfloat16", lr=1e-5)[-1].eraser
+    assert all(delta.dtype == torch.float32 for delta in eraser.delta.values())
+    moved = torch.cat([delta.flatten().abs() for delta in eraser.delta.values()])
+    weight = torch.cat([p.flatten().abs() for n, p in tiny_sd.unet.named_parameters() if n in eraser.delta])
+    assert 0 < moved.max() < 1e-4
+    assert ((moved < weight * 2**-9) & (moved > 0)).any()  # smaller than a bfloat16 weight could hold
 
 
 def test_erasing_moves_the_prediction_to_the_target(tiny_sd):
