@@ -21,17 +21,20 @@ def fill(template: str, noun: str) -> str:
 
 @dataclass(frozen=True)
 class Concept:
-    """One nameable thing. `synonyms` should vanish with it; `general` and `group` name what it is a kind of."""
+    """One nameable thing. `synonyms` should vanish with it; `general` and `group` name what it is a kind of.
+
+    `labels` are the probe's labels that count as this concept, its own name unless given: a picture shows the concept
+    when any of them is among the probe's first k.
+    """
 
     name: str
     group: str
     general: str
     synonyms: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
-    @property
-    def label(self) -> str:
-        """The probe's label of this concept."""
-        return self.name
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", self.labels or (self.name,))
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,23 @@ class ConceptSet:
         """Load a bundled set. Raises AgeError listing the sets there are."""
         if name not in TEMPLATES:
             raise AgeError(f"There is no concept set named {name!r}; choose one of {', '.join(TEMPLATES)}.")
-        with (ASSETS / "concepts" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        concepts = tuple(
-            Concept(row["name"], row["group"], row["general"], tuple(filter(None, row["synonyms"].split("|"))))
-            for row in rows
-        )
-        return ConceptSet(name, concepts, TEMPLATES[name])
+        return ConceptSet.read(ASSETS / "concepts" / f"{name}.csv", TEMPLATES[name])
+
+    @staticmethod
+    def read(path: Path, template: str) -> ConceptSet:
+        """Read a CSV file with the columns name, group, general, synonyms and, optionally, labels ("|" between words).
+
+        Raises AgeError when the file is missing or lacks a column.
+        """
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+        except OSError as error:
+            raise AgeError(f"There is no concept file {path.name!r}.") from error
+        missing = [word for word in ("name", "group", "general", "synonyms") if not rows or word not in rows[0]]
+        if missing:
+            raise AgeError(f"The concept file {path.name!r} lacks the columns {', '.join(missing)}, or has no rows.")
+        return ConceptSet(path.stem, tuple(_concept(row) for row in rows), template)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,9 +94,27 @@ class ConceptSet:
             raise AgeError(f"The {self.name} set has no concept {text.strip()!r}; {hint}")
         return known[wanted]
 
+    def of_general(self, word: str) -> Concept:
+        """The concept that `word` names in general: it is seen where any concept of that kind or group is seen.
+
+        With it one judges the erasure of what no caption names directly, "weapon" or "fruit". Raises AgeError with the
+        words there are.
+        """
+        wanted = word.strip().lower()
+        members = [c for c in self if wanted in (c.general.lower(), c.group.lower())]
+        if not members:
+            words = sorted({c.general for c in self} | {c.group for c in self})
+            raise AgeError(f"The {self.name} set has no kind or group {word!r}; choose one of {', '.join(words)}.")
+        return Concept(wanted, wanted, wanted, labels=tuple(dict.fromkeys(x for c in members for x in c.labels)))
+
     def prompt(self, noun: str) -> str:
         """The prompt by which a concept is judged, 'an emoji of a dog'."""
         return fill(self.template, noun)
+
+
+def _concept(row: dict[str, str]) -> Concept:
+    synonyms, labels = (tuple(filter(None, (row.get(key) or "").split("|"))) for key in ("synonyms", "labels"))
+    return Concept(row["name"], row["group"], row["general"], synonyms, labels)
 
 
 TEMPLATES = {"emoji": "an emoji of {a_noun}"}

@@ -1,4 +1,4 @@
-"""How much was erased, and what else was lost: ESR, PSR and same-seed pairs."""
+"""How much was erased, and what else was lost: ESR, PSR, same-seed pairs and noise shift."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
-from age_core.concepts import ConceptSet
+from age_core.concepts import Concept, ConceptSet
+from age_core.errors import AgeError
 from age_core.losses import add_noise, row_errors
-from age_core.pipeline import encode_text, generate, sample_latents
+from age_core.metrics import pair_distance
+from age_core.pipeline import encode_text, generate, predict, sample_latents
 from age_core.probes import Probe
 from age_core.weights import Eraser
 
@@ -26,7 +28,10 @@ PAIR_STEPS = 8  # pictures for people: a little finer, same verdicts
 
 @dataclass(frozen=True)
 class Pair:
-    """One prompt and seed, drawn by the original and by the edited model, with the probe's best guess."""
+    """One prompt and seed, drawn by the original and by the edited model, with the probe's best guess.
+
+    `distance`: how differently the probe sees the two (metrics.pair_distance), 0 for the same picture.
+    """
 
     prompt: str
     seed: int
@@ -34,6 +39,7 @@ class Pair:
     edited: Image.Image
     original_verdict: tuple[str, float]  # label, probability
     edited_verdict: tuple[str, float]
+    distance: float
 
 
 def seeds_of(name: str, count: int, first: int = 0) -> list[int]:
@@ -43,42 +49,73 @@ def seeds_of(name: str, count: int, first: int = 0) -> list[int]:
 
 
 def same_seed_pairs(
-    pipe: StableDiffusionPipeline, eraser: Eraser, probe: Probe, prompts: Sequence[str], seeds: Sequence[int]
+    pipe: DiffusionPipeline, eraser: Eraser, probe: Probe, prompts: Sequence[str], seeds: Sequence[int]
 ) -> list[Pair]:
     """Original beside edited for every prompt, from the same noise. Raises AgeError on an empty prompt."""
     original = generate(pipe, prompts, seeds, PAIR_STEPS, GUIDANCE)
     with eraser.applied_to(pipe):
         edited = generate(pipe, prompts, seeds, PAIR_STEPS, GUIDANCE)
-    verdicts = probe.top([*original, *edited])
-    before, after = verdicts[: len(prompts)], verdicts[len(prompts) :]
+    before, after = probe.top(original), probe.top(edited)
+    distances = pair_distance(probe, original, edited)
     return [
-        Pair(*row, b[0], a[0])
-        for row, b, a in zip(zip(prompts, seeds, original, edited, strict=True), before, after, strict=True)
+        Pair(*row, b[0], a[0], float(d))
+        for row, b, a, d in zip(
+            zip(prompts, seeds, original, edited, strict=True), before, after, distances, strict=True
+        )
     ]
 
 
 def hits(
-    pipe: StableDiffusionPipeline,
+    pipe: DiffusionPipeline,
     probe: Probe,
     concepts: ConceptSet,
-    names: Sequence[str],
+    names: Sequence[str | Concept],
     images: int,
     eraser: Eraser | None = None,
     first: int = 0,
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
 ) -> pd.DataFrame:
-    """Is each picture's own label the probe's first, or among its first five?
+    """Is one of each picture's own labels the probe's first, or among its first five?
 
-    One row a picture: concept, seed, top1, top5 (bool). `images` pictures of each concept, on fixed seeds.
+    One row a picture: concept, seed, top1, top5 (bool). `images` pictures of each concept, on fixed seeds. Names may be
+    synonyms; a Concept need not be in the set. Raises AgeError, before anything is drawn, on an unknown name or label.
     """
-    prompts = [concepts.prompt(name) for name in names for _ in range(images)]
-    seeds = [seed for name in names for seed in seeds_of(name, images, first)]
+    asked = [known(concepts, name) for name in names]
+    for concept in asked:
+        probe.rows(concept.labels)
+    return draw_and_judge(pipe, probe, concepts, asked, images, eraser, first, steps, guidance)[0]
+
+
+def known(concepts: ConceptSet, name: str | Concept) -> Concept:
+    """A concept by its name; a synonym stays the word that is asked for, but is seen where its concept is seen."""
+    if isinstance(name, Concept):
+        return name
+    found = concepts.find(name)
+    return found if found.name == name else Concept(name, found.group, found.general, labels=found.labels)
+
+
+def draw_and_judge(
+    pipe: DiffusionPipeline,
+    probe: Probe,
+    concepts: ConceptSet,
+    asked: Sequence[Concept],
+    images: int,
+    eraser: Eraser | None = None,
+    first: int = 0,
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+) -> tuple[pd.DataFrame, list[Image.Image]]:
+    """The table of `hits` and the pictures it tells of, in the same order."""
+    owner = [concept for concept in asked for _ in range(images)]
+    seeds = [seed for concept in asked for seed in seeds_of(concept.name, images, first)]
     with eraser.applied_to(pipe) if eraser else nullcontext():
-        pictures = generate(pipe, prompts, seeds, STEPS, GUIDANCE)
+        pictures = generate(pipe, [concepts.prompt(concept.name) for concept in owner], seeds, steps, guidance)
     order = np.argsort(-probe.scores(pictures), axis=1)[:, :5]
-    label = np.array([probe.labels.index(concepts[name].label) for name in names for _ in range(images)])
-    match = order == label[:, None]
-    owner = [name for name in names for _ in range(images)]
-    return pd.DataFrame({"concept": owner, "seed": seeds, "top1": match[:, 0], "top5": match.any(1)})
+    match = np.stack([np.isin(best, probe.rows(c.labels)) for best, c in zip(order, owner, strict=True)])
+    names = [concept.name for concept in owner]
+    table = pd.DataFrame({"concept": names, "seed": seeds, "top1": match[:, 0], "top5": match.any(1)})
+    return table, pictures
 
 
 @dataclass(frozen=True)
@@ -94,7 +131,7 @@ class Reference:
     signal: Tensor  # (N,) its squared distance to the prediction for the empty prompt
 
 
-def noise_reference(pipe: StableDiffusionPipeline, concepts: ConceptSet, images: int) -> Reference:
+def noise_reference(pipe: DiffusionPipeline, concepts: ConceptSet, images: int) -> Reference:
     """`images` pictures of every concept, noised to levels that are spread evenly and the same for all concepts."""
     names = [name for name in concepts.names for _ in range(images)]
     seeds = [seed for name in concepts.names for seed in seeds_of(name, images)]
@@ -109,7 +146,7 @@ def noise_reference(pipe: StableDiffusionPipeline, concepts: ConceptSet, images:
     return Reference(tuple(names), tuple(seeds), z, t, states, prediction, row_errors(prediction, empty))
 
 
-def noise_shift(pipe: StableDiffusionPipeline, reference: Reference, eraser: Eraser) -> pd.DataFrame:
+def noise_shift(pipe: DiffusionPipeline, reference: Reference, eraser: Eraser) -> pd.DataFrame:
     """How far an edit moved each noise prediction: squared change over the squared distance to the empty prompt's.
 
     0: untouched; 1: as far as if the words had been deleted. One row a picture: concept, seed, shift, kept (1 - shift).
@@ -121,9 +158,9 @@ def noise_shift(pipe: StableDiffusionPipeline, reference: Reference, eraser: Era
 
 
 @torch.no_grad()
-def _predict(pipe: StableDiffusionPipeline, z: Tensor, t: Tensor, states: Tensor, batch_size: int = 64) -> Tensor:
+def _predict(pipe: DiffusionPipeline, z: Tensor, t: Tensor, states: Tensor, batch_size: int = 64) -> Tensor:
     parts = zip(z.split(batch_size), t.split(batch_size), states.split(batch_size), strict=True)
-    return torch.cat([pipe.unet(*part).sample for part in parts])
+    return torch.cat([predict(pipe, *part) for part in parts])
 
 
 def bootstrap(values: np.ndarray, rounds: int = 2000, seed: int = 0) -> tuple[float, float]:
@@ -133,37 +170,94 @@ def bootstrap(values: np.ndarray, rounds: int = 2000, seed: int = 0) -> tuple[fl
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
+def hierarchical_bootstrap(values: np.ndarray, rounds: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the mean of values (concepts, images): resamples concepts, then images within each one drawn.
+
+    Two sources of doubt, which concepts were asked for and which seeds were drawn. Of a single concept, the seeds only.
+    """
+    rng = np.random.default_rng(seed)
+    n, m = values.shape
+    means = np.empty(rounds)
+    for row in range(rounds):
+        drawn = rng.integers(n, size=(n, 1))
+        means[row] = values[drawn, rng.integers(m, size=(n, m))].mean()
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
 def evaluate(
-    pipe: StableDiffusionPipeline,
+    pipe: DiffusionPipeline,
     probe: Probe,
     concepts: ConceptSet,
-    erased: Sequence[str],
+    erased: Sequence[str | Concept],
     erasers: Mapping[str, Eraser],
     images: int = 4,
     erased_images: int = 16,
-    others: Sequence[str] | None = None,
+    others: Sequence[str | Concept] | None = None,
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
 ) -> pd.DataFrame:
     """ESR-k and PSR-k in percent, a row for the original model and for each eraser.
 
-    ESR-k: pictures of erased concepts whose label is not in the top k; PSR-k: pictures of the others whose
-    label is (method.md, section E). `psr1_low`, `psr1_high`: 95 % bootstrap interval over concepts.
+    ESR-k: pictures of erased concepts none of whose labels is in the top k; PSR-k: pictures of the others one of whose
+    labels is (method.md, section E; k = 1, 5). `erased` and `others` may be names, synonyms, or Concepts of your own,
+    such as `concepts.of_general("fruit")`; whatever shares a label with an erased concept is not among the others.
+    `<column>_low`, `<column>_high`: 95 % interval by `hierarchical_bootstrap`. `distance`: mean `pair_distance` between
+    the original's and the edited model's pictures of the others. `probe`, `probe_version`: who judged.
     """
-    others = [name for name in (others or concepts.names) if name not in erased]
-    rows = []
-    for method, eraser in [("original", None), *erasers.items()]:
-        gone = hits(pipe, probe, concepts, erased, erased_images, eraser)
-        kept = hits(pipe, probe, concepts, others, images, eraser)
-        by_concept = kept.groupby("concept", sort=False)["top1"].mean().to_numpy()
-        low, high = bootstrap(by_concept)
-        rows.append(
-            {
-                "method": method,
-                "esr1": 100 * (1 - gone["top1"].mean()),
-                "esr5": 100 * (1 - gone["top5"].mean()),
-                "psr1": 100 * kept["top1"].mean(),
-                "psr5": 100 * kept["top5"].mean(),
-                "psr1_low": 100 * low,
-                "psr1_high": 100 * high,
-            }
-        )
-    return pd.DataFrame(rows)
+    gone = [known(concepts, name) for name in erased]
+    labels = {label.lower() for concept in gone for label in concept.labels}
+    everyone = [known(concepts, name) for name in (others or concepts.names)]
+    kept = [concept for concept in everyone if labels.isdisjoint(label.lower() for label in concept.labels)]
+    if not gone or not kept:
+        raise AgeError("To evaluate, name at least one erased concept and leave at least one that is not.")
+    if images < 1 or erased_images < 1:
+        raise AgeError(f"Each concept needs at least one picture, not {min(images, erased_images)}.")
+    for concept in [*gone, *kept]:
+        probe.rows(concept.labels)  # an unknown label is refused before an hour is spent on drawing
+
+    rows: list[dict[str, object]] = []
+    parts = {
+        "esr": judged(pipe, probe, concepts, gone, erased_images, erasers, steps, guidance),
+        "psr": judged(pipe, probe, concepts, kept, images, erasers, steps, guidance),
+    }
+    for method in parts["psr"]["method"].unique():
+        shares: dict[str, object] = {}
+        bounds: dict[str, object] = {}
+        for part, asked in (("esr", gone), ("psr", kept)):
+            table = parts[part][parts[part]["method"] == method]
+            for k in (1, 5):
+                seen = table[f"top{k}"].to_numpy(float).reshape(len(asked), -1)  # (concepts, images)
+                counted = 100 * (1 - seen if part == "esr" else seen)
+                shares[f"{part}{k}"] = counted.mean()
+                bounds[f"{part}{k}_low"], bounds[f"{part}{k}_high"] = hierarchical_bootstrap(counted)
+        distance = table["distance"].mean()  # of the kept concepts, judged last
+        rows.append({"method": method} | shares | bounds | {"distance": distance})
+    return pd.DataFrame(rows).assign(probe=probe.name, probe_version=probe.version)
+
+
+def judged(
+    pipe: DiffusionPipeline,
+    probe: Probe,
+    concepts: ConceptSet,
+    asked: Sequence[Concept],
+    images: int,
+    erasers: Mapping[str, Eraser],
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+) -> pd.DataFrame:
+    """The table of `hits` of the original model and of every eraser, with the columns method and distance.
+
+    Concept by concept in the order of `asked`, so that only about 64 pictures a model are in memory at once.
+    """
+    models: dict[str, Eraser | None] = {"original": None, **erasers}
+    tables = []
+    at_once = max(1, 64 // images)  # concepts
+    for start in range(0, len(asked), at_once):
+        before: list[Image.Image] = []
+        for method, eraser in models.items():
+            table, pictures = draw_and_judge(
+                pipe, probe, concepts, asked[start : start + at_once], images, eraser, 0, steps, guidance
+            )
+            before = before or pictures  # the original model comes first
+            tables.append(table.assign(method=method, distance=pair_distance(probe, before, pictures)))
+    return pd.concat(tables, ignore_index=True)

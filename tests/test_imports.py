@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     "errors", "concepts", "pipeline", "vocabulary", "losses", "weights", "options", "scene", "targets", "erasure",
     "probes",
+    "metrics",
     "evaluation", "graph",
 ]  # fmt: skip
 
