@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from age_core.errors import AgeError
@@ -44,13 +44,15 @@ class ConceptSet:
     name: str
     concepts: tuple[Concept, ...]
     template: str
+    erase_templates: tuple[str, ...] = ()  # the prompts to erase in, where they are not those of any noun (styles)
 
     @staticmethod
     def load(name: str) -> ConceptSet:
         """Load a bundled set. Raises AgeError listing the sets there are."""
         if name not in TEMPLATES:
             raise AgeError(f"There is no concept set named {name!r}; choose one of {', '.join(TEMPLATES)}.")
-        return ConceptSet.read(ASSETS / "concepts" / f"{name}.csv", TEMPLATES[name])
+        read = ConceptSet.read(ASSETS / "concepts" / f"{name}.csv", TEMPLATES[name])
+        return replace(read, erase_templates=ERASE_TEMPLATES.get(name, ()))
 
     @staticmethod
     def read(path: Path, template: str) -> ConceptSet:
@@ -117,4 +119,8 @@ def _concept(row: dict[str, str]) -> Concept:
     return Concept(row["name"], row["group"], row["general"], synonyms, labels)
 
 
-TEMPLATES = {"emoji": "an emoji of {a_noun}"}
+TEMPLATES = {"emoji": "an emoji of {a_noun}", "emoji-styles": "a cat in the {noun} style"}
+
+# A style is erased in what it is drawn with: several contents, so that none of them is erased instead.
+_CONTENTS = ("an owl", "a pizza", "a car", "a rose", "a guitar", "a fish", "a house", "a cat")
+ERASE_TEMPLATES = {"emoji-styles": tuple(f"{content} in the {{noun}} style" for content in _CONTENTS)}

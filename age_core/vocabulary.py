@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from diffusers import DiffusionPipeline
+from sklearn.cluster import KMeans
 
 from age_core.errors import AgeError
-from age_core.pipeline import embed_concepts
+from age_core.pipeline import embed_concepts, encode_text, token_states
 
 
 @dataclass(frozen=True)
@@ -53,4 +54,27 @@ class Vocabulary:
         vectors = embed_concepts(pipe, [concept, *words])
         distance = 1 - vectors[1:] @ vectors[0]
         order = np.argsort(distance, kind="stable")[:k]
+        return Candidates(tuple(words[i] for i in order), tuple(float(distance[i]) for i in order))
+
+    def near_as_published(
+        self, pipe: DiffusionPipeline, concept: str, k: int = 100, centres: int = 100, letters_only: bool = False
+    ) -> Candidates:
+        """The published code's search space (method.md, section B, "Candidates").
+
+        Words by L2 distance of their flattened token states, padding included, the erased concept and its synonyms not
+        left out; the k nearest, and where more than `centres` remain, one word for each centre of a k-means on the
+        scalar distance. letters_only drops every word that holds something else, a space for instance.
+        """
+        if k < 1 or centres < 1:
+            raise AgeError(f"The numbers of candidates and of centres must be at least 1, not {k} and {centres}.")
+        words = [word for word in self.words if word.isalpha() or not letters_only]
+        if not words:
+            raise AgeError("No word of the vocabulary is made of letters alone.")
+        states = token_states(pipe, encode_text(pipe, [concept, *words])).float().flatten(1)
+        distance = (states[1:] - states[0]).norm(dim=1).cpu().numpy()
+        order = np.argsort(distance, kind="stable")[:k]
+        if len(order) > centres:
+            fitted = KMeans(centres, n_init=1, random_state=0).fit(distance[order, None])
+            away = np.abs(distance[order, None] - fitted.cluster_centers_.T)  # (k, centres)
+            order = order[sorted(set(away.argmin(axis=0)))]
         return Candidates(tuple(words[i] for i in order), tuple(float(distance[i]) for i in order))

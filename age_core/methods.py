@@ -1,0 +1,242 @@
+"""The table of named methods, and one function that erases by any of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from diffusers import DiffusionPipeline
+
+from age_core.closed_form import closed_form
+from age_core.concepts import Concept, ConceptSet
+from age_core.erasure import EraseEvent, TrainingState, erase
+from age_core.errors import AgeError
+from age_core.lookahead import look_ahead, with_prior
+from age_core.options import EraseOptions, make_options
+from age_core.vocabulary import Candidates, Vocabulary
+
+POOL = 30  # candidates of a target unless said otherwise
+WordKind = Literal["synonym", "in-class", "general", "unrelated", "empty", "nearest", "random-word", "look-ahead"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One named way to erase. `changes` are options on top of the defaults; a preset and the caller come after them."""
+
+    label: str
+    about: str  # one sentence, with its source
+    kind: Literal["gradient", "closed"] = "gradient"
+    word: WordKind | None = None  # how the fixed target is chosen where the caller names none
+    prior: bool = False  # whether a look-ahead sets the first logits
+    published_space: bool = False  # candidates as the published code takes them
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+_ESD = {"target": "fixed", "preserve": "none", "negative_guidance": 1.0, "latents": "student", "templates": ("{noun}",)}
+_BARE = {"templates": ("{noun}",), "exclude_alike": 0.0}
+
+
+def _fixed(word: WordKind, about: str) -> Method:
+    return Method(f"fixed target: {word}", about, word=word, changes={"target": "fixed"})
+
+
+METHODS: dict[str, Method] = {
+    "age": Method("AGE", "Adaptive target by minimax, improved profile: the default."),
+    "age-paper": Method(
+        "AGE, as published",
+        "The published equation: eta 0, both terms differentiated through a soft mixture, the student's own latents.",
+        changes=_BARE | {"relaxation": "soft", "pi_temperature": 0.5, "latents": "student", "pi_every": 1},
+    ),
+    "age-paper-code": Method(
+        "AGE, as coded",
+        "What the published code computes: eta 1, errors weighed by 1/SNR, an offset between z and its timestep, and a "
+        "gradient of pi from the preserving term's student side alone.",
+        published_space=True,
+        changes=_BARE
+        | {"gain": "student", "negative_guidance": 1.0, "weighting": "x0", "latents": "student"}
+        | {"legacy_offset": True, "pi_every": 1, "pi_temperature": 0.1},
+    ),
+    "age-look-ahead": Method("AGE from a look-ahead", "AGE whose logits start from closed-form trials.", prior=True),
+    "look-ahead": _fixed("look-ahead", "The one candidate whose closed-form trial erases most for its damage."),
+    "random": Method(
+        "random neighbour", "A uniform draw each time: what adaptive must beat.", changes={"target": "random"}
+    ),
+    "synonym": _fixed("synonym", "The concept's first synonym."),
+    "in-class": _fixed("in-class", "The nearest concept of the same group."),
+    "general": _fixed("general", "The general word for the concept."),
+    "unrelated": _fixed("unrelated", "A concept of another group, drawn by the seed from the farther half."),
+    "empty": _fixed("empty", "The empty prompt."),
+    "nearest": _fixed("nearest", "The nearest candidate."),
+    "random-word": _fixed("random-word", "One word of the vocabulary, drawn by the seed."),
+    "esd-x": Method("ESD-x", "Away from the concept; keeps nothing (arXiv 2303.07345).", word="empty", changes=_ESD),
+    "esd-u": Method(
+        "ESD-u", "ESD on everything but cross-attention.", word="empty", changes=_ESD | {"train": "noxattn"}
+    ),
+    "naive": Method(
+        "ESD with a target",
+        "ESD-x with a chosen target, and 0.1 times the empty prompt preserved at the same latents: how the paper's "
+        "graph was made.",
+        word="empty",
+        changes=_ESD | {"preserve": "empty", "preserve_weight": 0.1},
+    ),
+    "ca": Method(
+        "CA",
+        "Concept ablation: the concept's prediction is the anchor's, on the anchor's pictures (arXiv 2303.13516).",
+        word="general",
+        changes={"target": "fixed", "preserve": "none", "latents_of": "target", "candidate_samples": 16},
+    ),
+    "ap": Method(
+        "AP",
+        "To the empty prompt, preserving an adversarially chosen concept (arXiv 2410.15618).",
+        changes={"erase_to": "empty", "gain": "preserve"},
+    ),
+    "uce": Method("UCE", "Closed form on keys and values (arXiv 2308.14761).", "closed", "empty"),
+    "rece": Method("RECE", "UCE, then what would revive the concept, in turn (arXiv 2407.12383).", "closed", "empty"),
+    "speed": Method("SPEED", "An edit in the null space of what is preserved (arXiv 2503.07392).", "closed", "empty"),
+    "oce": Method("OCE", "An orthogonal rotation of the values (arXiv 2605.28902).", "closed", "empty"),
+    "adavd": Method("AdaVD", "The concept's share is taken out of each value (arXiv 2412.06143).", "closed", "empty"),
+}
+
+
+def find_method(name: str) -> Method:
+    """The method of that name. Raises AgeError listing the names there are."""
+    if name not in METHODS:
+        raise AgeError(f"There is no method {name!r}; choose one of {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def method_options(name: str, preset: str = "balanced", **changes: object) -> EraseOptions:
+    """The options of a method under a preset; `changes` that are not None come last. Raises AgeError on bad ones."""
+    options = make_options(preset, find_method(name).changes, changes)
+    options.check()
+    return options
+
+
+def resolve(world: ConceptSet, text: str) -> Concept:
+    """The concept that `text` names; a kind or group ("fruit") counts as one that shows wherever a member does."""
+    try:
+        return world.find(text)
+    except AgeError as unknown:
+        try:
+            return world.of_general(text)
+        except AgeError:
+            raise unknown from None
+
+
+def banned(world: ConceptSet, erased: Sequence[Concept]) -> tuple[str, ...]:
+    """Words that would keep an erased concept alive as a target: every erased one, its synonyms and its members."""
+    return tuple(word for concept in erased for word in (concept.name, *concept.synonyms, *concept.labels))
+
+
+def candidates_for(
+    pipe: DiffusionPipeline, method: str, erased: Sequence[Concept], world: ConceptSet, pool: int = POOL
+) -> dict[str, Candidates]:
+    """The search space of each erased concept, as the method takes it."""
+    vocabulary = Vocabulary(world.names)
+    if find_method(method).published_space:
+        return {concept.name: vocabulary.near_as_published(pipe, concept.name, pool) for concept in erased}
+    return {c.name: vocabulary.near(pipe, c.name, pool, exclude=banned(world, erased)) for c in erased}
+
+
+def fixed_word(
+    pipe: DiffusionPipeline, kind: WordKind, concept: Concept, candidates: Candidates, world: ConceptSet, seed: int = 0
+) -> str:
+    """The target word of a kind (method.md, section A). Raises AgeError where the concept has none."""
+    rng = np.random.default_rng(seed)
+    if kind == "empty":
+        return ""
+    if kind == "nearest":
+        return candidates.names[0]
+    if kind == "look-ahead":
+        table = look_ahead(pipe, concept.name, candidates, world, watched(candidates, world))
+        return str(table.loc[table["utility"].idxmax(), "candidate"])
+    if kind == "random-word":
+        return str(rng.choice([name for name in world.names if name != concept.name]))
+    if kind == "general":
+        if concept.general.lower() == concept.name.lower():
+            raise AgeError(f"{concept.name!r} is a general word itself: choose another kind of target.")
+        return concept.general
+    if kind == "synonym":
+        if not concept.synonyms:
+            raise AgeError(f"{concept.name!r} has no synonym in the {world.name} set: choose another kind of target.")
+        return concept.synonyms[0]
+    everyone = Vocabulary(world.names).near(pipe, concept.name, len(world), exclude=banned(world, [concept])).names
+    if kind == "in-class":
+        same = [name for name in everyone if world[name].group == concept.group]
+        if not same:
+            raise AgeError(f"{concept.name!r} is alone in its group: choose another kind of target.")
+        return same[0]
+    far = [name for name in everyone[len(everyone) // 2 :] if world[name].group != concept.group]
+    return str(rng.choice(far or [everyone[-1]]))
+
+
+def watched(candidates: Candidates, world: ConceptSet) -> list[str]:
+    """Whose damage a look-ahead counts: the candidates and every sixth concept."""
+    return [*dict.fromkeys([*(n for n in candidates.names if n in world.names), *world.names[::6]])]
+
+
+def erase_by(
+    pipe: DiffusionPipeline,
+    method: str,
+    concepts: str | Sequence[str],
+    world: ConceptSet,
+    preset: str = "balanced",
+    target: str | None = None,
+    pool: int = POOL,
+    resume: TrainingState | None = None,
+    **changes: object,
+) -> Iterator[EraseEvent]:
+    """Erase by a named method; the last event carries the Eraser. Bad input raises AgeError before the first event.
+
+    concepts: names, synonyms or general words of `world`. target: a word of the caller's own for methods with a fixed
+    target ("" is the empty prompt). changes: fields of EraseOptions. With several concepts, each fixed target is the
+    same word, and gradient methods must be given it or use "empty".
+    """
+    chosen = find_method(method)
+    names = [concepts] if isinstance(concepts, str) else list(concepts)
+    if not names:
+        raise AgeError("The concept to erase is empty: name one.")
+    erased = [resolve(world, name) for name in names]
+    if target is not None and chosen.word is None:
+        fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
+        raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
+    if world.erase_templates:
+        changes.setdefault("templates", world.erase_templates)
+    options = method_options(method, preset, **changes)
+    pools = candidates_for(pipe, method, erased, world, pool)
+    words: dict[str, str] = {}
+    if chosen.word is not None:
+        words = {
+            c.name: target
+            if target is not None
+            else fixed_word(pipe, chosen.word, c, pools[c.name], world, options.seed)
+            for c in erased
+        }
+    if chosen.kind == "closed":
+        kept = [name for name in world.names if name not in banned(world, erased)]
+        return _closed(pipe, method, words, kept)
+    if words:
+        if len(set(words.values())) > 1:
+            raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
+        options = make_options(preset, chosen.changes, {**changes, "fixed_target": next(iter(words.values()))})
+    if chosen.prior:
+        for c in erased:
+            table = look_ahead(pipe, c.name, pools[c.name], world, watched(pools[c.name], world))
+            pools[c.name] = with_prior(pools[c.name], table)
+    return erase(pipe, [c.name for c in erased], pools, options, resume)
+
+
+def _closed(
+    pipe: DiffusionPipeline, method: str, words: Mapping[str, str], preserve: Sequence[str]
+) -> Iterator[EraseEvent]:
+    started = time.monotonic()
+    eraser = closed_form(pipe, method, words, preserve)
+    concept, elapsed = next(iter(words)), time.monotonic() - started
+    candidates = (words[concept],)
+    yield EraseEvent(
+        1, 1, concept=concept, candidates=candidates, logits=(0.0,), shares=(1.0,), used=(1.0,), entropy=0.0,
+        elapsed_s=elapsed, remaining_s=0.0, eraser=eraser,
+    )  # fmt: skip
