@@ -11,7 +11,7 @@ from torch import Tensor
 
 from age_core.concepts import fill
 from age_core.errors import AgeError
-from age_core.losses import add_noise, alpha_bar, ddim_step, error_weights, noise_timesteps, row_errors
+from age_core.losses import add_noise, alpha_bar, ddim_step, error_weights, noise_timesteps
 from age_core.options import EraseOptions
 from age_core.pipeline import encode_text, predict, sample_latents
 from age_core.student import Student
@@ -186,8 +186,12 @@ def likeness(pipe: DiffusionPipeline, scene: Scene, options: EraseOptions, rows:
     z = add_noise(pipe.scheduler, z0, torch.randn(z0.shape, generator=generator).to(z0), t)
 
     def at(states: Tensor) -> Tensor:
-        return predict(pipe, z, t, states.expand(len(z), -1, -1))
+        """(m, L, D) to the predictions (m, rows, C, h, w)."""
+        words = states.repeat_interleave(len(z), 0)
+        parts = zip(
+            z.repeat(len(states), 1, 1, 1).split(64), t.repeat(len(states)).split(64), words.split(64), strict=True
+        )
+        return torch.cat([predict(pipe, *part) for part in parts]).unflatten(0, (len(states), len(z)))
 
-    own = at(scene.erased[-1])
-    floor = row_errors(at(scene.empty), own).mean()
-    return torch.stack([row_errors(at(states), own).mean() for states in scene.matrix[-1]]) / floor
+    own, empty = at(torch.stack([scene.erased[-1], scene.empty]))
+    return (at(scene.matrix[-1]) - own).square().mean((1, 2, 3, 4)) / (empty - own).square().mean()
