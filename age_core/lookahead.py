@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from diffusers import DiffusionPipeline
 
-from age_core.closed_form import closed_form
+from age_core.closed_form import uce
+from age_core.closed_form_problem import ErasureProblem
 from age_core.concepts import Concept, ConceptSet
 from age_core.errors import AgeError
 from age_core.evaluation import hits, noise_reference, noise_shift
@@ -39,9 +40,10 @@ def look_ahead(
         raise AgeError("Looking ahead needs at least one other concept to watch for damage.")
     scene = replace(world, concepts=(judged, *others))
     reference = noise_reference(pipe, scene, images)
+    problem = ErasureProblem.of(pipe, (concept,), ())  # what does not depend on the target, once for all candidates
     rows = []
     for name in candidates.names:
-        shift = noise_shift(pipe, reference, closed_form(pipe, "uce", {concept: name}, ()))
+        shift = noise_shift(pipe, reference, uce(problem, {concept: name}))
         mine = shift["concept"] == concept
         damage = shift.loc[~mine, "shift"].mean()
         rows.append({"candidate": name, "erased": shift.loc[mine, "shift"].mean(), "damage": damage})
@@ -76,9 +78,10 @@ def oracle(
     edits every candidate can be tried.)
     """
     others = [name for name in dict.fromkeys(others) if name != concept]
+    problem = ErasureProblem.of(pipe, (concept,), ())
     rows = []
     for name in candidates.names:
-        eraser = closed_form(pipe, "uce", {concept: name}, ())
+        eraser = uce(problem, {concept: name})
         gone = hits(pipe, probe, world, [concept], erased_images, eraser)["top1"].mean()
         kept = hits(pipe, probe, world, others, images, eraser)["top1"].mean()
         rows.append({"candidate": name, "esr1": 100 * (1 - gone), "psr1": 100 * kept})
