@@ -23,6 +23,7 @@ from age_core.probes import Probe
 from age_core.weights import Eraser
 
 STEPS, GUIDANCE = 4, 3.0  # the sampler that judges; the same for every number that is compared
+AT_ONCE = 64  # pictures of each model that are held in memory
 PAIR_STEPS = 8  # pictures for people: a little finer, same verdicts
 
 
@@ -247,11 +248,11 @@ def judged(
 ) -> pd.DataFrame:
     """The table of `hits` of the original model and of every eraser, with the columns method and distance.
 
-    Concept by concept in the order of `asked`, so that only about 64 pictures a model are in memory at once.
+    Concept by concept in the order of `asked`, so that few pictures are in memory at once.
     """
     models: dict[str, Eraser | None] = {"original": None, **erasers}
     tables = []
-    at_once = max(1, 64 // images)  # concepts
+    at_once = max(1, AT_ONCE // images)  # concepts
     for start in range(0, len(asked), at_once):
         before: list[Image.Image] = []
         for method, eraser in models.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from age_core import AgeError, ConceptSet
-from age_core.concepts import fill
+from age_core.concepts import Concept, fill
 
 
 def test_articles():
@@ -37,3 +37,41 @@ def test_the_emoji_world_names_each_thing_once():
     assert len(emoji) >= 190
     assert len(words) == len({word.lower() for word in words})
     assert all(concept.group and concept.general for concept in emoji)
+
+
+def test_a_concept_counts_as_its_own_label_unless_others_are_given():
+    assert Concept("dog", "mammal", "animal").labels == ("dog",)
+    assert Concept("gun", "weapon", "weapon", labels=("rifle", "revolver")).labels == ("rifle", "revolver")
+
+
+def test_labels_are_read_from_an_optional_column(tmp_path):
+    path = tmp_path / "small.csv"
+    path.write_text(
+        "name,group,general,synonyms,labels\nSpringer,dog,dog,,English springer\nGun,arm,arm,,rifle|pistol\n"
+    )
+    small = ConceptSet.read(path, "a photo of {a_noun}")
+    assert (small.name, small.names) == ("small", ("Springer", "Gun"))
+    assert small["gun"].labels == ("rifle", "pistol") and small["springer"].labels == ("English springer",)
+    assert small["gun"].synonyms == () and small.of_general("ARM").labels == ("rifle", "pistol")
+    path.write_text("name,group,general,synonyms\nGun,arm,arm,\n")
+    assert ConceptSet.read(path, "{noun}")["gun"].labels == ("Gun",)
+
+
+@pytest.mark.parametrize("text", ["name,group\ndog,mammal\n", "", "name,group,general,synonyms\n"])
+def test_a_concept_file_without_its_columns_is_explained(tmp_path, text):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(AgeError, match=r"bad\.csv"):
+        ConceptSet.read(path, "{noun}")
+    with pytest.raises(AgeError, match=r"absent\.csv"):
+        ConceptSet.read(tmp_path / "absent.csv", "{noun}")
+
+
+def test_a_general_word_counts_as_everything_of_that_kind():
+    emoji = ConceptSet.load("emoji")
+    for word in ("fruit", "plant"):  # a group; a general word whose group has the same name
+        members = {c.name for c in emoji if word in (c.group, c.general)}
+        assert len(members) > 5 and set(emoji.of_general(word).labels) == members
+    assert emoji.prompt(emoji.of_general("fruit").name) == "an emoji of a fruit"
+    with pytest.raises(AgeError, match=r"'weapon'.*musical instrument"):
+        emoji.of_general("weapon")
