@@ -63,7 +63,7 @@ def build_side_effects(
     `images` pictures of each concept, `erased_images` of the erased one (the diagonal: its erasure).
     Metrics: DS-1 and DS-5 (share of pictures whose label is the probe's first, or among its five) and noise-shift
     (before: 1, after: what is left of the original noise prediction). One parquet file an erasure in `folder`, and
-    beside it its eraser and a JSON file with its seconds and options; a restart goes on where it stopped.
+    beside it its eraser and a JSON file with its seconds, options and probe; a restart goes on where it stopped.
     """
     folder.mkdir(parents=True, exist_ok=True)
     everyone: pd.DataFrame | None = None
@@ -97,7 +97,8 @@ def build_side_effects(
             shift = noise_shift(pipe, reference, eraser)
             parts.append(side_effect_rows(shift.assign(kept=1.0), shift, "noise-shift", "kept", **labels))
             eraser.save(path.with_suffix(".safetensors"))
-            provenance = {"seconds": round(last.elapsed_s, 2), "options": asdict(options)}
+            judge = {"name": probe.name, "version": probe.version}
+            provenance = {"seconds": round(last.elapsed_s, 2), "options": asdict(options), "probe": judge}
             path.with_suffix(".json").write_text(json.dumps(provenance), encoding="utf-8")
             temporary = path.with_suffix(".partial")
             pd.concat(parts).to_parquet(temporary, index=False)

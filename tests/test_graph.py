@@ -26,7 +26,7 @@ WORLD = ConceptSet(
 def random_probe(labels: tuple[str, ...]) -> Probe:
     torch.manual_seed(0)
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic", num_labels=len(labels))
-    return Probe(ResNetForImageClassification(config).eval(), labels)
+    return Probe(ResNetForImageClassification(config).eval(), labels, name="random", version="0123456789ab")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,7 @@ def test_every_pair_is_measured_and_a_restart_recomputes_nothing(tiny, tmp_path,
     assert (shift["before"] == 1).all() and (shift["delta"] > 0).all()
     provenance = json.loads((tmp_path / "dog.json").read_text())
     assert provenance["seconds"] > 0 and provenance["options"]["steps"] == 2
+    assert provenance["probe"] == {"name": "random", "version": "0123456789ab"}
 
 
 def test_an_erasure_killed_while_writing_leaves_no_half_table(tiny, tmp_path, monkeypatch):

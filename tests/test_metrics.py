@@ -210,3 +210,30 @@ def test_fid_refuses_sets_without_a_spread_and_a_missing_network(emoji_probe, dr
     monkeypatch.setattr(fid, "_TORCH_FIDELITY_AVAILABLE", False)
     with pytest.raises(AgeError, match="torch-fidelity"):
         inception_fid(drawn, drawn)
+
+
+def test_inception_gets_whole_bytes_of_pictures_of_any_size(monkeypatch):
+    """With the mean colour in place of the network, whose weights are not at hand."""
+    import torchmetrics.image.fid as fid
+
+    class MeanColour(torch.nn.Module):
+        num_features = 3
+
+        def forward(self, pictures):
+            assert pictures.dtype == torch.uint8 and pictures.shape[:2] == (1, 3)
+            return pictures.double().mean((2, 3))
+
+    real = fid.FrechetInceptionDistance
+    first, second = noise(6, (20, 30)) + noise(6, (9, 7)), noise(8, (11, 11), seed=5)
+    means = (np.stack([np.asarray(p).mean((0, 1)) for p in pictures]) for pictures in (first, second))
+    narrow = type("Given", (), {"features": lambda _, pictures: next(means)})()
+    expected = probe_fid(first, second, narrow)
+    monkeypatch.setattr(fid, "FrechetInceptionDistance", lambda feature_extractor_weights_path: real(MeanColour()))
+    assert inception_fid(first, second) == pytest.approx(expected, rel=1e-6)
+
+    def offline(**_):
+        raise OSError("no network")
+
+    monkeypatch.setattr(fid, "FrechetInceptionDistance", offline)
+    with pytest.raises(AgeError, match="pass `weights`"):
+        inception_fid(first, second)
