@@ -44,16 +44,19 @@ def trained_parameters(unet: nn.Module, train: str) -> dict[str, nn.Parameter]:
     return chosen
 
 
-def without_directions(values: Tensor, directions: Tensor, sharpness: float, threshold: float) -> Tensor:
-    """v <- v - sigma(cos(v, c)) (<v, c> / |c|^2) c for each direction c and every token but the first.
+def without_directions(
+    values: Tensor, directions: Tensor, sharpness: float, threshold: float, strength: float = 1.0
+) -> Tensor:
+    """v <- v - strength sigma(cos(v, c)) (<v, c> / |c|^2) c for each direction c and every token but the first.
 
     values: (B, L, D); directions: (m, D). sigma is a sigmoid of sharpness * (cosine - threshold), so that only tokens
-    that mean the erased concept lose their share of it (AdaVD, arXiv 2412.06143; method.md, section G).
+    that mean the erased concept lose their share of it (AdaVD, arXiv 2412.06143; method.md, section G). Strength 1
+    removes the share, 2 mirrors it.
     """
     first, rest = values[:, :1], values[:, 1:]
     for c in directions.to(values):
         cosine = torch.nn.functional.cosine_similarity(rest, c, dim=-1).unsqueeze(-1)  # (B, L - 1, 1)
-        share = torch.sigmoid(sharpness * (cosine - threshold)) * (rest @ c / c.square().sum()).unsqueeze(-1)
+        share = strength * torch.sigmoid(sharpness * (cosine - threshold)) * (rest @ c / c.square().sum()).unsqueeze(-1)
         rest = rest - share * c
     return torch.cat([first, rest], 1)
 
@@ -64,8 +67,8 @@ class Eraser:
 
     `lora` holds the factors of `delta` where low-rank factors were trained: `<module>.lora_A.weight` (rank, in) and
     `<module>.lora_B.weight` (out, rank), their product being the delta. `directions` (m, D) by the name of a `to_v`
-    module are taken out of its output while the eraser is applied (AdaVD), with `info["sharpness"]` and
-    `info["threshold"]`.
+    module are taken out of its output while the eraser is applied (AdaVD), with `info["sharpness"]`,
+    `info["threshold"]` and, unless it is 1, `info["strength"]`.
     """
 
     delta: Mapping[str, Tensor]
@@ -103,7 +106,8 @@ class Eraser:
 
     def _take_out(self, directions: Tensor) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         sharpness, threshold = float(self.info["sharpness"]), float(self.info["threshold"])
-        return lambda _module, _inputs, values: without_directions(values, directions, sharpness, threshold)
+        strength = float(self.info.get("strength", 1.0))
+        return lambda _module, _inputs, values: without_directions(values, directions, sharpness, threshold, strength)
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file atomically: the file is whole or absent."""
