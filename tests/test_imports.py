@@ -7,10 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    "errors", "concepts", "pipeline", "vocabulary", "losses", "weights", "options", "scene", "targets", "erasure",
-    "probes",
-    "metrics",
-    "evaluation", "graph",
+    "errors", "files", "concepts", "pipeline", "vocabulary", "losses", "weights", "options", "student", "scene",
+    "targets", "objective", "erasure", "probes", "metrics", "evaluation",
+    "closed_form_math", "closed_form_problem", "closed_form", "lookahead", "methods", "graph",
+    "checkpoints", "runs", "runner", "export", "compare", "describe", "cli",
 ]  # fmt: skip
 
 
