@@ -21,7 +21,7 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.add(node.module or "")
+            names |= {f"age_core.{a.name}" for a in node.names} if node.module == "age_core" else {node.module or ""}
     return names
 
 
