@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from age_core.concepts import fill
-from age_core.errors import AgeError
+from age_core.errors import AgeError, RunFailed
 from age_core.objective import autocast, gain_gradient, losses
 from age_core.options import EraseOptions
 from age_core.pipeline import decode, encode_text, sample_latents
@@ -101,7 +101,7 @@ def _advice_when_memory_runs_out() -> Iterator[None]:
         words = str(error).lower()
         if isinstance(error, RuntimeError) and "out of memory" not in words and "allocate memory" not in words:
             raise
-        raise AgeError(
+        raise RunFailed(
             "The memory ran out: lower `batch` and `pi_rows`, load the pipeline with gradient_checkpointing=True, "
             "attention_slicing=True or dtype='float16', or train fewer weights (train='lora')."
         ) from error
@@ -237,7 +237,7 @@ def _step(
     loss_erase, loss_preserve = losses(pipe, student, batch, batch.mix(weights), options)
     loss = loss_erase + options.preserve_weight * loss_preserve
     if not torch.isfinite(loss):
-        raise AgeError(f"The training diverged at step {step}: lower the learning rate (now {options.lr:g}).")
+        raise RunFailed(f"The training diverged at step {step}: lower the learning rate (now {options.lr:g}).")
     leaves = list(student.leaves.values())
     with student.active():
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
