@@ -1,99 +1,119 @@
-"""Command line over the same functions as the notebook API: erase, evaluate, graph."""
+"""Command line over the same functions as the notebook API."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-import time
 from pathlib import Path
 
-from age_core import AgeError, ConceptSet, EraseOptions, Eraser, Vocabulary, erase, evaluate, load_pipeline, load_probe
-from age_core.graph import POOL, build_side_effects, gather
+from age_core import AgeError, cli
+from age_core.errors import RunFailed
+from age_core.export import KINDS
+from age_core.methods import METHODS
 from age_core.options import PRESETS, TARGET_KINDS
+from age_core.pipeline import DTYPES
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+CODES = "exit codes: 0 done, 1 the work failed (divergence, full disk), 2 bad input, 130 interrupted"
 
 
-def chosen_options(args: argparse.Namespace) -> EraseOptions:
-    return EraseOptions.preset(
-        args.preset, target=args.target, fixed_target=args.word, seed=args.seed, steps=args.steps, preview_every=0
-    )
+def add_common(parser: argparse.ArgumentParser, top: bool = False) -> None:
+    """What every command takes, before its name or after."""
 
+    def add(name: str, default: object, **named: object) -> None:
+        parser.add_argument(name, default=default if top else argparse.SUPPRESS, **named)  # type: ignore[arg-type]
 
-def run_erase(args: argparse.Namespace) -> None:
-    pipe, concepts = load_pipeline(args.model), ConceptSet.load(args.concepts)
-    concept = concepts.find(args.concept)
-    candidates = Vocabulary(concepts.names).near(pipe, concept.name, POOL, exclude=concept.synonyms)
-    event = None
-    for event in erase(pipe, concept.name, candidates, chosen_options(args)):
-        if event.step:
-            top = ", ".join(f"{name or '(empty)'} {share:.0%}" for name, share in event.top_targets(3))
-            print(
-                f"\rstep {event.step}/{event.steps}  {event.remaining_s:4.0f} s left  {top:60.60}", end="", flush=True
-            )
-    print()
-    if event is not None and event.eraser is not None:
-        print(f"saved {event.eraser.save(args.out)} after {event.elapsed_s:.0f} s")
-
-
-def run_evaluate(args: argparse.Namespace) -> None:
-    pipe, concepts, probe = load_pipeline(args.model), ConceptSet.load(args.concepts), load_probe(args.model)
-    erasers = {path.stem: Eraser.load(path) for path in args.erasers}
-    erased = sorted({eraser.info["concept"] for eraser in erasers.values()})
-    print(evaluate(pipe, probe, concepts, erased, erasers, args.images).round(1).to_string(index=False))
-
-
-def run_graph(args: argparse.Namespace) -> None:
-    pipe, concepts, probe = load_pipeline(args.model), ConceptSet.load(args.concepts), load_probe(args.model)
-    erased = [concepts.find(name).name for name in args.erase] or list(concepts.names)
-    started = time.monotonic()
-    stream = build_side_effects(
-        pipe, probe, concepts, erased, chosen_options(args), args.parts, images=args.images, model=args.model
-    )
-    for done, name in enumerate(stream, 1):
-        seconds = time.monotonic() - started
-        left = seconds / done * (len(erased) - done)
-        print(f"{done}/{len(erased)} {name}, {seconds:.0f} s, about {left:.0f} s left", flush=True)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    gather(args.parts).to_parquet(args.out, index=False)
+    add("--model", None, help="a bundled model, a diffusers folder or a Hub id (emoji)")
+    add("--concepts", None, help="a bundled concept set (emoji)")
+    add("--device", "cpu", help="where to compute, such as cuda")
+    add("--dtype", "float32", choices=DTYPES, help="number format of the weights")
+    add("--json", False, action="store_true", help="print one JSON document instead of text")
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="balanced")
     parser.add_argument("--target", choices=TARGET_KINDS, default="adaptive")
-    parser.add_argument("--word", default="", help='the word for --target fixed; "" is the empty prompt')
+    parser.add_argument("--word", help='the word for --target fixed; "" is the empty prompt')
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="updates (the preset's own when left out)")
+    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="any other option")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, or 2 when the input was bad."""
-    parser = argparse.ArgumentParser(prog="python -m age_core", description=__doc__)
-    parser.add_argument("--model", default="emoji", help="a bundled model, a diffusers folder or a Hub id")
-    parser.add_argument("--concepts", default="emoji", help="a bundled concept set")
-    commands = parser.add_subparsers(required=True)
-    one = commands.add_parser("erase", help="erase one concept and save the eraser")
-    one.add_argument("concept")
-    one.add_argument("--out", type=Path, default=Path("runs/eraser.safetensors"))
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m age_core", description=__doc__, epilog=CODES)
+    add_common(parser, top=True)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, about: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=about, description=about, epilog=CODES)
+        add_common(made)
+        made.set_defaults(run_command=run)
+        return made
+
+    one = command("erase", cli.run_erase, "erase concepts in a run folder that can be resumed, and save the eraser")
+    one.add_argument("concept", nargs="*", help="names, synonyms or kinds of the concept set")
+    one.add_argument("--method", choices=METHODS, help="a named method (age; --target chooses among three)")
+    one.add_argument("--run", type=Path, help="folder of the run (a new one in runs/ or beside --out)")
+    one.add_argument("--resume", action="store_true", help="go on with the run of --run")
+    one.add_argument("--out", type=Path, help="where to save the eraser besides the run folder")
     add_method_arguments(one)
-    one.set_defaults(run=run_erase)
-    judge = commands.add_parser("evaluate", help="ESR and PSR of saved erasers beside the original model")
-    judge.add_argument("erasers", type=Path, nargs="+")
+    judge = command("evaluate", cli.run_evaluate, "ESR and PSR of saved erasers beside the original model")
+    judge.add_argument("erasers", type=Path, nargs="+", help="eraser files or run folders")
     judge.add_argument("--images", type=int, default=4, help="pictures of each preserved concept")
-    judge.set_defaults(run=run_evaluate)
-    graph = commands.add_parser("graph", help="side effects of many erasures; a restart goes on where it stopped")
+    compare = command("compare", cli.run_compare, "draw original beside edited from the same seeds, with verdicts")
+    compare.add_argument("eraser", type=Path, help="an eraser file or a run folder")
+    compare.add_argument("--names", nargs="*", default=[], help="concepts to draw (the erased ones)")
+    compare.add_argument("--prompts", nargs="*", default=[], help="prompts of your own")
+    compare.add_argument("--seeds", type=int, default=2, help="pairs of each prompt")
+    compare.add_argument("--seed", type=int, default=0, help="the first seed")
+    compare.add_argument("--out", type=Path, required=True, help="folder for grid.png and pairs.json")
+    leave = command("export", cli.run_export, "write an eraser for other tools, reopened and compared before done")
+    leave.add_argument("eraser", type=Path, help="an eraser file or a run folder")
+    leave.add_argument("--kind", choices=KINDS, default="pipeline")
+    leave.add_argument("--out", type=Path, required=True, help="a folder, or a file for --kind delta; must not exist")
+    info = command("info", cli.run_info, "describe a model, an eraser, a run or an export")
+    info.add_argument("what", nargs="?", help="a name, file, folder or Hub id (the model)")
+    graph = command("graph", cli.run_graph, "side effects of many erasures; a restart goes on where it stopped")
     graph.add_argument("--erase", nargs="*", default=[], help="concepts to erase (all when left out)")
     graph.add_argument("--images", type=int, default=4, help="pictures of each concept")
     graph.add_argument("--parts", type=Path, required=True, help="folder for finished erasures")
     graph.add_argument("--out", type=Path, required=True, help="parquet file to write")
     add_method_arguments(graph)
-    graph.set_defaults(run=run_graph)
-    args = parser.parse_args(arguments)
+    for parser_with_probe in (judge, compare, graph):
+        parser_with_probe.add_argument("--probe", help="an image classifier that judges (the model's own)")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code (`CODES`)."""
+    args = make_parser().parse_args(arguments)
     try:
-        args.run(args)
-    except AgeError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+        document, text = args.run_command(args)
+    except (AgeError, KeyboardInterrupt) as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        code = INTERRUPTED if interrupted else FAILED if isinstance(error, RunFailed) else BAD_INPUT
+        document, text = {"error": str(error) or "Interrupted."}, ""
+        print(document["error"], file=sys.stderr)
+    else:
+        code = OK
+    if args.json:
+        print(json.dumps(document, ensure_ascii=False, allow_nan=False, default=str))
+    elif text:
+        print(text)
+    return code
+
+
+def quiet() -> None:
+    """The libraries' bars and remarks would run through ours."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for logging in (diffusers_logging, transformers_logging):
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
 
 
 if __name__ == "__main__":
+    quiet()
     sys.exit(main())
