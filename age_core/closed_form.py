@@ -1,4 +1,11 @@
-"""Erasure in closed form: a few linear solves on the keys and values of cross-attention, and no training."""
+"""Erasure in closed form: a few linear solves on the keys and values of cross-attention, and no training.
+
+Measured on the bundled emoji world, "cat" to "tiger", on the scale of evaluation.noise_shift (1: as far as if the words
+had been deleted), with all other concepts preserved and with none: the empty prompt's prediction moves by less than
+0.0005 of its own size under every method. "an emoji of a pizza" moves by 0.005 and 0.03 (UCE), 0.01 and 0.11 (RECE),
+0.0003 and 0.007 (SPEED), 0.02 and 0.01 (OCE) and not at all (AdaVD); the erased prompt itself by 0.6 to 1.8. So an edit
+that counts end and padding tokens as the concept does not leak through them.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +93,12 @@ def oce(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
 
 
 def adavd(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
-    """No edit of weights: each value loses its share along the concept's (AdaVD, arXiv 2412.06143). Targets are ignored."""
+    """No edit of weights: each value loses its share along the concept's (AdaVD, arXiv 2412.06143). No target.
+
+    In the emoji world a concept's value within a prompt has a cosine of 0.9 or more with that of the bare word for 95 %
+    of concepts, while other concepts reach 0.52 at the 99th percentile: the default threshold of 0.7 lies between.
+    Strength 1, which takes the share out, erased 14 of 16 cats; strength 2, which mirrors it, all of them.
+    """
     C, o = problem.words.only_last(), problem.options
     directions = {n.removesuffix(".weight"): (C @ W.T).float() for n, W in problem.values().items()}
     strengths: dict[str, Any] = {"sharpness": o.sharpness, "threshold": o.threshold, "strength": o.strength}
@@ -154,7 +166,7 @@ def _eraser(
         "target": targets[concepts[0]],
         "targets": {concept: targets[concept] for concept in concepts},
         "preserve": list(problem.preserve),
-        "options": asdict(problem.options),
+        "options": asdict(problem.options) | {"templates": list(problem.options.templates)},
         **found,
     }
     return Eraser({n: change.float() for n, change in delta.items()}, info, directions=directions or {})
