@@ -59,8 +59,8 @@ def speed(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     """An edit of the values in the null space of what is preserved (SPEED, arXiv 2503.07392).
 
     Invariant are the empty prompt's first row and the mean of its others. The paper's augmentation of the preserved
-    words by noise is left out. `info` gives the null space's rank, the width that bounds it, and how many preserved
-    prompts the filter left.
+    words by noise is left out. `info` gives the null space's rank, the width that bounds it, the share of the
+    concepts' squared norm within it, and how many preserved prompts the filter left.
     """
     values, C, R = problem.values(), problem.words.only_last(), problem.kept
     C_star = problem.read_targets(targets).only_last()
@@ -68,12 +68,16 @@ def speed(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
         unconstrained = (C_star - C).T @ solve.uce_factor(C, R[:0], 1.0, 1.0, 0.0)
         R = R[solve.most_affected(unconstrained, R, list(values.values()))]
     P, rank = solve.null_space(R, problem.options.null_threshold)
-    if rank == 0:
-        raise AgeError(
-            "What is preserved fills the whole text space, so SPEED can change nothing: preserve fewer words."
-        )
+    free_share = float((C @ P).square().sum() / C.square().sum())
+    if free_share < 1e-12:
+        raise AgeError("What is preserved leaves SPEED no room to change the concept: preserve fewer words.")
     T = solve.speed_change(C, C_star, P, torch.stack([problem.empty[0], problem.empty[1:].mean(0)]))
-    found: dict[str, Any] = {"null_space_rank": rank, "width": len(P), "preserved_after_filter": len(R)}
+    found: dict[str, Any] = {
+        "null_space_rank": rank,
+        "width": len(P),
+        "free_share": free_share,
+        "preserved_after_filter": len(R),
+    }
     return _eraser(problem, "speed", targets, {n: W @ T for n, W in values.items()}, **found)
 
 
@@ -100,7 +104,7 @@ def adavd(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     Strength 1, which takes the share out, erased 14 of 16 cats; strength 2, which mirrors it, all of them.
     """
     C, o = problem.words.only_last(), problem.options
-    directions = {n.removesuffix(".weight"): (C @ W.T).float() for n, W in problem.values().items()}
+    directions = {n.removesuffix(".weight"): (C @ W.T).float().contiguous() for n, W in problem.values().items()}
     strengths: dict[str, Any] = {"sharpness": o.sharpness, "threshold": o.threshold, "strength": o.strength}
     return _eraser(problem, "adavd", dict.fromkeys(problem.concepts), {}, directions, **strengths)
 

@@ -107,6 +107,7 @@ class Eraser:
     def _take_out(self, directions: Tensor) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         sharpness, threshold = float(self.info["sharpness"]), float(self.info["threshold"])
         strength = float(self.info.get("strength", 1.0))
+        directions = directions.clone()  # from a file they are aligned otherwise, and sums would differ in the last bit
         return lambda _module, _inputs, values: without_directions(values, directions, sharpness, threshold, strength)
 
     def save(self, path: str | Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from test_sdxl import build_tiny_sdxl
 from torch import Tensor
 
 from age_core import AgeError, ConceptSet, Eraser, encode_text
@@ -126,6 +127,7 @@ def test_speed_reports_the_rank_and_edits_values_alone(emoji_pipe):
     options = ClosedFormOptions(filter_preserved=False, null_threshold=1e-9)
     eraser = closed_form(emoji_pipe, "speed", {"cat": "tiger"}, kept, options)
     assert eraser.info["null_space_rank"] == 384 - len(kept) and eraser.info["width"] == 384
+    assert 0 < eraser.info["free_share"] < 1
     assert all(".to_v." in name for name in eraser.delta) and eraser.delta
     prompt = rows(emoji_pipe, kept[0], 1, 1).float()
     for name, change in eraser.delta.items():
@@ -134,12 +136,11 @@ def test_speed_reports_the_rank_and_edits_values_alone(emoji_pipe):
     assert 0 < filtered.info["preserved_after_filter"] < len(kept)
 
 
-def test_speed_says_when_nothing_is_left_to_edit(emoji_pipe):
-    kept = [name for name in EMOJI.names if name != "cat"]  # twice, in two templates: more than the 384 directions
-    templates = ("{noun}", "a picture of {a_noun}")
-    options = ClosedFormOptions(templates=templates, null_threshold=1e-12, filter_preserved=False)
+def test_speed_says_when_nothing_is_left_to_edit(tiny_sd):
+    words = [a + b for a in "abcdefgh" for b in "stuvwxyz"]  # 64 words in a text space of width 32
+    options = ClosedFormOptions(null_threshold=1e-9, filter_preserved=False)
     with pytest.raises(AgeError, match="preserve fewer"):
-        closed_form(emoji_pipe, "speed", {"cat": ""}, kept, options)
+        closed_form(tiny_sd, "speed", {"dog": ""}, words, options)
 
 
 def test_oce_turns_values_without_stretching_them(tiny_sd):
@@ -171,7 +172,7 @@ def test_adavd_takes_out_the_concept_and_nothing_else():
 @pytest.mark.parametrize("method", CLOSED_FORMS)
 def test_every_method_restores_the_model_and_survives_a_file(tiny_sd, tmp_path, method):
     before = {name: value.detach().clone() for name, value in tiny_sd.unet.state_dict().items()}
-    z, t, states = torch.randn(1, 4, 8, 8), torch.tensor([500]), encode_text(tiny_sd, ["dog"])
+    z, t, states = random(1, 4, 8, 8).float(), torch.tensor([500]), encode_text(tiny_sd, ["dog"])
     eraser = closed_form(tiny_sd, method, {"dog": "fox", "cat": ""}, ["pizza"])
     again = Eraser.load(eraser.save(tmp_path / "dog.safetensors"))
     assert again.info == eraser.info and again.info["concepts"] == ["dog", "cat"]
@@ -186,6 +187,20 @@ def test_every_method_restores_the_model_and_survives_a_file(tiny_sd, tmp_path, 
     assert all(torch.equal(value, before[name]) for name, value in tiny_sd.unet.state_dict().items())
     changed = {name.removesuffix(".weight") for name in (*eraser.delta, *eraser.directions)}
     assert changed and all(name.endswith((".attn2.to_k", ".attn2.to_v")) for name in changed)
+
+
+def test_sdxl_is_edited_on_its_tokens_and_not_on_its_pooled_vector(tmp_path):
+    pipe = build_tiny_sdxl(tmp_path)
+    c, c_star = (encode_text(pipe, [word])[0, 3].double() for word in ("dog", "fox"))
+    for method in CLOSED_FORMS:
+        eraser = closed_form(pipe, method, {"dog": "fox"}, ["pizza"], BARE)
+        with eraser.applied_to(pipe):
+            assert set(eraser.delta) <= set(projections(pipe))
+    # the empty prompt is all zeros there: the concept's outputs shrink towards nothing
+    for target, wanted in (("fox", c_star), ("", torch.zeros_like(c))):
+        eraser = closed_form(pipe, "uce", {"dog": target}, (), BARE)
+        for name, W in projections(pipe).items():
+            assert relative(eraser.delta[name].double() @ c, W @ (wanted - c) * (c @ c) / (0.5 + c @ c)) < 1e-5
 
 
 @pytest.mark.parametrize("tokens", ["last", "onward", "all"])
