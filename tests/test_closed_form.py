@@ -24,7 +24,9 @@ def rows(pipe, word: str, row: int, count: int | None = None) -> Tensor:
 
 
 def projections(pipe) -> dict[str, Tensor]:
-    return {n: w.double() for n, w in pipe.unet.named_parameters() if ".attn2.to_k." in n or ".attn2.to_v." in n}
+    return {
+        n: w.detach().double() for n, w in pipe.unet.named_parameters() if ".attn2.to_k." in n or ".attn2.to_v." in n
+    }
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
