@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers import DiffusionPipeline
 from tqdm import tqdm
 
@@ -127,6 +128,9 @@ def _resumed(args: argparse.Namespace) -> tuple[Run, Iterator[EraseEvent]]:
     if not args.run or args.concept:
         raise AgeError("--resume takes the run's folder and nothing else: erase --run FOLDER --resume.")
     run = Run.open(args.run)
+    threads = run.config.machine.get("threads", "")
+    if threads.isdecimal() and 0 < int(threads) < 1000:
+        torch.set_num_threads(int(threads))  # so that the eraser ends in the same bits
     return run, resume_run(opened(args, run.config.model or DEFAULT), run, world(args, run.config.world))
 
 

@@ -99,6 +99,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "world": {"name": config.world, "vocabulary": config.vocabulary},
         "trained_parameters": config.trained_parameters,
         "versions": dict(config.versions),
+        "machine": dict(config.machine),
         "created": config.created,
         "pictures": len(run.pictures()),
         "resumable": run.status != "running" and not (run.path / "eraser.safetensors").exists(),

@@ -80,6 +80,7 @@ def make_config(
         model_identity=model_identity(pipe),
         trained_parameters=sum(weight.numel() for weight in trained.values()),
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        machine={"device": str(pipe.device), "threads": str(torch.get_num_threads())},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -104,6 +105,7 @@ def start_run(
 def resume_run(pipe: DiffusionPipeline, run: Run, world: ConceptSet) -> Iterator[EraseEvent]:
     """The events of a stopped run from its last checkpoint, or from its start, to the same bits as uninterrupted.
 
+    The same bits take the run's own device and number of threads (`run.config.machine`); elsewhere the last few differ.
     Raises AgeError when the model or the vocabulary is another, or the run is finished.
     """
     asked = _typed(run.config.request)

@@ -42,6 +42,7 @@ class RunConfig:
     model_identity: str  # hash of configuration and weights
     trained_parameters: int
     versions: Mapping[str, str]
+    machine: Mapping[str, str]  # device and number of CPU threads: sums in another order end in other last bits
     created: str  # ISO 8601, UTC
 
     def differences(self, other: RunConfig) -> list[str]:
@@ -100,7 +101,9 @@ class Run:
             raise AgeError(f"{path.name!r} is no run folder: it holds no config.json.")
         found = read_json(path / "config.json")
         names = {field.name for field in fields(RunConfig)}
-        if set(found) != names or not all(isinstance(found[key], dict) for key in ("options", "request", "versions")):
+        if set(found) != names or not all(
+            isinstance(found[key], dict) for key in ("options", "request", "versions", "machine")
+        ):
             raise AgeError(f"The run {path.name!r} was written by another version: its config.json has other fields.")
         return Run(path, RunConfig(**found | {"concepts": tuple(found["concepts"])}))
 

@@ -219,7 +219,8 @@ def started(model: str, run: Path) -> subprocess.Popen:
     arguments = ["--model", model, "erase", "dog", "--steps", "40", "--run", str(run), "--set", "checkpoint_every=3"]
     return subprocess.Popen(
         [sys.executable, "-m", "age_core", *arguments, *SMALL],
-        cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -232,6 +233,14 @@ def until_step(process: subprocess.Popen, run: Path, step: int) -> None:
     raise AssertionError(process.communicate())
 
 
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_bits(model, tmp_path, capsys):
     run = tmp_path / "stopped"
     process = started(model, run)
@@ -248,6 +257,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_bits(model, tmp_path, caps
     refused = answer(capsys, "--model", other, "erase", "--run", run, "--resume", code=2)
     assert "another model" in refused["error"]
     assert answer(capsys, "erase", "--run", run, "--resume")["status"] == "finished"  # the model is the run's own
+    assert torch.get_num_threads() == 1  # and so is the number of threads
     whole = ["erase", "dog", "--steps", "40", "--run", tmp_path / "whole", "--set", "checkpoint_every=3", *SMALL]
     answer(capsys, "--model", model, *whole)
     one, two = Run.open(run).eraser(), Run.open(tmp_path / "whole").eraser()

@@ -32,7 +32,8 @@ def config(options=SMALL, **changes) -> RunConfig:
     wanted = {
         "method": "age", "concepts": ("dog",), "options": plain(asdict(options)), "request": {"pool": 4}, "seed": 0,
         "vocabulary": "v1", "world": "tiny", "model": "tiny", "model_class": "StableDiffusionPipeline",
-        "model_identity": "m1", "trained_parameters": 1000, "versions": {}, "created": "2025-01-01T00:00:00",
+        "model_identity": "m1", "trained_parameters": 1000, "versions": {}, "machine": {},
+        "created": "2025-01-01T00:00:00",
     }  # fmt: skip
     return RunConfig(**wanted | changes)
 
@@ -133,8 +134,8 @@ def spoil(point: str) -> int:
     return -1
 
 
-def child(path: Path, tokenizer: Path, point: str) -> None:
-    torch.set_num_threads(1)
+def child(path: Path, tokenizer: Path, point: str, threads: int) -> None:
+    torch.set_num_threads(threads)
     os.environ["RUN_PATH"] = str(path)
     last = spoil(point)
     pipe, run = build_tiny_sd(tokenizer, "epsilon"), Run.open(path)
@@ -172,7 +173,7 @@ def context():
 def test_killed_anywhere_a_run_is_readable_and_ends_in_the_same_bits(
     tiny, uninterrupted, run, tmp_path, context, point, expected
 ):
-    process = context.Process(target=child, args=(run.path, tmp_path, point))
+    process = context.Process(target=child, args=(run.path, tmp_path, point, torch.get_num_threads()))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL  # so the point was reached
@@ -199,7 +200,7 @@ def test_killed_at_any_moment_and_again_while_resuming(tiny, uninterrupted, run,
     """Kills from outside, at moments nobody chose, one after another on the same folder."""
     died = 0
     for wait in (0.3, 0.8, 0.1, 0.5, 1.2):
-        process = context.Process(target=child, args=(run.path, tmp_path, "nowhere:0"))
+        process = context.Process(target=child, args=(run.path, tmp_path, "nowhere:0", torch.get_num_threads()))
         process.start()
         while process.is_alive() and Run.open(run.path).status != "running":
             time.sleep(0.005)
