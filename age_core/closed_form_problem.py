@@ -29,9 +29,9 @@ class ClosedFormOptions:
     """The strengths of all closed forms: the papers' or their code's, but for OCE's unit and AdaVD's sigmoid.
 
     The bare word is enough as a template: in the emoji world UCE then erases "an emoji of a cat" in 16 of 16 pictures,
-    with "an emoji of {a_noun}" beside it likewise, but harms other concepts more where nothing is preserved (70 % drawn
-    right instead of 100 %). OCE's published a = 1 is in the units of Stable Diffusion's weights and does nothing here,
-    where a of about 1000 is needed; hence a is taken relative to what it has to outweigh.
+    as it does with "an emoji of {a_noun}" added, which harms others more where nothing is preserved (83 % of pictures
+    right instead of 96 %, with the empty prompt as target). OCE's published a = 1 is in units of Stable Diffusion's
+    weights and does nothing here; hence a is taken relative to what it has to outweigh.
     """
 
     templates: tuple[str, ...] = ("{noun}",)
