@@ -73,7 +73,7 @@ def test_erase_leaves_a_run_and_an_eraser(model, tmp_path, capsys):
 def test_a_bar_where_somebody_watches(model, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     arguments = ["--model", model, "erase", "dog", "--steps", "2", "--run", str(tmp_path / "a"), *SMALL]
-    assert main(arguments) == 0 and "dog: 100%" in capsys.readouterr().err
+    assert main(arguments) == 0 and "dog:" in capsys.readouterr().err
     arguments[arguments.index(str(tmp_path / "a"))] = str(tmp_path / "b")
     assert main([*arguments, "--json"]) == 0 and "dog:" not in capsys.readouterr().err
 
