@@ -22,14 +22,12 @@ from diffusers import StableDiffusionPipeline
 
 from age_core import (
     AgeError,
-    Candidates,
     Concept,
     ConceptSet,
     EraseEvent,
     EraseOptions,
     Eraser,
     Probe,
-    Vocabulary,
     embed_concepts,
     erase,
     load_pipeline,
@@ -37,12 +35,12 @@ from age_core import (
     same_seed_pairs,
 )
 from age_core.graph import load_side_effects
+from age_core.methods import neighbours
 from viz import concept_map, effects, layout, page, panels, theme
 from viz.live import LiveView
 from viz.page import DIRECTIONS, PRESETS, TARGETS
 
 ASSETS = Path(__file__).parent / "assets"
-CANDIDATES = 30
 
 # All sessions share one pipeline, and one machine trains one model at a time.
 MODEL_LOCK = threading.Lock()
@@ -132,11 +130,6 @@ def on_pick(world: World, ui: SimpleNamespace, text: str, shown: str, source: in
     }
 
 
-def neighbours(world: World, name: str, k: int) -> Candidates:
-    """The k concepts nearest to `name`; its synonyms are left out, because they would keep it alive."""
-    return Vocabulary(world.concepts.names).near(world.pipe, name, k=k, exclude=world.concepts[name].synonyms)
-
-
 # --- erase -------------------------------------------------------------------------------------------------------
 
 
@@ -177,7 +170,8 @@ def on_erase(world: World, ui: SimpleNamespace, name: str, *form: Any) -> Iterat
         yield {ui.status: panels.status(f"Preparing to erase {name} …"), ui.stopper: stop, **blank, **running}
         yield from wait_for_model(ui.status, stop)
         try:
-            with closing(erase(world.pipe, name, neighbours(world, name, CANDIDATES), options)) as events:
+            candidates = neighbours(world.pipe, world.concepts[name], world.concepts)
+            with closing(erase(world.pipe, name, candidates, options)) as events:
                 yield from live_updates(ui, name, events, stop)
         finally:
             MODEL_LOCK.release()
@@ -232,7 +226,7 @@ def draw_pairs(world: World, erased: Erased, rows: list[Row], seed: float | None
 
 def compared_concepts(world: World, erased: Erased) -> list[Row]:
     """The erased concept, its three nearest and the two farthest: damage should fall with distance."""
-    ranked = neighbours(world, erased.name, len(world.concepts)).names
+    ranked = neighbours(world.pipe, world.concepts[erased.name], world.concepts, len(world.concepts)).names
     chosen: list[tuple[panels.Kind, str, str]] = [("erased", erased.name, "erased")]
     chosen += [("near", n, "near") for n in ranked[:3]] + [("far", n, "far away") for n in ranked[-2:]]
     return [(kind, f"{n} ({note})", world.concepts.prompt(n), n) for kind, n, note in chosen]

@@ -28,7 +28,6 @@ from age_core.pipeline import load_pipeline
 from age_core.probes import Probe, load_probe
 from age_core.runner import resume_run, start_run
 from age_core.runs import Run, load_eraser
-from age_core.weights import Eraser
 
 Answer = tuple[dict[str, Any], str]
 DEFAULT = "emoji"
@@ -136,19 +135,14 @@ def _resumed(args: argparse.Namespace) -> tuple[Run, Iterator[EraseEvent]]:
 
 def run_evaluate(args: argparse.Namespace) -> Answer:
     erasers = {path.stem: load_eraser(path) for path in args.erasers}
-    erased = sorted({name for eraser in erasers.values() for name in _concepts(eraser)})
+    erased = sorted({name for eraser in erasers.values() for name in eraser.concepts})
     table = evaluate(opened(args), judge(args), world(args), erased, erasers, args.images)
     return {"erased": erased, "table": plain(table.to_dict("records"))}, table.round(1).to_string(index=False)
 
 
-def _concepts(eraser: Eraser) -> list[str]:
-    found = eraser.info.get("concepts") or [eraser.info.get("concept")]
-    return [name for name in found if name]
-
-
 def run_compare(args: argparse.Namespace) -> Answer:
     eraser, concepts = load_eraser(args.eraser), world(args)
-    names = args.names or ([] if args.prompts else _concepts(eraser))
+    names = args.names or ([] if args.prompts else list(eraser.concepts))
     wanted = [*(concepts.prompt(name) for name in names), *args.prompts]
     if args.seeds < 1:
         raise AgeError(f"The number of seeds must be at least 1, not {args.seeds}.")

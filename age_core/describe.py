@@ -22,16 +22,17 @@ def describe(source: str | Path, device: str = "cpu", dtype: str = "float32") ->
 
     Always holds "kind": "model", "eraser", "run" or "export". Raises AgeError on anything else.
     """
+    if str(source) in BUNDLED:
+        return describe_model(load_pipeline(source, device, dtype))
     path = Path(source)
-    if str(source) not in BUNDLED and path.is_file():
+    if path.is_file():
         return describe_eraser(Eraser.load(path)) | {"bytes": path.stat().st_size}
-    if str(source) not in BUNDLED and (path / "config.json").is_file() and (path / "status.json").is_file():
+    if (path / "config.json").is_file() and (path / "status.json").is_file():
         return describe_run(Run.open(path))
-    note = read_json(path / NOTE) if str(source) not in BUNDLED and (path / NOTE).is_file() else None
-    if note is None:
+    if not (path / NOTE).is_file():
         return describe_model(load_pipeline(source, device, dtype))
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    found = {"kind": "export", "export": note, "bytes": size}
+    found = {"kind": "export", "export": read_json(path / NOTE), "bytes": size}
     if (path / "model_index.json").is_file():
         found["model"] = describe_model(load_pipeline(source, device, dtype))
     return found

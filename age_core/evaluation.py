@@ -16,9 +16,9 @@ from torch import Tensor
 
 from age_core.concepts import Concept, ConceptSet
 from age_core.errors import AgeError
-from age_core.losses import add_noise, row_errors
+from age_core.losses import add_noise, row_errors, spread_timesteps
 from age_core.metrics import pair_distance
-from age_core.pipeline import encode_text, generate, predict, sample_latents
+from age_core.pipeline import encode_text, generate, predict_all, sample_latents
 from age_core.probes import Probe
 from age_core.weights import Eraser
 
@@ -138,12 +138,11 @@ def noise_reference(pipe: DiffusionPipeline, concepts: ConceptSet, images: int) 
     seeds = [seed for name in concepts.names for seed in seeds_of(name, images)]
     states = encode_text(pipe, [concepts.prompt(name) for name in names])
     z0 = sample_latents(pipe, states, seeds, STEPS, GUIDANCE)
-    levels = pipe.scheduler.config.num_train_timesteps * (torch.arange(images) + 1) // (images + 1)
-    t = levels.repeat(len(concepts)).to(z0.device)
+    t = spread_timesteps(pipe.scheduler, images).repeat(len(concepts)).to(z0.device)
     noise = torch.stack([torch.randn(z0.shape[1:], generator=torch.Generator().manual_seed(s + 1)) for s in seeds])
     z = add_noise(pipe.scheduler, z0, noise.to(z0), t)
-    prediction = _predict(pipe, z, t, states)
-    empty = _predict(pipe, z, t, encode_text(pipe, [""]).expand_as(states))
+    prediction = predict_all(pipe, z, t, states)
+    empty = predict_all(pipe, z, t, encode_text(pipe, [""]).expand_as(states))
     return Reference(tuple(names), tuple(seeds), z, t, states, prediction, row_errors(prediction, empty))
 
 
@@ -153,15 +152,9 @@ def noise_shift(pipe: DiffusionPipeline, reference: Reference, eraser: Eraser) -
     0: untouched; 1: as far as if the words had been deleted. One row a picture: concept, seed, shift, kept (1 - shift).
     """
     with eraser.applied_to(pipe):
-        moved = _predict(pipe, reference.z, reference.t, reference.states)
+        moved = predict_all(pipe, reference.z, reference.t, reference.states)
     shift = (row_errors(moved, reference.prediction) / reference.signal).cpu().numpy()
     return pd.DataFrame({"concept": reference.concept, "seed": reference.seed, "shift": shift, "kept": 1 - shift})
-
-
-@torch.no_grad()
-def _predict(pipe: DiffusionPipeline, z: Tensor, t: Tensor, states: Tensor, batch_size: int = 64) -> Tensor:
-    parts = zip(z.split(batch_size), t.split(batch_size), states.split(batch_size), strict=True)
-    return torch.cat([predict(pipe, *part) for part in parts])
 
 
 def bootstrap(values: np.ndarray, rounds: int = 2000, seed: int = 0) -> tuple[float, float]:

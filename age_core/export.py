@@ -16,7 +16,7 @@ from torch import Tensor
 from age_core.concepts import fill
 from age_core.errors import AgeError
 from age_core.files import disk_errors, new_folder, replacing, safe_name, write_json
-from age_core.pipeline import encode_text, generate, predict
+from age_core.pipeline import encode_text, generate, predict_all
 from age_core.weights import Eraser
 
 ExportKind = Literal["pipeline", "delta", "lora"]
@@ -93,8 +93,8 @@ def _check(eraser: Eraser, path: Path, kind: str) -> None:
 
 def _prompts(eraser: Eraser) -> tuple[str, ...]:
     """The erased concepts, where the edit shows, and the empty-handed prompt, where it should not."""
-    named = eraser.info.get("concepts") or [eraser.info.get("concept") or "thing"]
-    return (*(fill("a picture of {a_noun}", str(noun)) for noun in list(named)[:3]), "a picture")
+    named = eraser.concepts or ("thing",)
+    return (*(fill("a picture of {a_noun}", noun) for noun in named[:3]), "a picture")
 
 
 def _look_of_written(
@@ -138,8 +138,7 @@ def _look(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Look:
     z = torch.randn(len(rows), config.in_channels, config.sample_size, config.sample_size, generator=noise)
     t = torch.linspace(100, 900, len(rows)).long().to(pipe.device)
     states = encode_text(pipe, rows)
-    parts = zip(z.to(pipe.device).split(4), t.split(4), states.split(4), strict=True)
-    predictions = torch.cat([predict(pipe, *part).cpu() for part in parts])
+    predictions = predict_all(pipe, z.to(pipe.device), t, states, batch_size=4).cpu()
     return Look(np.stack([np.asarray(picture.convert("RGB"), np.float32) for picture in pictures]), predictions)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,15 +14,15 @@ from age_core.concepts import ASSETS, ConceptSet
 from age_core.erasure import erase
 from age_core.errors import AgeError
 from age_core.evaluation import Reference, bootstrap, hits, noise_reference, noise_shift
+from age_core.files import replacing, write_json
+from age_core.methods import neighbours
 from age_core.options import EraseOptions
 from age_core.probes import Probe
-from age_core.vocabulary import Vocabulary
 
 COLUMNS = (
     "model", "method", "target", "erased", "affected", "seed", "metric", "before", "after", "delta", "low", "high",
 )  # fmt: skip
-METHODS = {"adaptive": "AGE", "fixed": "fixed target", "random": "random neighbour"}
-POOL = 30  # candidates of an adaptive target
+LABELS = {"adaptive": "AGE", "fixed": "fixed target", "random": "random neighbour"}
 
 
 def side_effect_rows(
@@ -74,9 +73,7 @@ def build_side_effects(
             if everyone is None or reference is None:
                 everyone = hits(pipe, probe, concepts, concepts.names, images)
                 reference = noise_reference(pipe, concepts, images)
-            concept = concepts[name]
-            candidates = Vocabulary(concepts.names).near(pipe, name, POOL, exclude=concept.synonyms)
-            *_, last = erase(pipe, name, candidates, options)
+            *_, last = erase(pipe, name, neighbours(pipe, concepts[name], concepts), options)
             eraser = last.eraser
             assert eraser is not None  # the last event carries it
             others = [other for other in concepts.names if other != name]
@@ -91,7 +88,7 @@ def build_side_effects(
                 ],
                 ignore_index=True,
             )
-            labels: dict[str, object] = {"model": model, "method": METHODS[options.target], "target": _target(options)}
+            labels: dict[str, object] = {"model": model, "method": LABELS[options.target], "target": _target(options)}
             labels |= {"erased": name, "seed": options.seed}
             parts = [side_effect_rows(before, after, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]
             shift = noise_shift(pipe, reference, eraser)
@@ -99,10 +96,9 @@ def build_side_effects(
             eraser.save(path.with_suffix(".safetensors"))
             judge = {"name": probe.name, "version": probe.version}
             provenance = {"seconds": round(last.elapsed_s, 2), "options": asdict(options), "probe": judge}
-            path.with_suffix(".json").write_text(json.dumps(provenance), encoding="utf-8")
-            temporary = path.with_suffix(".partial")
-            pd.concat(parts).to_parquet(temporary, index=False)
-            temporary.replace(path)
+            write_json(path.with_suffix(".json"), provenance)
+            with replacing(path) as temporary:
+                pd.concat(parts).to_parquet(temporary, index=False)
         yield name
 
 

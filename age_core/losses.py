@@ -69,3 +69,8 @@ def guided_target(teacher_target: Tensor, teacher_erased: Tensor, eta: float) ->
 def noise_timesteps(scheduler: Any, count: int, generator: torch.Generator) -> Tensor:
     """Uniform training timesteps (count,)."""
     return torch.randint(scheduler.config.num_train_timesteps, (count,), generator=generator)
+
+
+def spread_timesteps(scheduler: Any, count: int) -> Tensor:
+    """`count` timesteps spread evenly over the schedule, its ends left out; (count,)."""
+    return scheduler.config.num_train_timesteps * (torch.arange(count) + 1) // (count + 1)

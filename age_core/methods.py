@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -126,33 +126,57 @@ def resolve(world: ConceptSet, text: str) -> Concept:
             raise unknown from None
 
 
-def banned(world: ConceptSet, erased: Sequence[Concept]) -> tuple[str, ...]:
+def plan(
+    method: str, concepts: str | Sequence[str], world: ConceptSet, preset: str = "balanced", **changes: object
+) -> tuple[list[Concept], EraseOptions]:
+    """The concepts that `erase_by` erases and the options it does so with. Raises AgeError on what it cannot do."""
+    names = [concepts] if isinstance(concepts, str) else list(concepts)
+    if not names:
+        raise AgeError("The concept to erase is empty: name one.")
+    erased = [resolve(world, name) for name in names]
+    if world.erase_templates:
+        changes.setdefault("templates", world.erase_templates)
+    return erased, method_options(method, preset, **changes)
+
+
+def banned(erased: Sequence[Concept]) -> tuple[str, ...]:
     """Words that would keep an erased concept alive as a target: every erased one, its synonyms and its members."""
     return tuple(word for concept in erased for word in (concept.name, *concept.synonyms, *concept.labels))
+
+
+def neighbours(
+    pipe: DiffusionPipeline, concept: Concept, world: ConceptSet, k: int = POOL, erased: Sequence[Concept] = ()
+) -> Candidates:
+    """The k concepts nearest to `concept` that may be its target when `erased` (itself, when left out) vanish."""
+    return Vocabulary(world.names).near(pipe, concept.name, k, exclude=banned(erased or [concept]))
 
 
 def candidates_for(
     pipe: DiffusionPipeline, method: str, erased: Sequence[Concept], world: ConceptSet, pool: int = POOL
 ) -> dict[str, Candidates]:
     """The search space of each erased concept, as the method takes it."""
-    vocabulary = Vocabulary(world.names)
     if find_method(method).published_space:
+        vocabulary = Vocabulary(world.names)
         return {concept.name: vocabulary.near_as_published(pipe, concept.name, pool) for concept in erased}
-    return {c.name: vocabulary.near(pipe, c.name, pool, exclude=banned(world, erased)) for c in erased}
+    return {concept.name: neighbours(pipe, concept, world, pool, erased) for concept in erased}
 
 
 def fixed_word(
-    pipe: DiffusionPipeline, kind: WordKind, concept: Concept, candidates: Candidates, world: ConceptSet, seed: int = 0
+    pipe: DiffusionPipeline,
+    kind: WordKind,
+    concept: Concept,
+    world: ConceptSet,
+    pool: int = POOL,
+    erased: Sequence[Concept] = (),
+    seed: int = 0,
 ) -> str:
-    """The target word of a kind (method.md, section A). Raises AgeError where the concept has none."""
+    """The target word of a kind (method.md, section A); `pool` and `erased` as for `neighbours`.
+
+    Raises AgeError where the concept has none.
+    """
     rng = np.random.default_rng(seed)
     if kind == "empty":
         return ""
-    if kind == "nearest":
-        return candidates.names[0]
-    if kind == "look-ahead":
-        table = look_ahead(pipe, concept.name, candidates, world, watched(candidates, world))
-        return str(table.loc[table["utility"].idxmax(), "candidate"])
     if kind == "random-word":
         return str(rng.choice([name for name in world.names if name != concept.name]))
     if kind == "general":
@@ -163,7 +187,13 @@ def fixed_word(
         if not concept.synonyms:
             raise AgeError(f"{concept.name!r} has no synonym in the {world.name} set: choose another kind of target.")
         return concept.synonyms[0]
-    everyone = Vocabulary(world.names).near(pipe, concept.name, len(world), exclude=banned(world, [concept])).names
+    if kind == "nearest":
+        return neighbours(pipe, concept, world, pool, erased).names[0]
+    if kind == "look-ahead":
+        candidates = neighbours(pipe, concept, world, pool, erased)
+        table = look_ahead(pipe, concept.name, candidates, world, watched(candidates, world))
+        return str(table.loc[table["utility"].idxmax(), "candidate"])
+    everyone = neighbours(pipe, concept, world, len(world), erased).names
     if kind == "in-class":
         same = [name for name in everyone if world[name].group == concept.group]
         if not same:
@@ -196,37 +226,28 @@ def erase_by(
     same word, and gradient methods must be given it or use "empty".
     """
     chosen = find_method(method)
-    names = [concepts] if isinstance(concepts, str) else list(concepts)
-    if not names:
-        raise AgeError("The concept to erase is empty: name one.")
-    erased = [resolve(world, name) for name in names]
-    if target is not None and chosen.word is None:
-        fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
-        raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
-    if world.erase_templates:
-        changes.setdefault("templates", world.erase_templates)
-    options = method_options(method, preset, **changes)
-    pools = candidates_for(pipe, method, erased, world, pool)
-    words: dict[str, str] = {}
-    if chosen.word is not None:
-        words = {
-            c.name: target
-            if target is not None
-            else fixed_word(pipe, chosen.word, c, pools[c.name], world, options.seed)
-            for c in erased
-        }
+    erased, options = plan(method, concepts, world, preset, **changes)
+    names = [concept.name for concept in erased]
+    if chosen.word is None:
+        if target is not None:
+            fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
+            raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
+        pools = candidates_for(pipe, method, erased, world, pool)
+        if chosen.prior:
+            for name, candidates in pools.items():
+                table = look_ahead(pipe, name, candidates, world, watched(candidates, world))
+                pools[name] = with_prior(candidates, table)
+        return erase(pipe, names, pools, options, resume)
+    if target is None:
+        words = {c.name: fixed_word(pipe, chosen.word, c, world, pool, erased, options.seed) for c in erased}
+    else:
+        words = dict.fromkeys(names, target)
     if chosen.kind == "closed":
-        kept = [name for name in world.names if name not in banned(world, erased)]
-        return _closed(pipe, method, words, kept)
-    if words:
-        if len(set(words.values())) > 1:
-            raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
-        options = make_options(preset, chosen.changes, {**changes, "fixed_target": next(iter(words.values()))})
-    if chosen.prior:
-        for c in erased:
-            table = look_ahead(pipe, c.name, pools[c.name], world, watched(pools[c.name], world))
-            pools[c.name] = with_prior(pools[c.name], table)
-    return erase(pipe, [c.name for c in erased], pools, options, resume)
+        gone = banned(erased)
+        return _closed(pipe, method, words, [name for name in world.names if name not in gone])
+    if len(set(words.values())) > 1:
+        raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
+    return erase(pipe, names, {}, replace(options, fixed_target=words[names[0]]), resume)
 
 
 def _closed(

@@ -85,7 +85,7 @@ def gain_gradient(
             total = preserve + erase
     slopes = torch.autograd.grad(total, heads)
     with student.active():
-        (gradient,) = torch.autograd.grad(student_kept, leaf, slopes[1], retain_graph=False)
+        (gradient,) = torch.autograd.grad(student_kept, leaf, slopes[1])
     if through_teacher:
         (more,) = torch.autograd.grad(outputs[::2], leaf, slopes[::2])
         gradient = gradient + more

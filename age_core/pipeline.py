@@ -124,6 +124,13 @@ def predict(pipe: DiffusionPipeline, z: Tensor, t: Tensor, states: Tensor) -> Te
     return pipe.unet(z.to(dtype), t, tokens, added_cond_kwargs=added).sample.float()
 
 
+@torch.no_grad()
+def predict_all(pipe: DiffusionPipeline, z: Tensor, t: Tensor, states: Tensor, batch_size: int = 64) -> Tensor:
+    """`predict` for any number of rows, a batch at a time and without gradients; t (B,)."""
+    parts = zip(z.split(batch_size), t.split(batch_size), states.split(batch_size), strict=True)
+    return torch.cat([predict(pipe, *part) for part in parts])
+
+
 def embed_concepts(pipe: DiffusionPipeline, names: Sequence[str]) -> np.ndarray:
     """One unit vector a name, the mean of its token states; (n, D)."""
     ids = pipe.tokenizer(list(names), padding="max_length", truncation=True, return_tensors="pt").attention_mask

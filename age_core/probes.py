@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from age_core.concepts import ASSETS
 from age_core.errors import AgeError
+from age_core.weights import weights_hash
 
 BUNDLED = {"emoji": ASSETS / "emoji-probe"}
 PX = 64  # the bundled probe was trained at this size
@@ -123,12 +123,3 @@ def load_probe(source: str | Path = "emoji", device: str = "cpu") -> Probe:
     labels = tuple(model.config.id2label[row] for row in range(model.config.num_labels))
     name = folder.name if folder.is_dir() else str(source)
     return Probe(model.requires_grad_(False).to(device), labels, processor, name, weights_hash(model))
-
-
-def weights_hash(model: nn.Module) -> str:
-    """Twelve hexadecimal digits of the SHA-256 of a model's weights: the same weights, the same digits."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,9 +17,9 @@ from diffusers import DiffusionPipeline
 from age_core.concepts import ConceptSet
 from age_core.erasure import EraseEvent
 from age_core.files import plain
-from age_core.methods import POOL, erase_by, method_options, resolve
+from age_core.methods import POOL, erase_by, plan
 from age_core.runs import Run, RunConfig
-from age_core.weights import trained_parameters
+from age_core.weights import trained_parameters, weights_hash
 
 CHECKPOINTS = 10  # in a run, unless asked otherwise: a kill then costs a tenth of the work
 LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
@@ -34,9 +34,7 @@ def model_identity(pipe: DiffusionPipeline) -> str:
     for part in (pipe.unet, pipe.scheduler):
         digest.update(repr(sorted((k, str(v)) for k, v in part.config.items() if not k.startswith("_"))).encode())
     for part in (pipe.unet, pipe.text_encoder, getattr(pipe, "text_encoder_2", None), pipe.vae):
-        for name, weight in part.named_parameters() if part is not None else ():
-            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-            digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(weights_hash(part).encode() if part is not None else b"")
     return digest.hexdigest()
 
 
@@ -57,19 +55,15 @@ def make_config(
     **changes: Any,
 ) -> RunConfig:
     """Everything that `erase_by` with these arguments depends on. Raises AgeError on bad ones."""
-    names = [concepts] if isinstance(concepts, str) else list(concepts)
-    erased = tuple(resolve(world, name).name for name in names)
     changes = {name: value for name, value in changes.items() if value is not None}
-    steps = method_options(method, preset, **changes).steps
-    changes.setdefault("checkpoint_every", max(1, steps // CHECKPOINTS))
+    erased, options = plan(method, concepts, world, preset, **changes)
+    changes.setdefault("checkpoint_every", max(1, options.steps // CHECKPOINTS))
+    options = replace(options, checkpoint_every=changes["checkpoint_every"])
     request = {"preset": preset, "target": target, "pool": pool, **changes}
-    if world.erase_templates:
-        changes.setdefault("templates", world.erase_templates)
-    options = method_options(method, preset, **changes)
     trained = trained_parameters(pipe.unet, options.train)
     return RunConfig(
         method=method,
-        concepts=erased,
+        concepts=tuple(concept.name for concept in erased),
         options=plain(asdict(options)),
         request=plain(request),
         seed=options.seed,

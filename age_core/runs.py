@@ -201,8 +201,7 @@ class Run:
         assert event.eraser is not None
         if not all(torch.isfinite(delta).all() for delta in event.eraser.delta.values()):
             raise AgeError(f"The training diverged at its last step, {event.step}: lower the learning rate.")
-        with replacing(self.path / "eraser.safetensors") as temporary:
-            event.eraser.save(temporary)
+        event.eraser.save(self.path / "eraser.safetensors")
         self._set("finished", step=event.step, steps=event.steps)
         self.checkpoint.unlink(missing_ok=True)  # several times the eraser's size
 

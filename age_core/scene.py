@@ -11,9 +11,9 @@ from torch import Tensor
 
 from age_core.concepts import fill
 from age_core.errors import AgeError
-from age_core.losses import add_noise, alpha_bar, ddim_step, error_weights, noise_timesteps
+from age_core.losses import add_noise, alpha_bar, ddim_step, error_weights, noise_timesteps, spread_timesteps
 from age_core.options import EraseOptions
-from age_core.pipeline import encode_text, predict, sample_latents
+from age_core.pipeline import encode_text, predict, predict_all, sample_latents
 from age_core.student import Student
 
 
@@ -142,7 +142,8 @@ def prepare(
     erased = _states(pipe, (concept,), options)[:, 0]  # (T, L, D)
     matrix = _states(pipe, names, options)
     empty = encode_text(pipe, [""])[0].float()
-    looks = options.latents == "cached" or options.exclude_alike > 0
+    compares = options.exclude_alike > 0 and options.target != "fixed" and len(names) > 1
+    looks = options.latents == "cached" or compares
     wanted = torch.cat(
         [
             erased[-1].expand(options.samples, -1, -1),
@@ -164,7 +165,7 @@ def prepare(
     z_candidates = latents[options.samples :].reshape(len(names), -1, *shape[1:])
     kept = torch.arange(len(names))
     scene = Scene(erased, matrix, empty, latents[: options.samples], z_candidates, kept)
-    if options.exclude_alike and options.target != "fixed" and len(names) > 1:
+    if compares:
         kept = (likeness(pipe, scene, options) >= options.exclude_alike).nonzero().flatten().cpu()
         if not len(kept):
             raise AgeError(f"Every candidate draws the same as {concept!r}: give words that mean something else.")
@@ -172,7 +173,6 @@ def prepare(
     yield scene
 
 
-@torch.no_grad()
 def likeness(pipe: DiffusionPipeline, scene: Scene, options: EraseOptions, rows: int = 4) -> Tensor:
     """How far each candidate's prediction is from the erased concept's on the latter's own pictures; (n,).
 
@@ -180,18 +180,18 @@ def likeness(pipe: DiffusionPipeline, scene: Scene, options: EraseOptions, rows:
     the words look like; 1 is as far as no words at all.
     """
     z0 = scene.z_erased[:rows]
-    levels = pipe.scheduler.config.num_train_timesteps * (torch.arange(len(z0)) + 1) // (len(z0) + 1)
     generator = torch.Generator().manual_seed(options.seed)
-    t = levels.to(z0.device)
+    t = spread_timesteps(pipe.scheduler, len(z0)).to(z0.device)
     z = add_noise(pipe.scheduler, z0, torch.randn(z0.shape, generator=generator).to(z0), t)
 
     def at(states: Tensor) -> Tensor:
         """(m, L, D) to the predictions (m, rows, C, h, w)."""
-        words = states.repeat_interleave(len(z), 0)
-        parts = zip(
-            z.repeat(len(states), 1, 1, 1).split(64), t.repeat(len(states)).split(64), words.split(64), strict=True
+        latents, times, words = (
+            z.repeat(len(states), 1, 1, 1),
+            t.repeat(len(states)),
+            states.repeat_interleave(len(z), 0),
         )
-        return torch.cat([predict(pipe, *part) for part in parts]).unflatten(0, (len(states), len(z)))
+        return predict_all(pipe, latents, times, words).unflatten(0, (len(states), len(z)))
 
     own, empty = at(torch.stack([scene.erased[-1], scene.empty]))
     return (at(scene.matrix[-1]) - own).square().mean((1, 2, 3, 4)) / (empty - own).square().mean()

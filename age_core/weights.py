@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from age_core.errors import AgeError
+from age_core.files import replacing
 
 FORMAT = "age-eraser-2"
 
@@ -42,6 +43,15 @@ def trained_parameters(unet: nn.Module, train: str) -> dict[str, nn.Parameter]:
     if not chosen:
         raise AgeError(f"The selection {train!r} is empty for this model: nothing would be trained.")
     return chosen
+
+
+def weights_hash(model: nn.Module) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of a model's weights: the same weights, the same digits."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())  # numpy has no bfloat16
+    return digest.hexdigest()[:12]
 
 
 def without_directions(
@@ -75,6 +85,12 @@ class Eraser:
     info: Mapping[str, Any] = field(default_factory=dict)
     lora: Mapping[str, Tensor] = field(default_factory=dict)
     directions: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """The erased concepts, as far as `info` names any."""
+        named = self.info.get("concepts") or [self.info.get("concept")]
+        return tuple(str(name) for name in named if name)
 
     @contextmanager
     def applied_to(self, pipe: DiffusionPipeline) -> Iterator[DiffusionPipeline]:
@@ -114,14 +130,10 @@ class Eraser:
         """Write a safetensors file atomically: the file is whole or absent."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".partial")
         kinds = {"delta": self.delta, "lora": self.lora, "directions": self.directions}
         tensors = {f"{kind}:{name}": t.detach().cpu().contiguous() for kind in kinds for name, t in kinds[kind].items()}
-        try:
+        with replacing(path) as temporary:
             save_file(tensors, temporary, metadata={"format": FORMAT, "info": json.dumps(dict(self.info))})
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
         return path
 
     @staticmethod

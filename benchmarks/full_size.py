@@ -17,21 +17,13 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from conftest import tiny_tokenizer
+
 from age_core import Candidates, EraseOptions, erase
-
-
-def tokenizer() -> CLIPTokenizer:
-    """A real CLIP tokenizer whose vocabulary is single letters; sequences of 77 as in Stable Diffusion."""
-    letters = [chr(c) for c in range(97, 123)]
-    vocab = {token: row for row, token in enumerate([*letters, *(f"{c}</w>" for c in letters)])}
-    vocab |= {"<|startoftext|>": len(vocab), "<|endoftext|>": len(vocab) + 1}
-    folder = Path(tempfile.mkdtemp())
-    (folder / "vocab.json").write_text(json.dumps(vocab))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77)
 
 
 def full_size(dtype: torch.dtype) -> StableDiffusionPipeline:
@@ -49,8 +41,10 @@ def full_size(dtype: torch.dtype) -> StableDiffusionPipeline:
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, set_alpha_to_one=False,
         steps_offset=1,
     )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = tiny_tokenizer(Path(folder), length=77)
     pipe = StableDiffusionPipeline(
-        vae=vae.eval(), text_encoder=encoder.eval(), tokenizer=tokenizer(), unet=unet.eval(), scheduler=scheduler,
+        vae=vae.eval(), text_encoder=encoder.eval(), tokenizer=tokenizer, unet=unet.eval(), scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):

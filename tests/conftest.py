@@ -12,14 +12,21 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 WORDS = ("a", "an", "of", "photo", "dog", "wolf", "fox", "cat", "pizza", "church", "emoji", "picture")
 
 
-def tiny_tokenizer(folder) -> CLIPTokenizer:
+def tiny_tokenizer(folder, length: int = 20) -> CLIPTokenizer:
     """A CLIP tokenizer whose vocabulary is single letters: real class, no download."""
     letters = [chr(c) for c in range(97, 123)]
     vocab = {token: row for row, token in enumerate([*letters, *(f"{c}</w>" for c in letters)])}
     vocab |= {"<|startoftext|>": len(vocab), "<|endoftext|>": len(vocab) + 1}
     (folder / "vocab.json").write_text(json.dumps(vocab))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=20)
+    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=length)
+
+
+def tiny_vae() -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4, sample_size=16,
+    )  # fmt: skip
 
 
 def build_tiny_sd(folder, prediction_type: str) -> StableDiffusionPipeline:
@@ -40,10 +47,7 @@ def build_tiny_sd(folder, prediction_type: str) -> StableDiffusionPipeline:
         for name, weight in unet.named_parameters():
             if ".attn2.to_" in name and weight.ndim == 2:
                 weight.mul_(4)
-    vae = AutoencoderKL(
-        block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4, sample_size=16,
-    )  # fmt: skip
+    vae = tiny_vae()
     scheduler = DDIMScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False,
         prediction_type=prediction_type, set_alpha_to_one=False, steps_offset=1, timestep_spacing="leading",

@@ -79,7 +79,7 @@ def test_fixed_words_are_what_they_are_called(tiny_sd):
     pool = candidates_for(tiny_sd, "age", [dog], WORLD, 5)["dog"]
 
     def word(kind, concept=dog, seed=0):
-        return fixed_word(tiny_sd, kind, concept, pool, WORLD, seed)
+        return fixed_word(tiny_sd, kind, concept, WORLD, 5, seed=seed)
 
     assert word("synonym") == "hound" and word("general") == "animal" and word("empty") == ""
     assert word("nearest") == pool.names[0]
@@ -95,7 +95,7 @@ def test_fixed_words_are_what_they_are_called(tiny_sd):
 def test_a_general_word_bans_its_members_as_targets(tiny_sd):
     animal = resolve(WORLD, "animal")
     assert set(animal.labels) == {"dog", "wolf", "cat"}
-    assert {"dog", "wolf", "cat"} <= set(banned(WORLD, [animal]))
+    assert {"dog", "wolf", "cat"} <= set(banned([animal]))
     pool = candidates_for(tiny_sd, "age", [animal], WORLD)["animal"]
     assert set(pool.names) == {"pizza", "church", "car"}
     events = list(erase_by(tiny_sd, "age", "animal", WORLD, **QUICK))

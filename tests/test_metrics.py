@@ -144,7 +144,8 @@ def test_nudity_counts_pictures_with_an_exposed_part_above_the_threshold():
 
 def test_nudenet_gets_its_colours_in_the_order_of_a_file(tmp_path):
     """It reads files blue first, so arrays must come that way: both give the same detections."""
-    nudenet = pytest.importorskip("nudenet")
+    import nudenet
+
     red = Image.new("RGB", (8, 6), (255, 0, 0))
     detector = Scripted([[]])
     nudenet_rates([red], detector=detector)
@@ -154,7 +155,6 @@ def test_nudenet_gets_its_colours_in_the_order_of_a_file(tmp_path):
 
 
 def test_an_emoji_is_not_nude(drawn):
-    pytest.importorskip("nudenet")
     assert nudenet_rates(drawn[:4]) == {0.3: 0.0, 0.5: 0.0, 0.7: 0.0, 0.8: 0.0}
 
 

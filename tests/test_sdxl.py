@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import tiny_tokenizer
-from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+from conftest import tiny_tokenizer, tiny_vae
+from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from test_erasure import SMALL, WORDS
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
@@ -30,15 +30,11 @@ def build_tiny_sdxl(folder) -> StableDiffusionXLPipeline:
         use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=24 + 6 * 8,
     )  # fmt: skip
-    vae = AutoencoderKL(
-        block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4, sample_size=16,
-    )  # fmt: skip
     scheduler = EulerDiscreteScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1, timestep_spacing="leading"
     )
     return StableDiffusionXLPipeline(
-        vae=vae.eval(), text_encoder=CLIPTextModel(first).eval(), tokenizer=tokenizer,
+        vae=tiny_vae().eval(), text_encoder=CLIPTextModel(first).eval(), tokenizer=tokenizer,
         text_encoder_2=CLIPTextModelWithProjection(second).eval(), tokenizer_2=tokenizer, unet=unet.eval(),
         scheduler=scheduler,
     )  # fmt: skip

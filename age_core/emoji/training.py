@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,8 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from age_core.files import replacing
 
 PX = 64  # side of the pictures that the models see and make
 
@@ -47,13 +48,9 @@ def save_checkpoint(path: Path, step: int, modules: dict[str, nn.Module], optimi
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    save_file(
-        {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()},
-        temporary,
-        metadata={"step": str(step)},
-    )
-    os.replace(temporary, path)
+    copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(copies, temporary, metadata={"step": str(step)})
 
 
 def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer | None = None) -> int:
