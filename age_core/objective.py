@@ -38,18 +38,22 @@ def losses(
         z_kept, kept_states = batch.z_erased, batch.empty.expand_as(states)
     else:
         z_kept, kept_states = batch.z_target, states
+    # one call a model: small batches are slow
+    z, t, asked, goals = batch.z_erased, batch.t, erased, toward
+    if options.preserve != "none":
+        z, t = torch.cat([z, z_kept]), torch.cat([t, t])
+        asked, goals = torch.cat([asked, kept_states]), torch.cat([goals, kept_states])
     with torch.no_grad():
-        at_erased = predict(pipe, batch.z_erased, batch.t, toward)
+        at = predict(pipe, z, t, goals)
+        at_erased, at_kept = at[: len(states)], at[len(states) :]
         pushed = predict(pipe, batch.z_erased, batch.t, erased) if options.negative_guidance else at_erased
-        at_kept = None if options.preserve == "none" else predict(pipe, z_kept, batch.t, kept_states)
-    goal = guided_target(at_erased, pushed, options.negative_guidance)
     with student.active():
-        if at_kept is None:
-            moved = predict(pipe, batch.z_erased, batch.t, erased)
-            return (batch.weight * row_errors(moved, goal)).mean(), torch.zeros((), device=moved.device)
-        z, t = torch.cat([batch.z_erased, z_kept]), torch.cat([batch.t, batch.t])
-        moved, kept = predict(pipe, z, t, torch.cat([erased, kept_states])).chunk(2)
-    return (batch.weight * row_errors(moved, goal)).mean(), (batch.weight * row_errors(kept, at_kept)).mean()
+        answer = predict(pipe, z, t, asked)
+        moved, kept = answer[: len(states)], answer[len(states) :]
+    loss_erase = (batch.weight * row_errors(moved, guided_target(at_erased, pushed, options.negative_guidance))).mean()
+    if options.preserve == "none":
+        return loss_erase, torch.zeros((), device=moved.device)
+    return loss_erase, (batch.weight * row_errors(kept, at_kept)).mean()
 
 
 def gain_gradient(
@@ -65,28 +69,26 @@ def gain_gradient(
     """
     leaf = states.detach().requires_grad_(True)
     erased = batch.erased.expand_as(states)
-    through_teacher = options.gain != "student"
+    through_teacher, both = options.gain != "student", options.gain == "both"
+    z, t, asked = batch.z_target, batch.t, leaf
+    if both:
+        z, t, asked = torch.cat([z, batch.z_erased]), torch.cat([t, t]), torch.cat([leaf, leaf])
     with torch.set_grad_enabled(through_teacher):
-        teacher_kept = predict(pipe, batch.z_target, batch.t, leaf)
-        teacher_goal = predict(pipe, batch.z_erased, batch.t, leaf) if options.gain == "both" else None
+        teacher = predict(pipe, z, t, asked)  # kept, then (both) goal
     with student.active():
-        student_kept = predict(pipe, batch.z_target, batch.t, leaf)
-        with torch.no_grad():
-            moved = predict(pipe, batch.z_erased, batch.t, erased) if teacher_goal is not None else None
-    outputs = [teacher_kept, student_kept] + ([] if teacher_goal is None else [teacher_goal])
-    heads = [output.detach().requires_grad_(True) for output in outputs]
-    preserve = (batch.weight * row_errors(heads[1], heads[0])).mean() * options.preserve_weight
-    total = preserve
-    if moved is not None:
-        erase = (batch.weight * row_errors(moved, heads[2])).mean()
+        kept = predict(pipe, batch.z_target, batch.t, leaf)
+    heads = [output.detach().requires_grad_(True) for output in (teacher, kept)]
+    total = (batch.weight * row_errors(heads[1], heads[0][: len(states)])).mean() * options.preserve_weight
+    if both:
+        with torch.no_grad(), student.active():
+            moved = predict(pipe, batch.z_erased, batch.t, erased)
+        erase = (batch.weight * row_errors(moved, heads[0][len(states) :])).mean()
         if options.balance:
-            total = preserve / (preserve.detach() + 1e-12) + erase / (erase.detach() + 1e-12)
-        else:
-            total = preserve + erase
-    slopes = torch.autograd.grad(total, heads)
+            total, erase = total / (total.detach() + 1e-12), erase / (erase.detach() + 1e-12)
+        total = total + erase
+    of_teacher, of_student = torch.autograd.grad(total, heads)
     with student.active():
-        (gradient,) = torch.autograd.grad(student_kept, leaf, slopes[1])
+        (gradient,) = torch.autograd.grad(kept, leaf, of_student)
     if through_teacher:
-        (more,) = torch.autograd.grad(outputs[::2], leaf, slopes[::2])
-        gradient = gradient + more
+        gradient = gradient + torch.autograd.grad(teacher, leaf, of_teacher)[0]
     return gradient
