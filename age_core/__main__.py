@@ -28,10 +28,12 @@ def add_common(parser: argparse.ArgumentParser, top: bool = False) -> None:
     add("--concepts", None, help="a bundled concept set (emoji)")
     add("--device", "cpu", help="where to compute, such as cuda")
     add("--dtype", "float32", choices=DTYPES, help="number format of the weights")
+    add("--low-memory", False, action="store_true", help="slower, with less memory on the device")
     add("--json", False, action="store_true", help="print one JSON document instead of text")
 
 
 def add_method_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--method", choices=METHODS, help="a named method (age; --target chooses among three)")
     parser.add_argument("--preset", choices=PRESETS, default="balanced")
     parser.add_argument("--target", choices=TARGET_KINDS, default="adaptive")
     parser.add_argument("--word", help='the word for --target fixed; "" is the empty prompt')
@@ -53,7 +55,6 @@ def make_parser() -> argparse.ArgumentParser:
 
     one = command("erase", cli.run_erase, "erase concepts in a run folder that can be resumed, and save the eraser")
     one.add_argument("concept", nargs="*", help="names, synonyms or kinds of the concept set")
-    one.add_argument("--method", choices=METHODS, help="a named method (age; --target chooses among three)")
     one.add_argument("--run", type=Path, help="folder of the run (a new one in runs/ or beside --out)")
     one.add_argument("--resume", action="store_true", help="go on with the run of --run")
     one.add_argument("--out", type=Path, help="where to save the eraser besides the run folder")

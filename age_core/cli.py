@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import DiffusionPipeline
 from tqdm import tqdm
 
@@ -20,7 +19,7 @@ from age_core.describe import describe
 from age_core.erasure import EraseEvent
 from age_core.errors import AgeError
 from age_core.evaluation import evaluate, same_seed_pairs
-from age_core.export import export
+from age_core.export import export_eraser
 from age_core.files import disk_errors, plain
 from age_core.graph import build_side_effects, gather
 from age_core.options import EraseOptions
@@ -39,7 +38,11 @@ class Stopped(KeyboardInterrupt):
 
 
 def opened(args: argparse.Namespace, model: str = DEFAULT) -> DiffusionPipeline:
-    return load_pipeline(args.model or model, args.device, args.dtype)
+    save = args.low_memory
+    return load_pipeline(
+        args.model or model, args.device, args.dtype,
+        attention_slicing=save, gradient_checkpointing=save, offload=save,
+    )  # fmt: skip
 
 
 def world(args: argparse.Namespace, name: str = DEFAULT) -> ConceptSet:
@@ -64,6 +67,11 @@ def asked_changes(args: argparse.Namespace) -> dict[str, Any]:
             raise AgeError(f"--set takes an option and its value, such as lr=0.001, not {text!r}.")
         changes[name] = _typed(name, value)
     return changes
+
+
+def asked_method(args: argparse.Namespace) -> tuple[str, str | None]:
+    """--method, or --target's word for one, and the target word."""
+    return args.method or OF_TARGET[args.target], args.word
 
 
 def _typed(name: str, text: str) -> Any:
@@ -112,8 +120,7 @@ def run_erase(args: argparse.Namespace) -> Answer:
 def _started(args: argparse.Namespace) -> tuple[Run, Iterator[EraseEvent]]:
     if not args.concept:
         raise AgeError("Name a concept to erase, or a run to go on with: --run FOLDER --resume.")
-    method = args.method or OF_TARGET[args.target]
-    word = args.word if args.word is not None else "" if args.target == "fixed" and not args.method else None
+    method, word = asked_method(args)
     beside = args.out.parent if args.out else Path("runs")
     root, name = (args.run.parent, args.run.name) if args.run else (beside, "")
     pipe, concepts = opened(args), world(args)
@@ -127,9 +134,6 @@ def _resumed(args: argparse.Namespace) -> tuple[Run, Iterator[EraseEvent]]:
     if not args.run or args.concept:
         raise AgeError("--resume takes the run's folder and nothing else: erase --run FOLDER --resume.")
     run = Run.open(args.run)
-    threads = run.config.machine.get("threads", "")
-    if threads.isdecimal() and 0 < int(threads) < 1000:
-        torch.set_num_threads(int(threads))  # so that the eraser ends in the same bits
     return run, resume_run(opened(args, run.config.model or DEFAULT), run, world(args, run.config.world))
 
 
@@ -157,7 +161,7 @@ def run_compare(args: argparse.Namespace) -> Answer:
 
 
 def run_export(args: argparse.Namespace) -> Answer:
-    done = export(opened(args), load_eraser(args.eraser), args.out, args.kind)
+    done = export_eraser(opened(args), load_eraser(args.eraser), args.out, args.kind)
     text = f"exported {args.out}; opened again, its pictures differ by {done.picture_difference:.2g} levels of 255"
     return asdict(done) | {"path": str(done.path)}, text
 
@@ -181,11 +185,12 @@ def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
 def run_graph(args: argparse.Namespace) -> Answer:
     pipe, concepts, probe = opened(args), world(args), judge(args)
     erased = [concepts.find(name).name for name in args.erase] or list(concepts.names)
+    method, word = asked_method(args)
     changes = {"preview_every": 0} | asked_changes(args)
-    options = EraseOptions.preset(args.preset, target=args.target, fixed_target=args.word, **changes)
     stream = build_side_effects(
-        pipe, probe, concepts, erased, options, args.parts, images=args.images, model=args.model or DEFAULT
-    )
+        pipe, probe, concepts, erased, method, args.parts,
+        images=args.images, model=args.model or DEFAULT, preset=args.preset, target=word, **changes,
+    )  # fmt: skip
     with bar(args, total=len(erased), unit="erasure") as shown:
         for name in stream:
             shown.update()

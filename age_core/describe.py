@@ -11,7 +11,7 @@ from age_core.errors import AgeError
 from age_core.export import NOTE
 from age_core.files import read_json
 from age_core.options import EraseOptions
-from age_core.pipeline import BUNDLED, load_pipeline
+from age_core.pipeline import BUNDLED, device_of, load_pipeline
 from age_core.runner import model_identity
 from age_core.runs import Run
 from age_core.weights import TRAINED, Eraser, trained_parameters
@@ -50,7 +50,7 @@ def describe_model(pipe: DiffusionPipeline) -> dict[str, Any]:
         "latent_shape": [unet.in_channels, unet.sample_size, unet.sample_size],
         "text_width": unet.cross_attention_dim,
         "text_length": pipe.tokenizer.model_max_length,
-        "device": str(pipe.device),
+        "device": str(device_of(pipe)),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()},
         "trained_parameters": {train: trained_count(pipe, train) for train in TRAINED},

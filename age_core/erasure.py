@@ -17,7 +17,7 @@ from age_core.concepts import fill
 from age_core.errors import AgeError, RunFailed
 from age_core.objective import autocast, gain_gradient, losses
 from age_core.options import EraseOptions
-from age_core.pipeline import decode, encode_text, sample_latents
+from age_core.pipeline import decode, device_of, encode_text, sample_latents
 from age_core.scene import Scene, draw_batch, prepare
 from age_core.student import Student
 from age_core.targets import TargetSelector, adam_state, make_selector, restore_adam
@@ -102,8 +102,9 @@ def _advice_when_memory_runs_out() -> Iterator[None]:
         if isinstance(error, RuntimeError) and "out of memory" not in words and "allocate memory" not in words:
             raise
         raise RunFailed(
-            "The memory ran out: lower `batch` and `pi_rows`, load the pipeline with gradient_checkpointing=True, "
-            "attention_slicing=True or dtype='float16', or train fewer weights (train='lora')."
+            "The memory ran out: lower `batch` and `pi_rows`, load the pipeline with offload=True, "
+            "gradient_checkpointing=True, attention_slicing=True or dtype='float16' (--low-memory does the first "
+            "three), or train fewer weights (train='lora')."
         ) from error
 
 
@@ -138,7 +139,7 @@ def _prepare_all(
     scenes: dict[str, Scene] = {}
     for row, (name, pool) in enumerate(pools.items()):
         if resume is not None:
-            scenes[name] = Scene.restore(_parts(resume, f"scene{row}"), pipe.device)
+            scenes[name] = Scene.restore(_parts(resume, f"scene{row}"), device_of(pipe))
             continue
         drawing = prepare(pipe, name, pool.names, options)
         while True:
@@ -232,7 +233,7 @@ def _step(
     """One descent of the student and, when it is due, one ascent of pi; the drawn weights (B, n) and both losses."""
     student, selector, generator = training.student, training.selectors[concept], training.generator
     scene = training.scenes[concept]
-    weights = selector.draw(options.batch, generator).to(pipe.device)
+    weights = selector.draw(options.batch, generator).to(device_of(pipe))
     batch = draw_batch(pipe, scene, weights, options, generator, student)
     loss_erase, loss_preserve = losses(pipe, student, batch, batch.mix(weights), options)
     loss = loss_erase + options.preserve_weight * loss_preserve
@@ -248,8 +249,8 @@ def _step(
 
         def gain(drawn: Tensor) -> Tensor:
             """Linear in the drawn weights, with the gradient of what pi climbs."""
-            inputs = draw_batch(pipe, scene, drawn.detach().to(pipe.device), options, generator, student)
-            states = inputs.mix(drawn.to(pipe.device))
+            inputs = draw_batch(pipe, scene, drawn.detach().to(device_of(pipe)), options, generator, student)
+            states = inputs.mix(drawn.to(device_of(pipe)))
             return (states * gain_gradient(pipe, student, inputs, states, options)).sum()
 
         selector.update(gain, options.pi_rows, generator)

@@ -16,7 +16,7 @@ from torch import Tensor
 from age_core.concepts import fill
 from age_core.errors import AgeError
 from age_core.files import disk_errors, new_folder, replacing, safe_name, write_json
-from age_core.pipeline import encode_text, generate, predict_all
+from age_core.pipeline import device_of, encode_text, generate, predict_all
 from age_core.weights import Eraser
 
 ExportKind = Literal["pipeline", "delta", "lora"]
@@ -50,7 +50,7 @@ class Look:
     predictions: Tensor  # (B, C, h, w) of fixed noise
 
 
-def export(pipe: DiffusionPipeline, eraser: Eraser, path: str | Path, kind: ExportKind) -> Export:
+def export_eraser(pipe: DiffusionPipeline, eraser: Eraser, path: str | Path, kind: ExportKind) -> Export:
     """Write `eraser` for use elsewhere, reopen it, and compare its pictures before it takes its place at `path`.
 
     "pipeline": a folder for `DiffusionPipeline.from_pretrained`, edited; "delta": a safetensors file for
@@ -110,7 +110,10 @@ def _look_of_written(
             pipe.save_pretrained(path, safe_serialization=True)
         opened = DiffusionPipeline.from_pretrained(path, dtype=pipe.unet.dtype, use_safetensors=True)
         opened.set_progress_bar_config(disable=True)
-        return _look(opened.to(pipe.device), prompts)
+        for name, part in opened.components.items():
+            if isinstance(part, torch.nn.Module):
+                part.to(getattr(pipe, name).device)
+        return _look(opened, prompts)
     type(pipe).save_lora_weights(path, unet_lora_layers=dict(eraser.lora), safe_serialization=True)
     # a copy of the UNet: loading LoRA weights rebuilds its modules
     opened = type(pipe)(**_parts(pipe) | {"unet": copy.deepcopy(pipe.unet)})
@@ -136,9 +139,9 @@ def _look(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Look:
     config = pipe.unet.config
     noise = torch.Generator().manual_seed(0)
     z = torch.randn(len(rows), config.in_channels, config.sample_size, config.sample_size, generator=noise)
-    t = torch.linspace(100, 900, len(rows)).long().to(pipe.device)
+    t = torch.linspace(100, 900, len(rows)).long().to(device_of(pipe))
     states = encode_text(pipe, rows)
-    predictions = predict_all(pipe, z.to(pipe.device), t, states, batch_size=4).cpu()
+    predictions = predict_all(pipe, z.to(device_of(pipe)), t, states, batch_size=4).cpu()
     return Look(np.stack([np.asarray(picture.convert("RGB"), np.float32) for picture in pictures]), predictions)
 
 

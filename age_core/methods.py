@@ -108,6 +108,15 @@ def find_method(name: str) -> Method:
     return METHODS[name]
 
 
+def method_label(name: str, target: str | None = None) -> str:
+    """What people call a method; with the caller's own target word, where it was given one."""
+    label = find_method(name).label
+    if target is None:
+        return label
+    word = target or "empty"
+    return f"fixed target: {word}" if label.startswith("fixed target") else f"{label} to {word}"
+
+
 def method_options(name: str, preset: str = "balanced", **changes: object) -> EraseOptions:
     """The options of a method under a preset; `changes` that are not None come last. Raises AgeError on bad ones."""
     options = make_options(preset, find_method(name).changes, changes)

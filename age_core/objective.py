@@ -10,7 +10,7 @@ from torch import Tensor
 
 from age_core.losses import guided_target, row_errors
 from age_core.options import EraseOptions
-from age_core.pipeline import predict
+from age_core.pipeline import device_of, predict
 from age_core.scene import Batch
 from age_core.student import Student
 
@@ -20,7 +20,7 @@ def autocast(pipe: DiffusionPipeline, options: EraseOptions):
     dtype = getattr(torch, options.precision) if options.precision != "float32" else pipe.unet.dtype
     if dtype == torch.float32:
         return nullcontext()
-    return torch.autocast(pipe.device.type, dtype=dtype)
+    return torch.autocast(device_of(pipe).type, dtype=dtype)
 
 
 def losses(

@@ -31,12 +31,14 @@ def load_pipeline(
     dtype: str = "float32",
     attention_slicing: bool = False,
     gradient_checkpointing: bool = False,
+    offload: bool = False,
 ) -> DiffusionPipeline:
     """Open a bundled model ("emoji"), a diffusers folder or a Hub id of Stable Diffusion or SDXL.
 
     dtype: of all weights; erasing keeps its own float32 copy of what it trains. attention_slicing and
-    gradient_checkpointing trade speed for memory. Raises AgeError when the folder lacks parts, the id cannot be
-    loaded or the device is not there.
+    gradient_checkpointing trade speed for memory; offload keeps all but the UNet in main memory and computes it there:
+    text is encoded once a prompt, pictures are decoded once, and the UNet does the rest. Raises AgeError when the
+    folder lacks parts, the id cannot be loaded or the device is not there.
     """
     folder = BUNDLED.get(str(source), Path(source))
     if dtype not in DTYPES:
@@ -59,7 +61,7 @@ def load_pipeline(
             raise AgeError(f"{str(source)!r} is a {named}; erasing works on {' and '.join(CLASSES)}.")
         unchecked = {} if "XL" in named else {"safety_checker": None, "requires_safety_checker": False}
         pipe = CLASSES[named].from_pretrained(path, dtype=DTYPES[dtype], use_safetensors=True, **unchecked)
-        pipe.to(device)
+        (pipe.unet if offload else pipe).to(device)
     except AgeError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AssertionError) as error:
@@ -74,6 +76,11 @@ def load_pipeline(
     if gradient_checkpointing:
         pipe.unet.enable_gradient_checkpointing()
     return pipe
+
+
+def device_of(pipe: DiffusionPipeline) -> torch.device:
+    """Where the UNet is, and with it every latent and every text state; `load_pipeline` may leave the rest behind."""
+    return pipe.unet.device
 
 
 def _has_pooled(pipe: DiffusionPipeline) -> bool:
@@ -91,16 +98,16 @@ def encode_text(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Tensor:
     """
     wanted = list(prompts)
     if not _has_pooled(pipe):
-        states, _ = pipe.encode_prompt(wanted, pipe.device, 1, False)
-        return states
+        states, _ = pipe.encode_prompt(wanted, pipe.text_encoder.device, 1, False)
+        return states.to(device_of(pipe))
     states, _, pooled, _ = pipe.encode_prompt(
-        wanted, device=pipe.device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        wanted, device=pipe.text_encoder.device, num_images_per_prompt=1, do_classifier_free_guidance=False
     )
     last = torch.nn.functional.pad(pooled, (0, states.shape[-1] - pooled.shape[-1])).unsqueeze(1)
     packed = torch.cat([states, last], 1)
     if pipe.config.force_zeros_for_empty_prompt:
         packed[[row for row, prompt in enumerate(wanted) if not prompt]] = 0
-    return packed
+    return packed.to(device_of(pipe))
 
 
 def token_states(pipe: DiffusionPipeline, states: Tensor) -> Tensor:
@@ -134,7 +141,7 @@ def predict_all(pipe: DiffusionPipeline, z: Tensor, t: Tensor, states: Tensor, b
 def embed_concepts(pipe: DiffusionPipeline, names: Sequence[str]) -> np.ndarray:
     """One unit vector a name, the mean of its token states; (n, D)."""
     ids = pipe.tokenizer(list(names), padding="max_length", truncation=True, return_tensors="pt").attention_mask
-    mask = ids.to(pipe.device).unsqueeze(-1).float()  # (n, L, 1)
+    mask = ids.to(device_of(pipe)).unsqueeze(-1).float()  # (n, L, 1)
     mean = (token_states(pipe, encode_text(pipe, names)).float() * mask).sum(1) / mask.sum(1)
     return torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
 
@@ -179,13 +186,13 @@ def sample_latents(
     config = pipe.unet.config
     shape = (config.in_channels, config.sample_size, config.sample_size)
     noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
-    noise = noise.to(pipe.device)
+    noise = noise.to(device_of(pipe))
     empty = encode_text(pipe, [""])
     done = []
     for z, text in zip(noise.split(batch_size), states.split(batch_size), strict=True):
         # solver state lives in the scheduler, hence a fresh one for each batch
         scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
-        scheduler.set_timesteps(steps, device=pipe.device)
+        scheduler.set_timesteps(steps, device=device_of(pipe))
         z = z * scheduler.init_noise_sigma
         both = torch.cat([empty.expand_as(text), text])
         for t in scheduler.timesteps:
@@ -200,6 +207,6 @@ def decode(pipe: DiffusionPipeline, latents: Tensor, batch_size: int = 64) -> li
     """Latents (B, C, h, w) to pictures."""
     pictures: list[Image.Image] = []
     for part in latents.split(batch_size):
-        decoded = pipe.vae.decode((part / pipe.vae.config.scaling_factor).to(pipe.vae.dtype)).sample
+        decoded = pipe.vae.decode((part / pipe.vae.config.scaling_factor).to(pipe.vae.device, pipe.vae.dtype)).sample
         pictures += pipe.image_processor.postprocess(decoded.float(), output_type="pil")
     return pictures

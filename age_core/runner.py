@@ -18,6 +18,7 @@ from age_core.concepts import ConceptSet
 from age_core.erasure import EraseEvent
 from age_core.files import plain
 from age_core.methods import POOL, erase_by, plan
+from age_core.pipeline import device_of
 from age_core.runs import Run, RunConfig
 from age_core.weights import trained_parameters, weights_hash
 
@@ -74,7 +75,7 @@ def make_config(
         model_identity=model_identity(pipe),
         trained_parameters=sum(weight.numel() for weight in trained.values()),
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
-        machine={"device": str(pipe.device), "threads": str(torch.get_num_threads())},
+        machine={"device": str(device_of(pipe)), "threads": str(torch.get_num_threads())},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -99,14 +100,26 @@ def start_run(
 def resume_run(pipe: DiffusionPipeline, run: Run, world: ConceptSet) -> Iterator[EraseEvent]:
     """The events of a stopped run from its last checkpoint, or from its start, to the same bits as uninterrupted.
 
-    The same bits take the run's own device and number of threads (`run.config.machine`); elsewhere the last few differ.
-    Raises AgeError when the model or the vocabulary is another, or the run is finished.
+    Sums in another order end in other last bits, so torch uses the run's own number of CPU threads between the first
+    event and the last; the device must be the run's own (`run.config.machine`). Raises AgeError when the model or the
+    vocabulary is another, or the run is finished.
     """
     asked = _typed(run.config.request)
     config = make_config(pipe, run.config.method, run.config.concepts, world, run.config.model, **asked)
     state = run.resume_state(config)
     events = erase_by(pipe, run.config.method, run.config.concepts, world, resume=state, **asked)
-    return run.record(events, state)
+    threads = run.config.machine.get("threads", "")
+    known = threads.isdecimal() and 0 < int(threads) < 1000  # the folder may come from anywhere
+    return run.record(_on_threads(int(threads), events) if known else events, state)
+
+
+def _on_threads(count: int, events: Iterator[EraseEvent]) -> Iterator[EraseEvent]:
+    mine = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield from events
+    finally:
+        torch.set_num_threads(mine)
 
 
 def _typed(request: Any) -> dict[str, Any]:

@@ -4,7 +4,8 @@
     python benchmarks/ablation.py build/ablation.jsonl --methods age:balance=true,pi_lr=0.3
 
 A method may carry options after a colon. ESR-k on 16 pictures of the erased concept; PSR-k near (the 20 nearest
-concepts) and far (40 others spread over the rest), 4 pictures each; seconds of the erasure alone.
+concepts) and far (40 others spread over the rest), 4 pictures each, and distance: 1000 times the mean `pair_distance`
+to the original model's pictures of the same seeds; seconds of the erasure alone.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from age_core import ConceptSet, Vocabulary, load_pipeline, load_probe
-from age_core.evaluation import hits
+from age_core import ConceptSet, Eraser, Vocabulary, load_pipeline, load_probe
+from age_core.evaluation import draw_and_judge
 from age_core.methods import erase_by
+from age_core.metrics import pair_distance
 
 NEAR, FAR = 20, 40
 
@@ -32,24 +36,53 @@ def parse(method: str) -> tuple[str, dict[str, object]]:
     return name, {key: json.loads(value) for key, value in pairs}
 
 
-def measure(pipe, probe, world: ConceptSet, method: str, concept: str, seed: int, preset: str) -> dict[str, object]:
-    """One erasure and what it did."""
+class Judge:
+    """Who is watched for each erased concept, and what the original model draws of them."""
+
+    def __init__(self, pipe, probe, world: ConceptSet):
+        self._parts = pipe, probe, world
+        self._originals: dict[str, dict[str, list[Image.Image]]] = {}
+
+    def watched(self, concept: str) -> dict[str, tuple[list[str], int]]:
+        """(names, pictures of each): the erased concept, the nearest others, and a spread of the rest."""
+        pipe, _, world = self._parts
+        ranked = [n for n in Vocabulary(world.names).near(pipe, concept, len(world)).names if n != concept]
+        rest = ranked[NEAR:]
+        return {"own": ([concept], 16), "near": (ranked[:NEAR], 4), "far": (rest[:: max(len(rest) // FAR, 1)][:FAR], 4)}
+
+    def draw(self, side: str, concept: str, eraser: Eraser | None) -> tuple[pd.DataFrame, list[Image.Image]]:
+        pipe, probe, world = self._parts
+        names, images = self.watched(concept)[side]
+        return draw_and_judge(pipe, probe, world, [world[name] for name in names], images, eraser)
+
+    def originals(self, concept: str) -> dict[str, list[Image.Image]]:
+        """Pictures by the unedited model, drawn once for all rows of a concept."""
+        if concept not in self._originals:
+            self._originals = {concept: {side: self.draw(side, concept, None)[1] for side in ("near", "far")}}
+        return self._originals[concept]
+
+    def verdict(self, concept: str, eraser: Eraser | None) -> dict[str, float]:
+        gone, _ = self.draw("own", concept, eraser)
+        row = {f"esr{k}": 100 * (1 - gone[f"top{k}"].mean()) for k in (1, 5)}
+        for side, before in self.originals(concept).items():
+            kept, pictures = self.draw(side, concept, eraser)
+            row |= {f"psr{k}_{side}": 100 * kept[f"top{k}"].mean() for k in (1, 5)}
+            row[f"distance_{side}"] = round(1000 * float(pair_distance(self._parts[1], before, pictures).mean()), 2)
+        return row
+
+
+def measure(pipe, world: ConceptSet, judge: Judge, method: str, concept: str, seed: int, preset: str) -> dict[str, Any]:
+    """One erasure and what it did; "original" erases nothing."""
+    row: dict[str, Any] = {"method": method, "concept": concept, "seed": seed, "preset": preset}
+    if method == "original":
+        return row | judge.verdict(concept, None)
     name, changes = parse(method)
-    ranked = [n for n in Vocabulary(world.names).near(pipe, concept, len(world)).names if n != concept]
-    near, rest = ranked[:NEAR], ranked[NEAR:]
-    far = rest[:: max(len(rest) // FAR, 1)][:FAR]
     started = time.monotonic()
     *_, last = erase_by(pipe, name, concept, world, preset, seed=seed, preview_every=0, **changes)
-    row: dict[str, object] = {"method": method, "concept": concept, "seed": seed, "preset": preset}
     row["seconds"] = round(time.monotonic() - started, 2)
     row["targets"] = last.top_targets(3)
     row["entropy"] = round(last.entropy, 3)
-    gone = hits(pipe, probe, world, [concept], 16, last.eraser)
-    row |= {f"esr{k}": 100 * (1 - gone[f"top{k}"].mean()) for k in (1, 5)}
-    for side, names in (("near", near), ("far", far)):
-        kept = hits(pipe, probe, world, names, 4, last.eraser)
-        row |= {f"psr{k}_{side}": 100 * kept[f"top{k}"].mean() for k in (1, 5)}
-    return row
+    return row | judge.verdict(concept, last.eraser)
 
 
 def main() -> None:
@@ -65,17 +98,26 @@ def main() -> None:
     rows = [json.loads(line) for line in lines]
     done = {(row["method"], row["concept"], row["seed"], row["preset"]) for row in rows}
     pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
+    judge = Judge(pipe, probe, world)
     jobs = [(m, c, s) for s in args.seeds for c in args.concepts for m in args.methods]
     for method, concept, seed in jobs:
         if (method, concept, seed, args.preset) in done:
             continue
-        row = measure(pipe, probe, world, method, concept, seed, args.preset)
+        row = measure(pipe, world, judge, method, concept, seed, args.preset)
         rows.append(row)
         with args.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), file=sys.stderr, flush=True)
     columns = ["seconds", "entropy", "esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far"]
-    print(pd.DataFrame(rows).groupby(["method", "preset"])[columns].mean().round(1).to_string())
+    columns += ["distance_near", "distance_far"]
+    print(
+        pd.DataFrame(rows)
+        .reindex(columns=["method", "preset", *columns])
+        .groupby(["method", "preset"])[columns]
+        .mean()
+        .round(1)
+        .to_string()
+    )
 
 
 if __name__ == "__main__":

@@ -297,3 +297,22 @@ def test_another_vocabulary_is_refused(model, tmp_path):
     with pytest.raises(AgeError, match="another pool"):
         run.resume_state(make_config(pipe, "age", "dog", world, model, pool=7, **small))
     assert [event.step for event in resume_run(pipe, run, world)] == [3, 4]
+
+
+def test_going_on_uses_the_runs_own_number_of_threads(model, tmp_path):
+    pipe, world = load_pipeline(model), ConceptSet.load("emoji")
+    small = {"steps": 4, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
+    mine = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        *_, whole = start_run(pipe, tmp_path, "age", "dog", world, model, **small)[1]
+        run, events = start_run(pipe, tmp_path, "age", "dog", world, model, **small)
+        for event in events:
+            if event.step == 2:
+                events.close()
+        torch.set_num_threads(1)
+        assert {torch.get_num_threads() for _ in resume_run(pipe, run, world)} == {2}
+        assert torch.get_num_threads() == 1
+        assert all(torch.equal(delta, run.eraser().delta[name]) for name, delta in whole.eraser.delta.items())
+    finally:
+        torch.set_num_threads(mine)

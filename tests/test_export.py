@@ -13,7 +13,7 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline
 
 from age_core import AgeError, Eraser, generate
 from age_core.errors import RunFailed
-from age_core.export import NOTE, export
+from age_core.export import NOTE, export_eraser
 from age_core.files import read_json
 
 PROMPTS = ["a picture of a dog", "a photo of a cat"]
@@ -62,7 +62,7 @@ def nothing_left(folder):
 def test_a_pipeline_export_opens_with_plain_diffusers(tiny_sd, tmp_path):
     before = copy.deepcopy(tiny_sd.unet.state_dict())
     eraser = dense(tiny_sd)
-    done = export(tiny_sd, eraser, tmp_path / "deep" / "edited", "pipeline")
+    done = export_eraser(tiny_sd, eraser, tmp_path / "deep" / "edited", "pipeline")
     again = DiffusionPipeline.from_pretrained(done.path)
     again.set_progress_bar_config(disable=True)
     assert np.array_equal(pictures(again), edited_pictures(tiny_sd, eraser))
@@ -74,7 +74,7 @@ def test_a_pipeline_export_opens_with_plain_diffusers(tiny_sd, tmp_path):
 
 def test_a_half_precision_pipeline_keeps_its_number_format(tmp_path, tmp_path_factory):
     pipe = build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon").to(torch.bfloat16)
-    done = export(pipe, dense(pipe), tmp_path / "half", "pipeline")
+    done = export_eraser(pipe, dense(pipe), tmp_path / "half", "pipeline")
     again = StableDiffusionPipeline.from_pretrained(done.path, dtype=torch.bfloat16)
     assert again.unet.dtype == torch.bfloat16 and done.edit_size > 0.01
 
@@ -82,7 +82,7 @@ def test_a_half_precision_pipeline_keeps_its_number_format(tmp_path, tmp_path_fa
 @pytest.mark.parametrize("make", [dense, low_rank, value_directions])
 def test_a_delta_export_is_the_eraser(tiny_sd, tmp_path, make):
     eraser = make(tiny_sd)
-    done = export(tiny_sd, eraser, tmp_path / "dog.safetensors", "delta")
+    done = export_eraser(tiny_sd, eraser, tmp_path / "dog.safetensors", "delta")
     assert np.array_equal(edited_pictures(tiny_sd, Eraser.load(done.path)), edited_pictures(tiny_sd, eraser))
     assert [file.name for file in tmp_path.iterdir()] == ["dog.safetensors"]
 
@@ -90,7 +90,7 @@ def test_a_delta_export_is_the_eraser(tiny_sd, tmp_path, make):
 def test_a_lora_export_loads_with_load_lora_weights(tiny_sd, tmp_path):
     eraser = low_rank(tiny_sd)
     names = [name for name, _ in tiny_sd.unet.named_modules()]
-    done = export(tiny_sd, eraser, tmp_path / "lora", "lora")
+    done = export_eraser(tiny_sd, eraser, tmp_path / "lora", "lora")
     assert [name for name, _ in tiny_sd.unet.named_modules()] == names  # no adapter stays behind
     other = copy.deepcopy(tiny_sd)
     other.load_lora_weights(done.path)
@@ -112,21 +112,21 @@ def test_a_lora_export_loads_with_load_lora_weights(tiny_sd, tmp_path):
 )
 def test_a_kind_that_does_not_fit_is_refused(tiny_sd, tmp_path, make, kind, words):
     with pytest.raises(AgeError, match=words):
-        export(tiny_sd, make(tiny_sd), tmp_path / "x", kind)
+        export_eraser(tiny_sd, make(tiny_sd), tmp_path / "x", kind)
     assert nothing_left(tmp_path)
 
 
 def test_factors_that_do_not_cover_the_delta_are_no_lora(tiny_sd, tmp_path):
     partly = low_rank(tiny_sd)
     with pytest.raises(AgeError, match="more than its low-rank"):
-        export(tiny_sd, Eraser(dict(dense(tiny_sd).delta), lora=partly.lora), tmp_path / "x", "lora")
+        export_eraser(tiny_sd, Eraser(dict(dense(tiny_sd).delta), lora=partly.lora), tmp_path / "x", "lora")
 
 
 @pytest.mark.parametrize("kind", ["pipeline", "delta", "lora"])
 def test_an_existing_path_is_never_overwritten(tiny_sd, tmp_path, kind):
     (tmp_path / "mine").write_text("keep")
     with pytest.raises(AgeError, match="exists already"):
-        export(tiny_sd, low_rank(tiny_sd), tmp_path / "mine", kind)
+        export_eraser(tiny_sd, low_rank(tiny_sd), tmp_path / "mine", kind)
     assert (tmp_path / "mine").read_text() == "keep"
 
 
@@ -135,7 +135,7 @@ def test_factors_whose_product_is_not_the_delta_are_found_out(tiny_sd, tmp_path)
     eraser = low_rank(tiny_sd)
     wrong = Eraser(eraser.delta, eraser.info, lora={name: value * 0.8 for name, value in eraser.lora.items()})
     with pytest.raises(AgeError, match="differs from the eraser"):
-        export(tiny_sd, wrong, tmp_path / "lora", "lora")
+        export_eraser(tiny_sd, wrong, tmp_path / "lora", "lora")
     assert nothing_left(tmp_path)
 
 
@@ -146,7 +146,7 @@ def test_a_folder_saved_without_the_edit_is_found_out_however_small_the_edit(tin
         type(tiny_sd), "save_pretrained", lambda _, path, **kw: DiffusionPipeline.save_pretrained(original, path, **kw)
     )
     with pytest.raises(AgeError, match="differs from the eraser"):
-        export(tiny_sd, eraser, tmp_path / "edited", "pipeline")
+        export_eraser(tiny_sd, eraser, tmp_path / "edited", "pipeline")
     assert nothing_left(tmp_path)
 
 
@@ -154,7 +154,7 @@ def test_a_killed_exports_leftovers_do_not_stop_the_next(tiny_sd, tmp_path):
     half = tmp_path / ".edited.partial"
     half.mkdir()
     (half / "stale.bin").write_text("half")
-    done = export(tiny_sd, dense(tiny_sd), tmp_path / "edited", "pipeline")
+    done = export_eraser(tiny_sd, dense(tiny_sd), tmp_path / "edited", "pipeline")
     assert not (done.path / "stale.bin").exists() and not half.exists()
 
 
@@ -174,5 +174,5 @@ def tiny_disk(tmp_path):
 def test_a_full_disk_is_one_sentence_and_nothing_half_done(tiny_sd, tiny_disk, kind):
     (tiny_disk / "filler").write_bytes(bytes(240_000))
     with pytest.raises(RunFailed, match="disk is full"):
-        export(tiny_sd, low_rank(tiny_sd, rank=8), tiny_disk / "edited", kind)
+        export_eraser(tiny_sd, low_rank(tiny_sd, rank=8), tiny_disk / "edited", kind)
     assert [file.name for file in tiny_disk.iterdir()] == ["filler"]

@@ -10,14 +10,12 @@ import torch
 from conftest import build_tiny_sd
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from age_core import AgeError, ConceptSet, EraseOptions, Probe
+from age_core import AgeError, ConceptSet, Probe
 from age_core.__main__ import main
 from age_core.concepts import Concept
 from age_core.graph import COLUMNS, build_side_effects, gather, load_side_effects
 
-SMALL = EraseOptions(
-    steps=2, batch=2, samples=2, candidate_samples=1, sample_steps=2, preview_every=0, target="random"
-)  # fmt: skip
+SMALL = {"steps": 2, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
 WORLD = ConceptSet(
     "tiny", tuple(Concept(n, "g", "thing") for n in ("dog", "cat", "fox")), "a photo of {a_noun}"
 )  # fmt: skip
@@ -36,12 +34,12 @@ def tiny(tmp_path_factory):
 
 def test_every_pair_is_measured_and_a_restart_recomputes_nothing(tiny, tmp_path, monkeypatch):
     probe = random_probe(("dog", "cat", "fox", "owl", "bee", "ant"))
-    first = build_side_effects(tiny, probe, WORLD, ["dog", "cat"], SMALL, tmp_path, images=2, erased_images=3)
+    first = build_side_effects(tiny, probe, WORLD, ["dog", "cat"], "random", tmp_path, 2, 3, **SMALL)
     assert next(first) == "dog"
     first.close()  # killed between two erasures
     assert not (tmp_path / "cat.parquet").exists()
     written = (tmp_path / "dog.parquet").stat().st_mtime_ns
-    list(build_side_effects(tiny, probe, WORLD, ["dog", "cat"], SMALL, tmp_path, images=2, erased_images=3))
+    list(build_side_effects(tiny, probe, WORLD, ["dog", "cat"], "random", tmp_path, 2, 3, **SMALL))
     assert (tmp_path / "dog.parquet").stat().st_mtime_ns == written
     table = gather(tmp_path)
     assert list(table.columns) == list(COLUMNS)
@@ -55,6 +53,14 @@ def test_every_pair_is_measured_and_a_restart_recomputes_nothing(tiny, tmp_path,
     assert provenance["probe"] == {"name": "random", "version": "0123456789ab"}
 
 
+def test_a_folder_holds_the_erasures_of_one_method_only(tiny, tmp_path):
+    probe = random_probe(("dog", "cat", "fox", "owl", "bee", "ant"))
+    list(build_side_effects(tiny, probe, WORLD, ["dog"], "uce", tmp_path, 1, 1, target="fox"))
+    assert set(gather(tmp_path)["method"]) == {"UCE to fox"} and set(gather(tmp_path)["target"]) == {"fox"}
+    with pytest.raises(AgeError, match="name another"):
+        next(build_side_effects(tiny, probe, WORLD, ["dog", "cat"], "uce", tmp_path, 1, 1, target="cat"))
+
+
 def test_an_erasure_killed_while_writing_leaves_no_half_table(tiny, tmp_path, monkeypatch):
     def full_disk(self, path, **_):
         path.write_bytes(b"half")
@@ -64,9 +70,9 @@ def test_an_erasure_killed_while_writing_leaves_no_half_table(tiny, tmp_path, mo
     with monkeypatch.context() as broken:
         broken.setattr(pd.DataFrame, "to_parquet", full_disk)
         with pytest.raises(OSError, match="space"):
-            list(build_side_effects(tiny, probe, WORLD, ["dog"], SMALL, tmp_path, images=1, erased_images=1))
+            list(build_side_effects(tiny, probe, WORLD, ["dog"], "random", tmp_path, 1, 1, **SMALL))
     assert not list(tmp_path.glob("*.parquet"))
-    list(build_side_effects(tiny, probe, WORLD, ["dog"], SMALL, tmp_path, images=1, erased_images=1))
+    list(build_side_effects(tiny, probe, WORLD, ["dog"], "random", tmp_path, 1, 1, **SMALL))
     assert len(gather(tmp_path)) == 9
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from age_core import AgeError, Vocabulary, encode_text, generate, load_pipeline
+from age_core.pipeline import predict
 
 WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church", "dog house")
 
@@ -38,6 +39,19 @@ def test_broken_weights_are_explained(tiny_sd, tmp_path):
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(AgeError, match="cannot be loaded"):
         load_pipeline(tmp_path / "sd")
+
+
+def test_offloading_leaves_all_but_the_unet_in_main_memory(tiny_sd, tmp_path):
+    """On torch's device without numbers: mixing devices there is an error, as it is on a GPU."""
+    tiny_sd.save_pretrained(tmp_path / "sd")
+    pipe = load_pipeline(tmp_path / "sd", device="meta", offload=True)
+    assert {pipe.text_encoder.device.type, pipe.vae.device.type} == {"cpu"} and pipe.unet.device.type == "meta"
+    states = encode_text(pipe, ["a dog", "a cat"])
+    assert states.device.type == "meta"
+    z, t = torch.zeros(2, 4, 8, 8, device="meta"), torch.zeros(2, device="meta")
+    assert predict(pipe, z, t, states).device.type == "meta"
+    here = load_pipeline(tmp_path / "sd", offload=True)
+    assert generate(here, ["a dog"], [5], 3)[0].tobytes() == generate(tiny_sd, ["a dog"], [5], 3)[0].tobytes()
 
 
 @pytest.mark.parametrize("source", ["nothing", "/does/not/exist", ""])

@@ -5,7 +5,7 @@ from typing import Literal
 import pandas as pd
 
 Direction = Literal["hurts", "hurt by"]
-KEYS = ["method", "target", "metric"]
+KEYS = ["method", "metric"]
 METRICS = {
     "DS-1": "the share of pictures in which the probe no longer recognises the concept (DS-1)",
     "DS-5": "the share of pictures in which the concept is no longer among the probe's five guesses (DS-5)",
@@ -16,23 +16,20 @@ METRICS = {
 ORDER = ["noise-shift", "DS-1", "DS-5"]
 
 
-def sources(table: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """The (method, target, metric) combinations measured in the table, the finest metric first."""
+def sources(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (method, metric) combinations measured in the table, the finest metric first."""
     found = list(table.groupby(KEYS, sort=False).size().index)
-    return sorted(found, key=lambda key: ORDER.index(key[2]) if key[2] in ORDER else len(ORDER))
+    return sorted(found, key=lambda key: ORDER.index(key[1]) if key[1] in ORDER else len(ORDER))
 
 
-def describe(source: tuple[str, str, str]) -> str:
+def describe(source: tuple[str, str]) -> str:
     """By which method the arrows were computed, in one sentence."""
-    method, target, metric = source
+    method, metric = source
     what = METRICS.get(metric, metric)
-    return (
-        f"Arrows were measured by really erasing each concept with {method} (target: {target or 'empty prompt'}). "
-        f"Size: {what}."
-    )
+    return f"Arrows were measured by really erasing each concept, one at a time; method: {method}. Size: {what}."
 
 
-def of_source(table: pd.DataFrame, source: tuple[str, str, str]) -> pd.DataFrame:
+def of_source(table: pd.DataFrame, source: tuple[str, str]) -> pd.DataFrame:
     """Columns erased, affected, delta, low, high, clear, runs: the mean over seeds, with the widest interval seen.
 
     A pair is clear when its interval excludes zero. Without an interval we cannot call it unclear, so it stays.

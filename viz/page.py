@@ -37,7 +37,7 @@ def note(text: str) -> str:
 
 
 def lay_out(
-    start: Mapping[str, str], names: Sequence[str], groups: Sequence[str], sources: Sequence[tuple[str, str, str]]
+    start: Mapping[str, str], names: Sequence[str], groups: Sequence[str], sources: Sequence[tuple[str, str]]
 ) -> SimpleNamespace:
     """Every component, inside the caller's `gr.Blocks`.
 
@@ -73,7 +73,7 @@ def map_section(
     start: Mapping[str, str],
     names: Sequence[str],
     groups: Sequence[str],
-    sources: Sequence[tuple[str, str, str]],
+    sources: Sequence[tuple[str, str]],
 ) -> None:
     text_block(
         "1 · Pick a concept",
@@ -95,10 +95,7 @@ def map_section(
     with gr.Row(visible=bool(sources)):
         ui.direction = gr.Radio(list(DIRECTIONS), value="Whom it hurts", label="Arrows", elem_id="map-direction")
         ui.source = gr.Dropdown(
-            [
-                (f"{how}, target {target or 'empty prompt'}, {metric}", i)
-                for i, (how, target, metric) in enumerate(sources)
-            ],
+            [(f"{how}, {metric}", i) for i, (how, metric) in enumerate(sources)],
             value=0 if sources else None,
             label="Measured with",
             visible=len(sources) > 1,
