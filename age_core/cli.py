@@ -22,9 +22,10 @@ from age_core.evaluation import evaluate, same_seed_pairs
 from age_core.export import export_eraser
 from age_core.files import disk_errors, plain
 from age_core.graph import build_side_effects, gather
+from age_core.methods import resolve
 from age_core.options import EraseOptions
 from age_core.pipeline import load_pipeline
-from age_core.probes import Probe, load_probe
+from age_core.probes import BUNDLED, Probe, load_probe
 from age_core.runner import resume_run, start_run
 from age_core.runs import Run, load_eraser
 
@@ -50,7 +51,8 @@ def world(args: argparse.Namespace, name: str = DEFAULT) -> ConceptSet:
 
 
 def judge(args: argparse.Namespace) -> Probe:
-    return load_probe(args.probe or args.model or DEFAULT, device=args.device)
+    own = args.concepts if args.concepts in BUNDLED else args.model or DEFAULT
+    return load_probe(args.probe or own, device=args.device)
 
 
 def bar(args: argparse.Namespace, **named: Any) -> Any:
@@ -139,8 +141,10 @@ def _resumed(args: argparse.Namespace) -> tuple[Run, Iterator[EraseEvent]]:
 
 def run_evaluate(args: argparse.Namespace) -> Answer:
     erasers = {path.stem: load_eraser(path) for path in args.erasers}
+    concepts = world(args)
     erased = sorted({name for eraser in erasers.values() for name in eraser.concepts})
-    table = evaluate(opened(args), judge(args), world(args), erased, erasers, args.images)
+    asked = [resolve(concepts, name) for name in erased]
+    table = evaluate(opened(args), judge(args), concepts, asked, erasers, args.images)
     return {"erased": erased, "table": plain(table.to_dict("records"))}, table.round(1).to_string(index=False)
 
 

@@ -39,11 +39,16 @@ class Concept:
 
 @dataclass(frozen=True)
 class ConceptSet:
-    """Concepts in a fixed order, with the template of the prompt that is used to judge them."""
+    """Concepts in a fixed order, with the template of the prompt that is used to judge them.
+
+    Where one prompt would not do, because a style shows in many things, `contents` are the templates that the judged
+    pictures of a concept go through in turn.
+    """
 
     name: str
     concepts: tuple[Concept, ...]
     template: str
+    contents: tuple[str, ...] = ()
     erase_templates: tuple[str, ...] = ()  # the prompts to erase in, where they are not those of any noun (styles)
 
     @staticmethod
@@ -52,7 +57,7 @@ class ConceptSet:
         if name not in TEMPLATES:
             raise AgeError(f"There is no concept set named {name!r}; choose one of {', '.join(TEMPLATES)}.")
         read = ConceptSet.read(ASSETS / "concepts" / f"{name}.csv", TEMPLATES[name])
-        return replace(read, erase_templates=ERASE_TEMPLATES.get(name, ()))
+        return replace(read, contents=JUDGED_IN.get(name, ()), erase_templates=ERASED_IN.get(name, ()))
 
     @staticmethod
     def read(path: Path, template: str) -> ConceptSet:
@@ -109,9 +114,9 @@ class ConceptSet:
             raise AgeError(f"The {self.name} set has no kind or group {word!r}; choose one of {', '.join(words)}.")
         return Concept(wanted, wanted, wanted, labels=tuple(dict.fromkeys(x for c in members for x in c.labels)))
 
-    def prompt(self, noun: str) -> str:
-        """The prompt by which a concept is judged, 'an emoji of a dog'."""
-        return fill(self.template, noun)
+    def prompt(self, noun: str, picture: int = 0) -> str:
+        """The prompt by which a concept's n-th picture is judged, 'an emoji of a dog'."""
+        return fill(self.contents[picture % len(self.contents)] if self.contents else self.template, noun)
 
 
 def _concept(row: dict[str, str]) -> Concept:
@@ -121,6 +126,20 @@ def _concept(row: dict[str, str]) -> Concept:
 
 TEMPLATES = {"emoji": "an emoji of {a_noun}", "emoji-styles": "a cat in the {noun} style"}
 
-# A style is erased in what it is drawn with: several contents, so that none of them is erased instead.
-_CONTENTS = ("an owl", "a pizza", "a car", "a rose", "a guitar", "a fish", "a house", "a cat")
-ERASE_TEMPLATES = {"emoji-styles": tuple(f"{content} in the {{noun}} style" for content in _CONTENTS)}
+
+def _in_styles(*things: str) -> tuple[str, ...]:
+    return tuple(f"{thing} in the {{noun}} style" for thing in things)
+
+
+# A style is erased in what it is drawn with: several contents, so that none of them is erased instead; and it is
+# judged in others, so that the style is gone and not just those pictures.
+ERASED_IN = {
+    "emoji-styles": _in_styles(
+        "an owl", "a pizza", "a car", "a rose", "a guitar", "a fish", "a house", "a cat", "a crown", "a tree"
+    )
+}
+JUDGED_IN = {
+    "emoji-styles": _in_styles(
+        "a dog", "a bus", "an apple", "a castle", "a rocket", "a butterfly", "a skull", "an umbrella"
+    )
+}

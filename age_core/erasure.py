@@ -85,7 +85,10 @@ def erase(
         target = options.fixed_target.strip()
         if target.lower() in [name.lower() for name in names]:
             raise AgeError(f"{target!r} cannot be its own target: nothing would be erased. Choose another word.")
-        pools = dict.fromkeys(names, Candidates((target,), (math.nan,)))
+        if options.preserve == "neighbours":  # the others are preserved, never erased to
+            pools = {name: pool and pool.led_by(target) for name, pool in pools.items()}
+        else:
+            pools = dict.fromkeys(names, Candidates((target,), (math.nan,)))
     lacking = [name for name, pool in pools.items() if pool is None]
     if lacking or (len(names) > 1 and isinstance(candidates, Candidates) and options.target != "fixed"):
         raise AgeError(f"Each erased concept needs candidates of its own; {(lacking or names)[0]!r} has none.")

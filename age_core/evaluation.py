@@ -110,8 +110,9 @@ def draw_and_judge(
     """The table of `hits` and the pictures it tells of, in the same order."""
     owner = [concept for concept in asked for _ in range(images)]
     seeds = [seed for concept in asked for seed in seeds_of(concept.name, images, first)]
+    prompts = [concepts.prompt(concept.name, picture) for concept in asked for picture in range(images)]
     with eraser.applied_to(pipe) if eraser else nullcontext():
-        pictures = generate(pipe, [concepts.prompt(concept.name) for concept in owner], seeds, steps, guidance)
+        pictures = generate(pipe, prompts, seeds, steps, guidance)
     order = np.argsort(-probe.scores(pictures), axis=1)[:, :5]
     match = np.stack([np.isin(best, probe.rows(c.labels)) for best, c in zip(order, owner, strict=True)])
     names = [concept.name for concept in owner]
@@ -136,7 +137,7 @@ def noise_reference(pipe: DiffusionPipeline, concepts: ConceptSet, images: int) 
     """`images` pictures of every concept, noised to levels that are spread evenly and the same for all concepts."""
     names = [name for name in concepts.names for _ in range(images)]
     seeds = [seed for name in concepts.names for seed in seeds_of(name, images)]
-    states = encode_text(pipe, [concepts.prompt(name) for name in names])
+    states = encode_text(pipe, [concepts.prompt(name, row % images) for row, name in enumerate(names)])
     z0 = sample_latents(pipe, states, seeds, STEPS, GUIDANCE)
     t = spread_timesteps(pipe.scheduler, images).repeat(len(concepts)).to(z0.device)
     noise = torch.stack([torch.randn(z0.shape[1:], generator=torch.Generator().manual_seed(s + 1)) for s in seeds])

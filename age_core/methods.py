@@ -256,7 +256,8 @@ def erase_by(
         return _closed(pipe, method, words, [name for name in world.names if name not in gone])
     if len(set(words.values())) > 1:
         raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
-    return erase(pipe, names, {}, replace(options, fixed_target=words[names[0]]), resume)
+    pools = candidates_for(pipe, method, erased, world, pool) if options.preserve == "neighbours" else {}
+    return erase(pipe, names, pools, replace(options, fixed_target=words[names[0]]), resume)
 
 
 def _closed(

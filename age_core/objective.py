@@ -34,15 +34,11 @@ def losses(
     states = states.detach()
     erased = batch.erased.expand_as(states)
     toward = batch.empty.expand_as(states) if options.erase_to == "empty" else states
-    if options.preserve == "empty":  # at the erased concept's latents, as the paper's graph was made (section A)
-        z_kept, kept_states = batch.z_erased, batch.empty.expand_as(states)
-    else:
-        z_kept, kept_states = batch.z_target, states
     # one call a model: small batches are slow
     z, t, asked, goals = batch.z_erased, batch.t, erased, toward
     if options.preserve != "none":
-        z, t = torch.cat([z, z_kept]), torch.cat([t, t])
-        asked, goals = torch.cat([asked, kept_states]), torch.cat([goals, kept_states])
+        z, t = torch.cat([z, batch.z_kept]), torch.cat([t, t])
+        asked, goals = torch.cat([asked, batch.kept]), torch.cat([goals, batch.kept])
     with torch.no_grad():
         at = predict(pipe, z, t, goals)
         at_erased, at_kept = at[: len(states)], at[len(states) :]

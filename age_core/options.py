@@ -27,7 +27,7 @@ class EraseOptions:
     target: TargetKind = "adaptive"
     fixed_target: str = ""  # for target="fixed"; "" is the empty prompt
     erase_to: Literal["target", "empty"] = "target"  # AP erases to "" and only preserves the target
-    preserve: Literal["target", "empty", "none"] = "target"
+    preserve: Literal["target", "neighbours", "empty", "none"] = "target"  # neighbours: any candidate, drawn evenly
     preserve_weight: float = 1.0  # lambda
     negative_guidance: float = 0.0  # eta
     weighting: Weighting = "none"  # of a row's squared error; x0: as an error of the clean latent, 1/SNR for epsilon
@@ -96,7 +96,7 @@ class EraseOptions:
 CHOICES: dict[str, tuple[str, ...]] = {
     "target": TARGET_KINDS,
     "erase_to": ("target", "empty"),
-    "preserve": ("target", "empty", "none"),
+    "preserve": ("target", "neighbours", "empty", "none"),
     "weighting": get_args(Weighting),
     "gain": get_args(Gain),
     "relaxation": get_args(Relaxation),

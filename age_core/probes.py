@@ -17,7 +17,7 @@ from age_core.concepts import ASSETS
 from age_core.errors import AgeError
 from age_core.weights import weights_hash
 
-BUNDLED = {"emoji": ASSETS / "emoji-probe"}
+BUNDLED = {"emoji": ASSETS / "emoji-probe", "emoji-styles": ASSETS / "emoji-style-probe"}
 PX = 64  # the bundled probe was trained at this size
 
 

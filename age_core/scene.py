@@ -38,13 +38,15 @@ class Scene:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's inputs: rows of the erased concept and, for each, of the target that was drawn."""
+    """One step's inputs: rows of the erased concept and, for each, of the target and of what is preserved."""
 
     erased: Tensor  # (L, D)
     matrix: Tensor  # (n, L, D)
     empty: Tensor  # (L, D)
     z_erased: Tensor  # (B, C, h, w) noised
     z_target: Tensor  # (B, C, h, w) noised
+    kept: Tensor  # (B, L, D) what is preserved
+    z_kept: Tensor  # (B, C, h, w) noised
     t: Tensor  # (B,) what the UNet is told
     weight: Tensor  # (B,) of each row's squared error
 
@@ -61,28 +63,37 @@ def draw_batch(
     generator: torch.Generator,
     student: Student,
 ) -> Batch:
-    """Noised latents of the erased concept and of each row's target (weights (B, n)), at the same timestep."""
+    """Latents of the erased concept, each row's target (weights (B, n)) and what it preserves, at the same timestep."""
     rows, scheduler = len(weights), pipe.scheduler
     template = int(torch.randint(len(scene.erased), (1,), generator=generator))
     erased, matrix = scene.erased[template], scene.matrix[template]
+    target = torch.einsum("bn,nld->bld", weights.detach(), matrix)
+    drawn = weights.detach().argmax(-1)  # (B,)
+    if options.preserve == "neighbours":
+        neighbour = torch.randint(matrix.shape[0], (rows,), generator=generator).to(drawn.device)
+        kept = matrix[neighbour]
+    else:
+        neighbour, kept = drawn, scene.empty.expand_as(target) if options.preserve == "empty" else target
     if options.latents == "cached":
-        index = weights.detach().argmax(-1)  # (B,)
         pick = torch.randint(max(len(scene.z_erased), 1), (rows,), generator=generator)
         other = torch.randint(scene.z_candidates.shape[1], (rows,), generator=generator)
-        z_target = scene.z_candidates[index, other]
+        z_target, z_kept = scene.z_candidates[drawn, other], scene.z_candidates[neighbour, other]
         z_erased = z_target if options.latents_of == "target" else scene.z_erased[pick]
         t = level = noise_timesteps(scheduler, rows, generator).to(z_erased.device)
         noise = torch.randn(2, *z_erased.shape, generator=generator).to(z_erased)
-        z_erased, z_target = (add_noise(scheduler, z, n, t) for z, n in zip((z_erased, z_target), noise, strict=True))
+        z_erased = add_noise(scheduler, z_erased, noise[0], t)
+        z_target, z_kept = (add_noise(scheduler, z, noise[1], t) for z in (z_target, z_kept))
     else:
-        target = torch.einsum("bn,nld->bld", weights.detach(), matrix)
-        first = target if options.latents_of == "target" else erased.expand_as(target)
-        states = torch.cat([first, target])
-        z, t, level = _partial_samples(pipe, states, scene.empty, rows, options, generator, student)
-        z_erased, z_target = z.chunk(2)
+        states = [target if options.latents_of == "target" else erased.expand_as(target), target]
+        if options.preserve == "neighbours":
+            states.append(kept)
+        z, t, level = _partial_samples(pipe, torch.stack(states), scene.empty, options, generator, student)
+        z_erased, z_target, z_kept = z[0], z[1], z[-1]
+    if options.preserve == "empty":  # at the erased concept's latents, as the paper's graph was made (section A)
+        z_kept = z_erased
     a = alpha_bar(scheduler, level)
     weight = error_weights(a, scheduler.config.prediction_type, options.weighting, options.weight_clip)
-    return Batch(erased, matrix, scene.empty, z_erased, z_target, t, weight)
+    return Batch(erased, matrix, scene.empty, z_erased, z_target, kept, z_kept, t, weight)
 
 
 @torch.no_grad()
@@ -90,28 +101,29 @@ def _partial_samples(
     pipe: DiffusionPipeline,
     states: Tensor,
     empty: Tensor,
-    rows: int,
     options: EraseOptions,
     generator: torch.Generator,
     student: Student,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents (2B, C, h, w) that guided DDIM made of pure noise down to a random level, with t (B,) to ask the UNet at.
+    """Latents (m, B, C, h, w) that guided DDIM made of pure noise for states (m, B, L, D), down to a random level.
 
-    Both trajectories of a row start from the same noise and stop at the same k ~ U{0..grid-1} (method.md, section B
-    steps 3 and 4). Without legacy_offset they stop at grid timestep k, and that is asked. With it (section C,
-    point 3) the grid lacks its top, so that z is less noisy than the UNet is told: it stops at grid timestep k - 2
-    (clean for k <= 1) and t ~ U{k d .. k d + d - 1} is asked, d being the grid's spacing. Also returns the timesteps
-    (B,) whose noise level turns a prediction into a clean latent.
+    Also t (B,) to ask the UNet at. The trajectories of a row start from the same noise and stop at the same
+    k ~ U{0..grid-1} (method.md, section B steps 3 and 4). Without legacy_offset they stop at grid timestep k, and that
+    is asked. With it (section C, point 3) the grid lacks its top, so that z is less noisy than the UNet is told: it
+    stops at grid timestep k - 2 (clean for k <= 1) and t ~ U{k d .. k d + d - 1} is asked, d being the grid's spacing.
+    The third answer is the timesteps (B,) whose noise level turns a prediction into a clean latent.
     """
+    several, rows = states.shape[:2]
+    states = states.flatten(0, 1)
     config, scheduler = pipe.unet.config, pipe.scheduler
     spacing = scheduler.config.num_train_timesteps // options.grid
     k = torch.randint(options.grid, (rows,), generator=generator)
     within = torch.randint(spacing, (rows,), generator=generator)
     shape = (rows, config.in_channels, config.sample_size, config.sample_size)
-    z = torch.randn(shape, generator=generator).to(states.device).repeat(2, 1, 1, 1)
+    z = torch.randn(shape, generator=generator).to(states.device).repeat(several, 1, 1, 1)
     top = options.grid - 2 if options.legacy_offset else options.grid - 1  # where pure noise is taken to be
     stop = (k - 2).clamp(min=-1) if options.legacy_offset else k  # the grid index to end at; -1: clean
-    ending = stop.repeat(2).to(z.device)
+    ending = stop.repeat(several).to(z.device)
     done = z.clone()
     for index in range(top, int(stop.min()), -1):
         t = torch.full((len(z),), index * spacing + 1, device=z.device)
@@ -126,7 +138,7 @@ def _partial_samples(
         done = torch.where((ending == index - 1).view(-1, 1, 1, 1), z, done)
     level = k * spacing + 1
     asked = k * spacing + within if options.legacy_offset else level
-    return done, asked.to(z.device), level.to(z.device)
+    return done.unflatten(0, (several, rows)), asked.to(z.device), level.to(z.device)
 
 
 def _states(pipe: DiffusionPipeline, nouns: tuple[str, ...], options: EraseOptions) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,11 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def led_by(self, word: str) -> Candidates:
+        """The same with `word` as the first, whether or not it is among them; without a prior."""
+        others = [(name, d) for name, d in zip(self.names, self.distances, strict=True) if name != word]
+        return Candidates((word, *(n for n, _ in others)), (math.nan, *(d for _, d in others)))
 
 
 class Vocabulary:

@@ -75,3 +75,11 @@ def test_a_general_word_counts_as_everything_of_that_kind():
     assert emoji.prompt(emoji.of_general("fruit").name) == "an emoji of a fruit"
     with pytest.raises(AgeError, match=r"'weapon'.*musical instrument"):
         emoji.of_general("weapon")
+
+
+def test_styles_are_judged_in_things_that_they_were_not_erased_in():
+    styles = ConceptSet.load("emoji-styles")
+    judged = [styles.prompt("noto", picture) for picture in range(16)]
+    erased = {fill(template, "noto") for template in styles.erase_templates}
+    assert judged[0] == judged[8] == "a dog in the noto style" and len(set(judged)) == 8
+    assert not erased & set(judged)

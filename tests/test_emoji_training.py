@@ -61,12 +61,12 @@ def test_art_round_trip_and_missing_file(tmp_path):
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path):
     art = few_pictures()
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    list(train_probe(art, None, whole, 6, batch=4, save_every=3))
-    stream = train_probe(art, None, parts, 6, batch=4, save_every=3)
+    list(train_probe(art, whole, 6, batch=4, save_every=3))
+    stream = train_probe(art, parts, 6, batch=4, save_every=3)
     for step, _, _ in stream:
         if step == 4:  # killed after the checkpoint of step 3, with step 4 and 5 lost
             stream.close()
-    list(train_probe(art, None, parts, 6, batch=4, save_every=3))
+    list(train_probe(art, parts, 6, batch=4, save_every=3))
     first, second = load_file(whole), load_file(parts)
     assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 

@@ -82,6 +82,15 @@ def test_a_resumed_run_ends_in_the_same_bits(tiny_sd):
     assert again[-1].logits == whole[-1].logits
 
 
+def test_a_fixed_target_can_preserve_the_neighbours_too(tiny_sd):
+    options = replace(SMALL, target="fixed", fixed_target="pizza", preserve="neighbours")
+    *_, last = erase(tiny_sd, "dog", Vocabulary(WORDS).near(tiny_sd, "dog", 3), options)
+    assert last.candidates[0] == "pizza" and len(last.candidates) > 1
+    assert last.shares[0] == 1 and last.used[0] == 1
+    with pytest.raises(AgeError, match="candidates of its own"):
+        erase(tiny_sd, "dog", {}, options)
+
+
 def test_several_concepts_each_have_their_own_target(tiny_sd):
     vocabulary = Vocabulary(WORDS)
     pools = {name: vocabulary.near(tiny_sd, name, 3, exclude=("dog", "cat")) for name in ("dog", "cat")}

@@ -95,9 +95,10 @@ def test_at_the_start_the_true_preserving_gradient_is_zero_and_the_codes_is_too(
         assert gradient.abs().max() < 1e-8
 
 
-@pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_student_gradient_is_that_of_the_written_out_losses(tiny_sd, eta):
-    options, student, logits, weights, batch = setting(tiny_sd, negative_guidance=eta, weighting="x0")
+@pytest.mark.parametrize(("eta", "preserve"), [(0.0, "target"), (1.0, "target"), (0.0, "neighbours"), (0.0, "empty")])
+def test_student_gradient_is_that_of_the_written_out_losses(tiny_sd, eta, preserve):
+    changes = {"negative_guidance": eta, "preserve": preserve}
+    options, student, logits, weights, batch = setting(tiny_sd, weighting="x0", **changes)
     erase_loss, preserve_loss = losses(tiny_sd, student, batch, batch.mix(weights), options)
     total = erase_loss + options.preserve_weight * preserve_loss
     got = torch.autograd.grad(total, list(student.leaves.values()))
@@ -110,15 +111,35 @@ def test_student_gradient_is_that_of_the_written_out_losses(tiny_sd, eta):
     with torch.no_grad():
         goal = (1 + eta) * tiny_sd.unet(batch.z_erased, batch.t, c_t).sample
         goal = goal - eta * tiny_sd.unet(batch.z_erased, batch.t, c_e).sample
-        keep = tiny_sd.unet(batch.z_target, batch.t, c_t).sample
+        z, kept = {
+            "target": (batch.z_target, c_t),
+            "neighbours": (batch.z_kept, batch.kept),
+            "empty": (batch.z_erased, encode_text(tiny_sd, [""]).expand_as(c_t)),
+        }[preserve]
+        keep = tiny_sd.unet(z, batch.t, kept).sample
     chosen = [p.requires_grad_(True) for n, p in edited.named_parameters() if n in student.leaves]
     l1 = (edited(batch.z_erased, batch.t, c_e).sample - goal).pow(2).mean((1, 2, 3))
-    l2 = (edited(batch.z_target, batch.t, c_t).sample - keep).pow(2).mean((1, 2, 3))
+    l2 = (edited(z, batch.t, kept).sample - keep).pow(2).mean((1, 2, 3))
     want = torch.autograd.grad((batch.weight * (l1 + options.preserve_weight * l2)).mean(), chosen)
     scale = max(float(w.abs().max()) for w in want)
     for mine, plain in zip(got, want, strict=True):
         assert torch.allclose(mine, plain, rtol=1e-3, atol=1e-5 * scale)
     assert all(parameter.grad is None for parameter in tiny_sd.unet.parameters())
+
+
+@pytest.mark.parametrize("latents", ["cached", "teacher"])
+def test_preserved_neighbours_are_any_candidates_whatever_the_target(tiny_sd, latents):
+    options = replace(SMALL, batch=24, preserve="neighbours", latents=latents, grid=2)
+    scene = next(p for p in prepare(tiny_sd, "dog", ("cat", "fox", "pizza"), options) if isinstance(p, Scene))
+    student, generator = Student(tiny_sd.unet, options), torch.Generator().manual_seed(0)
+    target = torch.tensor([0.0, 1.0, 0.0]).expand(24, -1)
+    batch = draw_batch(tiny_sd, scene, target, options, generator, student)
+    drawn = [next(j for j in range(3) if torch.equal(kept, batch.matrix[j])) for kept in batch.kept]
+    assert set(drawn) == {0, 1, 2}
+    same = torch.tensor([torch.equal(a, b) for a, b in zip(batch.z_kept, batch.z_target, strict=True)])
+    fox = torch.tensor(drawn) == 1
+    # the same picture and noise where the target itself was drawn; pure noise (the top of the grid) is all alike
+    assert same[fox].all() and not same[~fox].all()
 
 
 def test_checkpointing_changes_no_gradient(tiny_sd):

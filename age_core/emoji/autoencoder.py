@@ -10,7 +10,15 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from age_core.emoji.art import Art
-from age_core.emoji.training import PX, augment, linear_decay, load_checkpoint, save_checkpoint, step_generator
+from age_core.emoji.training import (
+    PX,
+    augment,
+    fast_arithmetic,
+    linear_decay,
+    load_checkpoint,
+    save_checkpoint,
+    step_generator,
+)
 
 LATENT_CHANNELS = 16
 LATENT_PX = 8
@@ -54,7 +62,7 @@ def train_autoencoder(
         if torch.rand((), generator=generator) < 0.5:
             pictures = pictures.flip(-1)
         optimizer.param_groups[0]["lr"] = lr * linear_decay(step, steps)
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_arithmetic():
             loss, mse = autoencoder_loss(vae, pictures, generator)
         optimizer.zero_grad()
         loss.backward()

@@ -41,7 +41,7 @@ def write_pipeline(work: Path, art: Art, copies: int, folder: Path) -> None:
     temporary.rename(folder)
 
 
-def write_probe(work: Path, art: Art, folder: Path) -> None:
-    """Save the probe in float16."""
+def write_probe(checkpoint: Path, labels: tuple[str, ...], folder: Path) -> None:
+    """Save a probe in float16."""
     folder.mkdir(parents=True, exist_ok=True)
-    load_trained_probe(work / "probe.safetensors", art.concepts).half().save_pretrained(folder)
+    load_trained_probe(checkpoint, labels).half().save_pretrained(folder)

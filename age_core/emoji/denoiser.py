@@ -12,7 +12,7 @@ from torch import Tensor
 
 from age_core.emoji.autoencoder import LATENT_CHANNELS, LATENT_PX
 from age_core.emoji.captions import CaptionBank
-from age_core.emoji.training import linear_decay, load_checkpoint, save_checkpoint, step_generator
+from age_core.emoji.training import fast_arithmetic, linear_decay, load_checkpoint, save_checkpoint, step_generator
 
 TEXT_WIDTH = 384
 MIN_SNR_GAMMA = 5.0
@@ -59,7 +59,7 @@ def denoising_loss(
     alpha = scheduler.alphas_cumprod[steps]
     snr = alpha / (1 - alpha)
     weight = snr.clamp(max=MIN_SNR_GAMMA) / (snr + 1) + 0.05  # the floor keeps pure noise in the loss (SNR 0)
-    with torch.autocast("cpu", torch.bfloat16):
+    with fast_arithmetic():
         out = unet(noisy.to(memory_format=torch.channels_last), steps, states).sample
     return (weight * (out.float() - velocity).square().mean(dim=(1, 2, 3))).mean()
 

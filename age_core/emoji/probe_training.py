@@ -1,4 +1,4 @@
-"""The probe: a ResNet that names concepts, judge of erasure. It never sees the diffusion model's samples."""
+"""The probes: ResNets that name concepts or styles, judges of erasure. They never see the diffusion model's samples."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from age_core.emoji.art import Art
-from age_core.emoji.training import augment, linear_decay, load_checkpoint, save_checkpoint, step_generator
+from age_core.emoji.art import STYLES, Art
+from age_core.emoji.training import (
+    augment,
+    fast_arithmetic,
+    linear_decay,
+    load_checkpoint,
+    save_checkpoint,
+    step_generator,
+)
+
+STYLE_NAMES = tuple(style.name for style in STYLES)
 
 
 def new_probe(labels: tuple[str, ...]) -> ResNetForImageClassification:
@@ -42,20 +51,22 @@ def distort(pictures: Tensor, generator: torch.Generator) -> Tensor:
     return (out + noise).clamp(-1, 1)
 
 
-def draw_batch(art: Art, rows: Tensor, vae: AutoencoderKL | None, generator: torch.Generator) -> Tensor:
-    """Strongly augmented pictures; half of them go through the autoencoder, so that compression is no clue."""
-    pictures = augment(art.pictures[rows], generator, scale=(0.75, 1.1), degrees=14.0, shift=0.08)
-    if vae is not None:
-        half = len(rows) // 2
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            rebuilt = vae.decode(vae.encode(pictures[:half]).latent_dist.mean).sample.float()
-        pictures = torch.cat([rebuilt.clamp(-1, 1), pictures[half:]])
-    return distort(pictures, generator)
+@torch.no_grad()
+def with_reconstructions(art: Art, vae: AutoencoderKL, copies: int = 2) -> Art:
+    """The art and, `copies` times, what the autoencoder makes of it: compression must be no clue to a probe."""
+    pictures = [art.pictures]
+    for copy in range(copies):
+        turned = augment(art.pictures, step_generator(88, copy), scale=(0.9, 1.05), degrees=6.0)
+        for part in turned.split(64):
+            rebuilt = vae.decode(vae.encode(part).latent_dist.mean).sample.clamp(-1, 1)
+            large = F.interpolate(rebuilt, size=art.pictures.shape[-2:], mode="bilinear")
+            pictures.append(((large + 1) * 127.5).round().to(torch.uint8))
+    repeated = 1 + copies
+    return Art(torch.cat(pictures), art.concept.repeat(repeated), art.style.repeat(repeated), art.concepts)
 
 
 def train_probe(
     art: Art,
-    vae: AutoencoderKL | None,
     checkpoint: Path,
     steps: int,
     rows: Tensor | None = None,
@@ -63,27 +74,33 @@ def train_probe(
     lr: float = 3e-3,
     seed: int = 0,
     save_every: int = 200,
+    of_style: bool = False,
 ) -> Iterator[tuple[int, int, dict[str, float]]]:
-    """Train, or go on; yields (step, steps, losses). `rows` limits the art (leave-one-style-out)."""
+    """Train, or go on; yields (step, steps, losses). `rows` limits the art (leave-one-style-out).
+
+    of_style: name the picture's style instead of its concept.
+    """
     torch.manual_seed(seed)  # initial weights
-    probe = new_probe(art.concepts).to(memory_format=torch.channels_last)
+    truth = art.style if of_style else art.concept
+    probe = new_probe(STYLE_NAMES if of_style else art.concepts).to(memory_format=torch.channels_last)
     rows = torch.arange(len(art.pictures)) if rows is None else rows
     optimizer = torch.optim.AdamW(probe.parameters(), lr=lr, weight_decay=0.02)
     for step in range(load_checkpoint(checkpoint, {"probe": probe}, optimizer), steps):
         generator = step_generator(seed, step)
         chosen = rows[torch.randint(len(rows), (batch,), generator=generator)]
-        pictures = draw_batch(art, chosen, vae, generator)
+        turned = augment(art.pictures[chosen], generator, scale=(0.75, 1.1), degrees=14.0, shift=0.08)
+        pictures = distort(turned, generator)
         optimizer.param_groups[0]["lr"] = lr * linear_decay(step, steps)
         probe.train()
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_arithmetic():
             logits = probe(pictures.to(memory_format=torch.channels_last)).logits
-        loss = F.cross_entropy(logits.float(), art.concept[chosen], label_smoothing=0.05)
+        loss = F.cross_entropy(logits.float(), truth[chosen], label_smoothing=0.05)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if (step + 1) % save_every == 0 or step + 1 == steps:
             save_checkpoint(checkpoint, step + 1, {"probe": probe}, optimizer)
-        right = (logits.argmax(-1) == art.concept[chosen]).float().mean()
+        right = (logits.argmax(-1) == truth[chosen]).float().mean()
         yield step, steps, {"loss": float(loss.detach()), "accuracy": float(right)}
 
 

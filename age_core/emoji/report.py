@@ -42,7 +42,7 @@ def leave_one_style_out(art: Art, work: Path, steps: int) -> dict[str, float]:
     for index, style in enumerate(STYLES):
         rows = (art.style != index).nonzero().flatten()
         path = work / f"probe-without-{style.name}.safetensors"
-        for _ in train_probe(art, None, path, steps, rows):
+        for _ in train_probe(art, path, steps, rows):
             pass
         held = (art.style == index).nonzero().flatten()
         pictures = augment(art.pictures[held], step_generator(5, index), (1.0, 1.0), 0.0, 0.0)
