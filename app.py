@@ -35,7 +35,7 @@ from age_core import (
     same_seed_pairs,
 )
 from age_core.graph import load_side_effects
-from age_core.methods import neighbours
+from age_core.words import neighbours
 from viz import concept_map, effects, layout, page, panels, theme
 from viz.live import LiveView
 from viz.page import DIRECTIONS, PRESETS, TARGETS

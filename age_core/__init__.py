@@ -1,9 +1,10 @@
 """Concept erasure in text-to-image diffusion models with adaptive targets."""
 
 from age_core.concepts import Concept, ConceptSet
-from age_core.erasure import EraseEvent, TrainingState, erase
+from age_core.erasure import erase
 from age_core.errors import AgeError, RunFailed
 from age_core.evaluation import Pair, evaluate, same_seed_pairs
+from age_core.events import EraseEvent, TrainingState
 from age_core.export import export_eraser
 from age_core.methods import METHODS, erase_by
 from age_core.options import PRESETS, EraseOptions

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from age_core.concepts import Concept, ConceptSet
 from age_core.errors import AgeError
+from age_core.intervals import hierarchical_bootstrap
 from age_core.losses import add_noise, row_errors, spread_timesteps
 from age_core.metrics import pair_distance
 from age_core.pipeline import encode_text, generate, predict_all, sample_latents
@@ -156,27 +157,6 @@ def noise_shift(pipe: DiffusionPipeline, reference: Reference, eraser: Eraser) -
         moved = predict_all(pipe, reference.z, reference.t, reference.states)
     shift = (row_errors(moved, reference.prediction) / reference.signal).cpu().numpy()
     return pd.DataFrame({"concept": reference.concept, "seed": reference.seed, "shift": shift, "kept": 1 - shift})
-
-
-def bootstrap(values: np.ndarray, rounds: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean over the first axis, by resampling it."""
-    rng = np.random.default_rng(seed)
-    means = values[rng.integers(len(values), size=(rounds, len(values)))].mean(axis=1)
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
-
-
-def hierarchical_bootstrap(values: np.ndarray, rounds: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean of values (concepts, images): resamples concepts, then images within each one drawn.
-
-    Two sources of doubt, which concepts were asked for and which seeds were drawn. Of a single concept, the seeds only.
-    """
-    rng = np.random.default_rng(seed)
-    n, m = values.shape
-    means = np.empty(rounds)
-    for row in range(rounds):
-        drawn = rng.integers(n, size=(n, 1))
-        means[row] = values[drawn, rng.integers(m, size=(n, m))].mean()
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
 def evaluate(

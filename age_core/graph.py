@@ -12,8 +12,9 @@ from diffusers import DiffusionPipeline
 
 from age_core.concepts import ASSETS, ConceptSet
 from age_core.errors import AgeError
-from age_core.evaluation import Reference, bootstrap, hits, noise_reference, noise_shift
+from age_core.evaluation import Reference, hits, noise_reference, noise_shift
 from age_core.files import plain, read_json, replacing, write_json
+from age_core.intervals import bootstrap
 from age_core.methods import erase_by, method_label, plan
 from age_core.probes import Probe
 

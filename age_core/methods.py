@@ -7,19 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
 from diffusers import DiffusionPipeline
 
 from age_core.closed_form import closed_form
 from age_core.concepts import Concept, ConceptSet
-from age_core.erasure import EraseEvent, TrainingState, erase
+from age_core.erasure import erase
 from age_core.errors import AgeError
+from age_core.events import EraseEvent, TrainingState
 from age_core.lookahead import look_ahead, with_prior
 from age_core.options import EraseOptions, make_options
 from age_core.vocabulary import Candidates, Vocabulary
-
-POOL = 30  # candidates of a target unless said otherwise
-WordKind = Literal["synonym", "in-class", "general", "unrelated", "empty", "nearest", "random-word", "look-ahead"]
+from age_core.words import POOL, WordKind, banned, fixed_word, neighbours, resolve, watched
 
 
 @dataclass(frozen=True)
@@ -124,17 +122,6 @@ def method_options(name: str, preset: str = "balanced", **changes: object) -> Er
     return options
 
 
-def resolve(world: ConceptSet, text: str) -> Concept:
-    """The concept that `text` names; a kind or group ("fruit") counts as one that shows wherever a member does."""
-    try:
-        return world.find(text)
-    except AgeError as unknown:
-        try:
-            return world.of_general(text)
-        except AgeError:
-            raise unknown from None
-
-
 def plan(
     method: str, concepts: str | Sequence[str], world: ConceptSet, preset: str = "balanced", **changes: object
 ) -> tuple[list[Concept], EraseOptions]:
@@ -148,18 +135,6 @@ def plan(
     return erased, method_options(method, preset, **changes)
 
 
-def banned(erased: Sequence[Concept]) -> tuple[str, ...]:
-    """Words that would keep an erased concept alive as a target: every erased one, its synonyms and its members."""
-    return tuple(word for concept in erased for word in (concept.name, *concept.synonyms, *concept.labels))
-
-
-def neighbours(
-    pipe: DiffusionPipeline, concept: Concept, world: ConceptSet, k: int = POOL, erased: Sequence[Concept] = ()
-) -> Candidates:
-    """The k concepts nearest to `concept` that may be its target when `erased` (itself, when left out) vanish."""
-    return Vocabulary(world.names).near(pipe, concept.name, k, exclude=banned(erased or [concept]))
-
-
 def candidates_for(
     pipe: DiffusionPipeline, method: str, erased: Sequence[Concept], world: ConceptSet, pool: int = POOL
 ) -> dict[str, Candidates]:
@@ -168,53 +143,6 @@ def candidates_for(
         vocabulary = Vocabulary(world.names)
         return {concept.name: vocabulary.near_as_published(pipe, concept.name, pool) for concept in erased}
     return {concept.name: neighbours(pipe, concept, world, pool, erased) for concept in erased}
-
-
-def fixed_word(
-    pipe: DiffusionPipeline,
-    kind: WordKind,
-    concept: Concept,
-    world: ConceptSet,
-    pool: int = POOL,
-    erased: Sequence[Concept] = (),
-    seed: int = 0,
-) -> str:
-    """The target word of a kind (method.md, section A); `pool` and `erased` as for `neighbours`.
-
-    Raises AgeError where the concept has none.
-    """
-    rng = np.random.default_rng(seed)
-    if kind == "empty":
-        return ""
-    if kind == "random-word":
-        return str(rng.choice([name for name in world.names if name != concept.name]))
-    if kind == "general":
-        if concept.general.lower() == concept.name.lower():
-            raise AgeError(f"{concept.name!r} is a general word itself: choose another kind of target.")
-        return concept.general
-    if kind == "synonym":
-        if not concept.synonyms:
-            raise AgeError(f"{concept.name!r} has no synonym in the {world.name} set: choose another kind of target.")
-        return concept.synonyms[0]
-    if kind == "nearest":
-        return neighbours(pipe, concept, world, pool, erased).names[0]
-    if kind == "look-ahead":
-        candidates = neighbours(pipe, concept, world, pool, erased)
-        table = look_ahead(pipe, concept.name, candidates, world, watched(candidates, world))
-        return str(table.loc[table["utility"].idxmax(), "candidate"])
-    everyone = neighbours(pipe, concept, world, len(world), erased).names
-    if kind == "in-class":
-        same = [name for name in everyone if world[name].group == concept.group]
-        if not same:
-            raise AgeError(f"{concept.name!r} is alone in its group: choose another kind of target.")
-        return same[0]
-    far = [name for name in everyone[len(everyone) // 2 :] if world[name].group != concept.group]
-    return str(rng.choice(far or [everyone[-1]]))
-
-
-def watched(candidates: Candidates, world: ConceptSet) -> list[str]:
-    """Whose damage a look-ahead counts: the candidates and every sixth concept."""
-    return [*dict.fromkeys([*(n for n in candidates.names if n in world.names), *world.names[::6]])]
 
 
 def erase_by(

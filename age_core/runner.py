@@ -15,12 +15,14 @@ import torch
 from diffusers import DiffusionPipeline
 
 from age_core.concepts import ConceptSet
-from age_core.erasure import EraseEvent
+from age_core.events import EraseEvent
 from age_core.files import plain
-from age_core.methods import POOL, erase_by, plan
+from age_core.methods import erase_by, plan
 from age_core.pipeline import device_of
-from age_core.runs import Run, RunConfig
+from age_core.run_config import RunConfig
+from age_core.runs import Run
 from age_core.weights import trained_parameters, weights_hash
+from age_core.words import POOL
 
 CHECKPOINTS = 10  # in a run, unless asked otherwise: a kill then costs a tenth of the work
 LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "numpy")

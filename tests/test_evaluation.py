@@ -13,8 +13,9 @@ import torch
 from age_core import AgeError, ConceptSet, Eraser, encode_text, evaluate, generate, same_seed_pairs
 from age_core import evaluation as module
 from age_core.concepts import Concept
-from age_core.evaluation import bootstrap, hierarchical_bootstrap, hits, noise_reference, noise_shift, seeds_of
+from age_core.evaluation import hits, noise_reference, noise_shift, seeds_of
 from age_core.graph import COLUMNS, side_effect_rows
+from age_core.intervals import bootstrap, hierarchical_bootstrap
 
 EMOJI = ConceptSet.load("emoji")
 

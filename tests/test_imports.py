@@ -8,9 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ORDER = [
     "errors", "files", "concepts", "pipeline", "vocabulary", "losses", "weights", "options", "student", "scene",
-    "targets", "objective", "erasure", "probes", "metrics", "evaluation",
-    "closed_form_math", "closed_form_problem", "closed_form", "lookahead", "methods", "graph",
-    "checkpoints", "runs", "runner", "export", "compare", "describe", "cli",
+    "targets", "objective", "events", "erasure", "probes", "metrics", "intervals", "evaluation",
+    "closed_form_math", "closed_form_problem", "closed_form", "lookahead", "words", "methods", "graph",
+    "checkpoints", "run_config", "runs", "runner", "export", "compare", "describe", "cli",
 ]  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from test_erasure import SMALL
 from age_core import AgeError, Candidates, ConceptSet, Vocabulary, erase
 from age_core.concepts import Concept
 from age_core.lookahead import look_ahead, regrets, with_prior
-from age_core.methods import METHODS, banned, candidates_for, erase_by, find_method, fixed_word, method_options, resolve
+from age_core.methods import METHODS, candidates_for, erase_by, find_method, method_options
+from age_core.words import banned, fixed_word, resolve
 
 WORLD = ConceptSet(
     "tiny",

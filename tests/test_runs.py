@@ -19,7 +19,8 @@ from conftest import build_tiny_sd
 from age_core import AgeError, EraseOptions, Vocabulary, checkpoints, erase, files, runs, weights
 from age_core.errors import RunFailed
 from age_core.files import plain
-from age_core.runs import Run, RunConfig, list_runs, load_eraser
+from age_core.run_config import RunConfig
+from age_core.runs import Run, list_runs, load_eraser
 
 WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church")
 SMALL = EraseOptions(
