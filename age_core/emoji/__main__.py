@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from age_core.emoji import art as art_module
 from age_core.emoji.training import log_progress
+
+if TYPE_CHECKING:
+    from age_core.emoji.bundle import Text
 
 ASSETS = Path(__file__).parents[2] / "assets"
 CONCEPTS_CSV = ASSETS / "concepts" / "emoji.csv"
@@ -41,6 +45,12 @@ def _autoencoder(args: argparse.Namespace) -> AutoencoderKL:
     return load_autoencoder(args.work / "vae.safetensors")
 
 
+def _text(args: argparse.Namespace) -> Text:
+    from age_core.emoji.captions import prepare_text_encoder
+
+    return prepare_text_encoder(BUNDLE if args.from_bundle else args.work / "text")
+
+
 def build_probe(args: argparse.Namespace, part: str = "probe") -> None:
     from age_core.emoji.probe_training import train_probe, with_reconstructions
 
@@ -55,28 +65,44 @@ def build_style_probe(args: argparse.Namespace) -> None:
 
 def build_unet(args: argparse.Namespace) -> None:
     from age_core.emoji.autoencoder import encode_art
-    from age_core.emoji.captions import CaptionBank, prepare_text_encoder
-    from age_core.emoji.denoiser import UNET_STEPS, train_unet
+    from age_core.emoji.bundle import assemble
+    from age_core.emoji.captions import CaptionBank
+    from age_core.emoji.curve import watched
+    from age_core.emoji.denoiser import BATCH, UNET_STEPS, new_unet, train_unet
+    from age_core.emoji.probe_training import load_trained_probe
+    from age_core.probes import Probe
 
-    art = art_module.Art.load(args.work / "art.safetensors")
+    art, table = art_module.Art.load(args.work / "art.safetensors"), art_module.read_concept_table(args.table)
     start = UNet2DConditionModel.from_pretrained(BUNDLE / "unet") if args.from_bundle else None
     print("encoding the art and its captions", flush=True)
-    latents, _ = encode_art(_autoencoder(args), art, LATENT_COPIES)
-    text = prepare_text_encoder(BUNDLE if args.from_bundle else args.work / "text")
-    bank = CaptionBank(art_module.read_concept_table(args.table), *text)
-    steps = args.steps or UNET_STEPS
-    stream = train_unet(latents, art.concept, art.style, bank, args.work / "unet.safetensors", steps, start=start)
-    log_progress(args.work / "unet.jsonl", stream)
+    vae, text, average = _autoencoder(args), _text(args), new_unet()
+    latents, factor = encode_art(vae, art, LATENT_COPIES)
+    if args.from_bundle:  # the weights to go on from know the latents at the scale of their own autoencoder
+        latents, factor = latents * (vae.config.scaling_factor / factor), vae.config.scaling_factor
+    vae.register_to_config(scaling_factor=factor)
+    seen = (~art_module.held_out(art, table)).nonzero().flatten()
+    stream = train_unet(
+        latents[:, seen], art.concept[seen], art.style[seen], CaptionBank(table, *text),
+        args.work / "unet.safetensors", args.steps or UNET_STEPS, start=start, average=average,
+    )  # fmt: skip
+    probe = Probe(load_trained_probe(args.work / "probe.safetensors", art.concepts), art.concepts)
+    pipe = assemble(vae, average, text)
+    log_progress(args.work / "unet.jsonl", watched(stream, pipe, probe, BATCH, 500, args.work / "curve.jsonl"))
 
 
 def build_bundle(args: argparse.Namespace) -> None:
-    from age_core.emoji.bundle import write_pipeline, write_probe
+    from age_core.emoji.autoencoder import encode_art
+    from age_core.emoji.bundle import assemble, write_pipeline, write_probe
+    from age_core.emoji.denoiser import load_unet
     from age_core.emoji.probe_training import STYLE_NAMES
 
     art = art_module.Art.load(args.work / "art.safetensors")
     write_probe(args.work / "style-probe.safetensors", STYLE_NAMES, ASSETS / "emoji-style-probe")
     write_probe(args.work / "probe.safetensors", art.concepts, ASSETS / "emoji-probe")
-    write_pipeline(args.work, art, LATENT_COPIES, BUNDLE)
+    vae = _autoencoder(args)
+    if not args.from_bundle:
+        vae.register_to_config(scaling_factor=encode_art(vae, art, LATENT_COPIES)[1])
+    write_pipeline(assemble(vae, load_unet(args.work / "unet.safetensors"), _text(args)), BUNDLE)
 
 
 def build_report(args: argparse.Namespace) -> None:

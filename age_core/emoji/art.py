@@ -70,6 +70,13 @@ class Art:
         return Art(**load_file(path), concepts=concepts)
 
 
+def held_out(art: Art, table: list[dict[str, str]]) -> torch.Tensor:
+    """Which pictures (N,) the denoiser never sees: those of a concept's `unseen_style`."""
+    names = [style.name for style in STYLES]
+    unseen = torch.tensor([names.index(row["unseen_style"]) if row.get("unseen_style") else -1 for row in table])
+    return unseen[art.concept] == art.style
+
+
 def fetch_icons(folder: Path) -> None:
     """Install the icon packages, at the versions of STYLES, into `folder`/node_modules."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +88,10 @@ def fetch_icons(folder: Path) -> None:
 
 
 def read_concept_table(path: Path) -> list[dict[str, str]]:
-    """Rows of the concept CSV: name, unicode (label of the art), group, general, synonyms (by '|')."""
+    """Rows of the concept CSV: name, unicode (label of the art), group, general, synonyms (by '|').
+
+    `unseen_style` and `unseen_synonym`, where a row has them, are kept from the denoiser, to see what it generalises.
+    """
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

@@ -6,31 +6,34 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import BertModel, BertTokenizerFast
 
-from age_core.emoji.art import Art
-from age_core.emoji.autoencoder import encode_art, load_autoencoder
-from age_core.emoji.captions import prepare_text_encoder
-from age_core.emoji.denoiser import load_unet, new_scheduler
+from age_core.emoji.denoiser import new_scheduler
 from age_core.emoji.probe_training import load_trained_probe
 
+Text = tuple[BertTokenizerFast, BertModel]
 
-def write_pipeline(work: Path, art: Art, copies: int, folder: Path) -> None:
-    """Save the pipeline in float16; the model card is left as it is until the report is run."""
-    vae = load_autoencoder(work / "vae.safetensors")
-    _, factor = encode_art(vae, art, copies)
-    vae.register_to_config(scaling_factor=factor)
-    tokenizer, encoder = prepare_text_encoder(work / "text")
+
+def assemble(vae: AutoencoderKL, unet: UNet2DConditionModel, text: Text) -> StableDiffusionPipeline:
+    """The parts as one pipeline; the autoencoder's configuration holds the scale of its latents."""
+    tokenizer, encoder = text
     pipe = StableDiffusionPipeline(
         vae=vae,
         text_encoder=encoder,
         tokenizer=tokenizer,
-        unet=load_unet(work / "unet.safetensors"),
+        unet=unet,
         scheduler=new_scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def write_pipeline(pipe: StableDiffusionPipeline, folder: Path) -> None:
+    """Save the pipeline in float16; the model card is left as it is until the report is run."""
     temporary = folder.with_name(folder.name + ".partial")
     shutil.rmtree(temporary, ignore_errors=True)
     pipe.to(dtype=torch.float16).save_pretrained(temporary, safe_serialization=True)

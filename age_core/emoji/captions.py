@@ -33,7 +33,8 @@ class CaptionBank:
     """Every caption the training can draw, embedded once."""
 
     def __init__(self, table: list[dict[str, str]], tokenizer: BertTokenizerFast, encoder: BertModel):
-        self.nouns = [[row["name"], *filter(None, row["synonyms"].split("|"))] for row in table]
+        unseen = {row.get("unseen_synonym") or "" for row in table} | {""}
+        self.nouns = [[row["name"], *(s for s in row["synonyms"].split("|") if s not in unseen)] for row in table]
         self.general = [[row["group"], row["general"]] for row in table]
         captions = {""}
         for noun in {noun for nouns in self.nouns + self.general for noun in nouns}:

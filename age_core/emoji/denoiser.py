@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from age_core.emoji.training import fast_arithmetic, linear_decay, load_checkpoi
 
 TEXT_WIDTH = 384
 MIN_SNR_GAMMA = 5.0
-UNET_STEPS = 4000  # updates of 64 pictures
+UNET_STEPS, BATCH = 4000, 64
 
 
 def new_scheduler() -> DDIMScheduler:
@@ -71,22 +70,25 @@ def train_unet(
     captions: CaptionBank,
     checkpoint: Path,
     steps: int,
-    batch: int = 64,
+    batch: int = BATCH,
     lr: float = 1.2e-3,
     seed: int = 0,
     save_every: int = 100,
     start: UNet2DConditionModel | None = None,
+    average: UNet2DConditionModel | None = None,
 ) -> Iterator[tuple[int, int, dict[str, float]]]:
     """Train, or go on from `checkpoint`; yields (step, steps, losses). latents: (copies, N, 16, 8, 8).
 
-    Without a checkpoint the first weights are those of `start`, or random.
+    Without a checkpoint the first weights are those of `start`, or random. `average`, if given, is filled with the
+    moving average as it goes.
     The checkpoint holds the weights ("unet"), their moving average ("ema", what ships) and Adam's state.
     """
     torch.manual_seed(seed)  # initial weights
     unet = new_unet().to(memory_format=torch.channels_last)
     if start is not None:
         unet.load_state_dict(start.float().state_dict())
-    ema = copy.deepcopy(unet).requires_grad_(False)
+    ema = (average or new_unet()).to(memory_format=torch.channels_last).requires_grad_(False)
+    ema.load_state_dict(unet.state_dict())
     scheduler = new_scheduler()
     optimizer = torch.optim.AdamW(unet.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     modules = {"unet": unet, "ema": ema}
