@@ -26,27 +26,28 @@ def look_ahead(
     candidates: Candidates,
     world: ConceptSet,
     watched: Sequence[str],
-    images: int = 2,
+    images: int = 1,
+    own_images: int = 4,
 ) -> pd.DataFrame:
     """What a UCE edit of `concept` to each candidate would do; one row a candidate, in their order.
 
     erased: noise shift of the concept itself; damage: mean noise shift of `watched` (evaluation.noise_shift: 0 is
     untouched, 1 as far as without words); utility = log(erased / damage), lowered by the log of how far `erased` is
-    below ENOUGH of the best. Nothing is trained and nothing is sampled after the reference pictures.
+    below ENOUGH of the best. Nothing is trained and nothing is sampled after the reference pictures: `images` of each
+    watched concept, `own_images` of the erased one, on which every utility rests.
     """
     judged = Concept(concept, concept, concept) if concept not in world.names else world[concept]
     others = [world[name] for name in dict.fromkeys(watched) if name != concept]
     if not others:
         raise AgeError("Looking ahead needs at least one other concept to watch for damage.")
-    scene = replace(world, concepts=(judged, *others))
-    reference = noise_reference(pipe, scene, images)
+    own = noise_reference(pipe, replace(world, concepts=(judged,)), own_images)
+    around = noise_reference(pipe, replace(world, concepts=tuple(others)), images)
     problem = ErasureProblem.of(pipe, (concept,), ())  # what does not depend on the target, once for all candidates
     rows = []
     for name in candidates.names:
-        shift = noise_shift(pipe, reference, uce(problem, {concept: name}))
-        mine = shift["concept"] == concept
-        damage = shift.loc[~mine, "shift"].mean()
-        rows.append({"candidate": name, "erased": shift.loc[mine, "shift"].mean(), "damage": damage})
+        eraser = uce(problem, {concept: name})
+        erased, damage = (noise_shift(pipe, reference, eraser)["shift"].mean() for reference in (own, around))
+        rows.append({"candidate": name, "erased": erased, "damage": damage})
     table = pd.DataFrame(rows)
     enough = ENOUGH * table["erased"].max()
     floor = 1e-9

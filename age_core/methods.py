@@ -17,7 +17,7 @@ from age_core.events import EraseEvent, TrainingState
 from age_core.lookahead import look_ahead, with_prior
 from age_core.options import EraseOptions, make_options
 from age_core.vocabulary import Candidates, Vocabulary
-from age_core.words import POOL, WordKind, banned, fixed_word, neighbours, resolve, watched
+from age_core.words import POOL, WordKind, banned, fixed_word, neighbours, resolve
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def erase_by(
         pools = candidates_for(pipe, method, erased, world, pool)
         if chosen.prior:
             for name, candidates in pools.items():
-                table = look_ahead(pipe, name, candidates, world, watched(candidates, world))
+                table = look_ahead(pipe, name, candidates, world, candidates.names)
                 pools[name] = with_prior(candidates, table)
         return erase(pipe, names, pools, options, resume)
     if target is None:

@@ -70,7 +70,7 @@ def fixed_word(
         return neighbours(pipe, concept, world, pool, erased).names[0]
     if kind == "look-ahead":
         candidates = neighbours(pipe, concept, world, pool, erased)
-        table = look_ahead(pipe, concept.name, candidates, world, watched(candidates, world))
+        table = look_ahead(pipe, concept.name, candidates, world, candidates.names)
         return str(table.loc[table["utility"].idxmax(), "candidate"])
     everyone = neighbours(pipe, concept, world, len(world), erased).names
     if kind == "in-class":
@@ -80,8 +80,3 @@ def fixed_word(
         return same[0]
     far = [name for name in everyone[len(everyone) // 2 :] if world[name].group != concept.group]
     return str(rng.choice(far or [everyone[-1]]))
-
-
-def watched(candidates: Candidates, world: ConceptSet) -> list[str]:
-    """Whose damage a look-ahead counts: the candidates and every sixth concept."""
-    return [*dict.fromkeys([*(n for n in candidates.names if n in world.names), *world.names[::6]])]
