@@ -25,16 +25,16 @@ from age_core import (
     Concept,
     ConceptSet,
     EraseEvent,
-    EraseOptions,
     Eraser,
     Probe,
     embed_concepts,
-    erase,
+    erase_by,
     load_pipeline,
     load_probe,
     same_seed_pairs,
 )
 from age_core.graph import load_side_effects
+from age_core.methods import plan
 from age_core.words import neighbours
 from viz import concept_map, effects, layout, page, panels, theme
 from viz.live import LiveView
@@ -133,28 +133,23 @@ def on_pick(world: World, ui: SimpleNamespace, text: str, shown: str, source: in
 # --- erase -------------------------------------------------------------------------------------------------------
 
 
-def read_options(kind: str, word: str, preset: str, steps: float | None, seed: float | None) -> EraseOptions:
-    """The form as options. A blank word must not silently become the empty prompt, which is a choice of its own."""
+def read_form(
+    kind: str, word: str, preset: str, steps: float | None, seed: float | None
+) -> tuple[str, str | None, dict[str, Any]]:
+    """Method, target word and options. A blank word must not silently become the empty prompt, a choice of its own."""
     word = (word or "").strip()
     if TARGETS[kind] == "word" and not word:
         raise AgeError("Type the word to map to, or choose the empty prompt.")
-    adaptive = TARGETS[kind] == "adaptive"
-    return EraseOptions.preset(
-        PRESETS[preset],
-        target="adaptive" if adaptive else "fixed",
-        fixed_target=word if TARGETS[kind] == "word" else "",
-        seed=int(seed or 0),
-        steps=None if steps is None else int(steps),
-    )
+    method = "age" if TARGETS[kind] == "adaptive" else "empty"
+    asked = {"preset": PRESETS[preset], "seed": int(seed or 0), "steps": None if steps is None else int(steps)}
+    return method, word if TARGETS[kind] == "word" else None, asked
 
 
-def refuse_own_name(concept: Concept, options: EraseOptions) -> None:
+def refuse_own_name(concept: Concept, word: str | None) -> None:
     """A concept mapped onto itself, or onto a word that means the same, would not be erased."""
-    own = {word.lower() for word in (concept.name, *concept.synonyms)}
-    if options.target == "fixed" and options.fixed_target.lower() in own:
-        raise AgeError(
-            f"{options.fixed_target!r} is {concept.name!r} itself and cannot be its own target: choose another."
-        )
+    own = {own.lower() for own in (concept.name, *concept.synonyms)}
+    if word and word.lower() in own:
+        raise AgeError(f"{word!r} is {concept.name!r} itself and cannot be its own target: choose another.")
 
 
 def on_erase(world: World, ui: SimpleNamespace, name: str, *form: Any) -> Iterator[Updates]:
@@ -162,16 +157,15 @@ def on_erase(world: World, ui: SimpleNamespace, name: str, *form: Any) -> Iterat
     stop = threading.Event()
     try:
         name = world.concepts.find(name).name
-        options = read_options(*form)
-        options.check()
-        refuse_own_name(world.concepts[name], options)
+        method, word, asked = read_form(*form)
+        plan(method, name, world.concepts, **asked)
+        refuse_own_name(world.concepts[name], word)
         blank = dict.fromkeys([ui.live_targets, ui.live_loss, ui.live_previews, ui.messages], "")
         running = {ui.erase: gr.update(interactive=False), ui.stop: gr.update(interactive=True)}
         yield {ui.status: panels.status(f"Preparing to erase {name} …"), ui.stopper: stop, **blank, **running}
         yield from wait_for_model(ui.status, stop)
         try:
-            candidates = neighbours(world.pipe, world.concepts[name], world.concepts)
-            with closing(erase(world.pipe, name, candidates, options)) as events:
+            with closing(erase_by(world.pipe, method, name, world.concepts, target=word, **asked)) as events:
                 yield from live_updates(ui, name, events, stop)
         finally:
             MODEL_LOCK.release()

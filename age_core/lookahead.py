@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from age_core.vocabulary import Candidates
 ENOUGH = 0.5  # of the best candidate's erasure: a target that erases less is gentle only because it does little
 
 
-def look_ahead(
+def looking_ahead(
     pipe: DiffusionPipeline,
     concept: str,
     candidates: Candidates,
@@ -28,13 +28,14 @@ def look_ahead(
     watched: Sequence[str],
     images: int = 1,
     own_images: int = 4,
-) -> pd.DataFrame:
+) -> Generator[int, None, pd.DataFrame]:
     """What a UCE edit of `concept` to each candidate would do; one row a candidate, in their order.
 
     erased: noise shift of the concept itself; damage: mean noise shift of `watched` (evaluation.noise_shift: 0 is
     untouched, 1 as far as without words); utility = log(erased / damage), lowered by the log of how far `erased` is
     below ENOUGH of the best. Nothing is trained and nothing is sampled after the reference pictures: `images` of each
-    watched concept, `own_images` of the erased one, on which every utility rests.
+    watched concept, `own_images` of the erased one, on which every utility rests. Yields how many were tried; the
+    table is what it returns.
     """
     judged = Concept(concept, concept, concept) if concept not in world.names else world[concept]
     others = [world[name] for name in dict.fromkeys(watched) if name != concept]
@@ -44,7 +45,8 @@ def look_ahead(
     around = noise_reference(pipe, replace(world, concepts=tuple(others)), images)
     problem = ErasureProblem.of(pipe, (concept,), ())  # what does not depend on the target, once for all candidates
     rows = []
-    for name in candidates.names:
+    for tried, name in enumerate(candidates.names):
+        yield tried
         eraser = uce(problem, {concept: name})
         erased, damage = (noise_shift(pipe, reference, eraser)["shift"].mean() for reference in (own, around))
         rows.append({"candidate": name, "erased": erased, "damage": damage})
@@ -56,7 +58,25 @@ def look_ahead(
     return table
 
 
-def with_prior(candidates: Candidates, table: pd.DataFrame, strength: float = 2.0) -> Candidates:
+def look_ahead(
+    pipe: DiffusionPipeline,
+    concept: str,
+    candidates: Candidates,
+    world: ConceptSet,
+    watched: Sequence[str],
+    images: int = 1,
+    own_images: int = 4,
+) -> pd.DataFrame:
+    """`looking_ahead` at one go."""
+    trying = looking_ahead(pipe, concept, candidates, world, watched, images, own_images)
+    while True:
+        try:
+            next(trying)
+        except StopIteration as end:
+            return end.value
+
+
+def with_prior(candidates: Candidates, table: pd.DataFrame, strength: float) -> Candidates:
     """The candidates with first logits pi: standardised utilities times `strength`, so softmax(pi) starts from them."""
     spread = float(table["utility"].std()) or 1.0
     prior = strength * (table["utility"] - table["utility"].mean()) / spread
@@ -81,7 +101,8 @@ def oracle(
     others = [name for name in dict.fromkeys(others) if name != concept]
     problem = ErasureProblem.of(pipe, (concept,), ())
     rows = []
-    for name in candidates.names:
+    for tried, name in enumerate(candidates.names):
+        yield tried
         eraser = uce(problem, {concept: name})
         gone = hits(pipe, probe, world, [concept], erased_images, eraser)["top1"].mean()
         kept = hits(pipe, probe, world, others, images, eraser)["top1"].mean()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -14,9 +15,10 @@ from age_core.concepts import Concept, ConceptSet
 from age_core.erasure import erase
 from age_core.errors import AgeError
 from age_core.events import EraseEvent, TrainingState
-from age_core.lookahead import look_ahead, with_prior
+from age_core.lookahead import looking_ahead, with_prior
 from age_core.options import EraseOptions, make_options
 from age_core.vocabulary import Candidates, Vocabulary
+from age_core.weights import trained_parameters
 from age_core.words import POOL, WordKind, banned, fixed_word, neighbours, resolve
 
 
@@ -34,7 +36,7 @@ class Method:
 
 
 _ESD = {"target": "fixed", "preserve": "none", "negative_guidance": 1.0, "latents": "student", "templates": ("{noun}",)}
-_BARE = {"templates": ("{noun}",), "exclude_alike": 0.0}
+_BARE = {"templates": ("{noun}",), "exclude_alike": 0.0, "preserve": "target"}
 
 
 def _fixed(word: WordKind, about: str) -> Method:
@@ -42,11 +44,17 @@ def _fixed(word: WordKind, about: str) -> Method:
 
 
 METHODS: dict[str, Method] = {
-    "age": Method("AGE", "Adaptive target by minimax, improved profile: the default."),
+    "age": Method(
+        "AGE",
+        "The default: adaptive target by minimax from where a look-ahead points, any neighbour preserved.",
+        prior=True,
+    ),
+    "age-even": Method("AGE from even logits", "The default without its look-ahead."),
     "age-paper": Method(
         "AGE, as published",
         "The published equation: eta 0, both terms differentiated through a soft mixture, the student's own latents.",
-        changes=_BARE | {"relaxation": "soft", "pi_temperature": 0.5, "latents": "student", "pi_every": 1},
+        changes=_BARE
+        | {"gain": "both", "relaxation": "soft", "pi_temperature": 0.5, "latents": "student", "pi_every": 1},
     ),
     "age-paper-code": Method(
         "AGE, as coded",
@@ -57,7 +65,6 @@ METHODS: dict[str, Method] = {
         | {"gain": "student", "negative_guidance": 1.0, "weighting": "x0", "latents": "student"}
         | {"legacy_offset": True, "pi_every": 1, "pi_temperature": 0.1},
     ),
-    "age-look-ahead": Method("AGE from a look-ahead", "AGE whose logits start from closed-form trials.", prior=True),
     "look-ahead": _fixed("look-ahead", "The one candidate whose closed-form trial erases most for its damage."),
     "random": Method(
         "random neighbour", "A uniform draw each time: what adaptive must beat.", changes={"target": "random"}
@@ -89,7 +96,7 @@ METHODS: dict[str, Method] = {
     "ap": Method(
         "AP",
         "To the empty prompt, preserving an adversarially chosen concept (arXiv 2410.15618).",
-        changes={"erase_to": "empty", "gain": "preserve"},
+        changes={"erase_to": "empty", "gain": "preserve", "preserve": "target"},
     ),
     "uce": Method("UCE", "Closed form on keys and values (arXiv 2308.14761).", "closed", "empty"),
     "rece": Method("RECE", "UCE, then what would revive the concept, in turn (arXiv 2407.12383).", "closed", "empty"),
@@ -155,7 +162,7 @@ def erase_by(
     pool: int = POOL,
     resume: TrainingState | None = None,
     **changes: object,
-) -> Iterator[EraseEvent]:
+) -> Generator[EraseEvent, None, None]:
     """Erase by a named method; the last event carries the Eraser. Bad input raises AgeError before the first event.
 
     concepts: names, synonyms or general words of `world`. target: a word of the caller's own for methods with a fixed
@@ -170,11 +177,11 @@ def erase_by(
             fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
             raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
         pools = candidates_for(pipe, method, erased, world, pool)
-        if chosen.prior:
-            for name, candidates in pools.items():
-                table = look_ahead(pipe, name, candidates, world, candidates.names)
-                pools[name] = with_prior(candidates, table)
+        if chosen.prior and resume is None:  # else the logits are part of the state
+            return _looking_ahead(pipe, pools, options, world)
         return erase(pipe, names, pools, options, resume)
+    if chosen.word == "look-ahead" and target is None and len(names) == 1 and resume is None:
+        return _looking_ahead(pipe, candidates_for(pipe, method, erased, world, pool), options, world)
     if target is None:
         words = {c.name: fixed_word(pipe, chosen.word, c, world, pool, erased, options.seed) for c in erased}
     else:
@@ -188,9 +195,41 @@ def erase_by(
     return erase(pipe, names, pools, replace(options, fixed_target=words[names[0]]), resume)
 
 
+def _looking_ahead(
+    pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, world: ConceptSet
+) -> Generator[EraseEvent, None, None]:
+    """Try every candidate in closed form, tell how far it is, then erase from what was found."""
+    trained_parameters(pipe.unet, options.train)  # an empty selection is refused now, not in half a minute
+    return _look_and_erase(pipe, pools, options, world)
+
+
+def _look_and_erase(
+    pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, world: ConceptSet
+) -> Generator[EraseEvent, None, None]:
+    started = time.monotonic()
+    found: dict[str, Candidates] = {}
+    for name, candidates in pools.items():
+        trying = looking_ahead(pipe, name, candidates, world, candidates.names)
+        while name not in found:
+            try:
+                note = f"looking ahead: {next(trying)} of {len(candidates)} targets tried on {name}"
+            except StopIteration as end:
+                found[name] = with_prior(candidates, end.value, options.prior_strength)
+                best = str(end.value.loc[end.value["utility"].idxmax(), "candidate"])
+            else:
+                elapsed = time.monotonic() - started
+                yield EraseEvent(0, options.steps, note, name, candidates=candidates.names, elapsed_s=elapsed)
+    if options.target == "fixed":
+        options = replace(options, fixed_target=best)
+    before = time.monotonic() - started
+    with closing(erase(pipe, list(found), found, options)) as events:
+        for event in events:
+            yield replace(event, elapsed_s=event.elapsed_s + before)
+
+
 def _closed(
     pipe: DiffusionPipeline, method: str, words: Mapping[str, str], preserve: Sequence[str]
-) -> Iterator[EraseEvent]:
+) -> Generator[EraseEvent, None, None]:
     started = time.monotonic()
     eraser = closed_form(pipe, method, words, preserve)
     concept, elapsed = next(iter(words)), time.monotonic() - started

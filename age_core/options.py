@@ -27,7 +27,7 @@ class EraseOptions:
     target: TargetKind = "adaptive"
     fixed_target: str = ""  # for target="fixed"; "" is the empty prompt
     erase_to: Literal["target", "empty"] = "target"  # AP erases to "" and only preserves the target
-    preserve: Literal["target", "neighbours", "empty", "none"] = "target"  # neighbours: any candidate, drawn evenly
+    preserve: Literal["target", "neighbours", "empty", "none"] = "neighbours"  # any candidate, drawn evenly
     preserve_weight: float = 1.0  # lambda
     negative_guidance: float = 0.0  # eta
     weighting: Weighting = "none"  # of a row's squared error; x0: as an error of the clean latent, 1/SNR for epsilon
@@ -37,10 +37,13 @@ class EraseOptions:
     )
 
     # the logits pi
-    gain: Gain = "both"  # what pi climbs: L1 + lambda L2, L2 alone, or L2 through the student alone (published code)
+    gain: Gain = (
+        "preserve"  # what pi climbs: L1 + lambda L2, L2 alone, or L2 through the student alone (published code)
+    )
     balance: bool = False  # weigh the two terms of the gain by their sizes, so that neither drowns the other
     relaxation: Relaxation = "straight-through"
     top_k: int = 5  # for relaxation="top-k"
+    prior_strength: float = 6.0  # of the first logits, where a look-ahead sets them; 0: all alike
     pi_lr: float = 0.15
     pi_temperature: float = 1.0
     pi_every: int = 2
@@ -86,7 +89,7 @@ class EraseOptions:
         for field in ("lr", "pi_lr", "pi_temperature", "weight_clip"):
             if not getattr(self, field) > 0:
                 raise AgeError(f"The option {field!r} must be above 0, not {getattr(self, field)}.")
-        for field in ("preserve_weight", "exclude_alike", "preview_every", "checkpoint_every"):
+        for field in ("preserve_weight", "exclude_alike", "prior_strength", "preview_every", "checkpoint_every"):
             if not getattr(self, field) >= 0:
                 raise AgeError(f"The option {field!r} must be 0 or more, not {getattr(self, field)}.")
         if not self.templates or not all("{noun}" in t or "{a_noun}" in t for t in self.templates):

@@ -129,7 +129,7 @@ def test_a_look_ahead_tells_erasing_from_damage(tiny_sd):
     table = look_ahead(tiny_sd, "dog", pool, WORLD, ["cat", "church"])
     assert list(table["candidate"]) == list(pool.names)
     assert (table["erased"] > 0).all() and (table["damage"] > 0).all()
-    prior = with_prior(pool, table).prior
+    prior = with_prior(pool, table, 2.0).prior
     assert prior.index(max(prior)) == table["utility"].argmax()
     assert sum(prior) == pytest.approx(0, abs=1e-5)
     with pytest.raises(AgeError, match="at least one other"):

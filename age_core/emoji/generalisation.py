@@ -1,0 +1,90 @@
+"""What the denoiser does beyond the pictures and words that it was trained on, and what it merely repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+from torch import Tensor
+
+from age_core.concepts import ConceptSet
+from age_core.emoji.art import STYLES, Art
+from age_core.emoji.captions import STYLE_TEMPLATE, caption
+from age_core.emoji.training import augment, step_generator
+from age_core.evaluation import GUIDANCE, STEPS, seeds_of
+from age_core.pipeline import generate
+from age_core.probes import Probe
+
+PLAIN = "an emoji of {a_noun}"
+
+
+def draw(pipe: StableDiffusionPipeline, prompts: Sequence[str], images: int) -> list[Image.Image]:
+    """`images` pictures of each prompt, one prompt after the other."""
+    seeds = [seed for prompt in prompts for seed in seeds_of(prompt, images)]
+    return generate(pipe, [prompt for prompt in prompts for _ in range(images)], seeds, STEPS, GUIDANCE)
+
+
+def in_styles(
+    pipe: StableDiffusionPipeline, probe: Probe, style_probe: Probe, pairs: Sequence[tuple[str, str]], images: int
+) -> dict[str, float]:
+    """Shares of pictures of (concept, style) pairs that are right in concept, in style, and in both."""
+    pictures = draw(pipe, [caption(concept, STYLE_TEMPLATE, style) for concept, style in pairs], images)
+    concepts = [top[0][0] for top in probe.top(pictures)]
+    styles = [top[0][0] for top in style_probe.top(pictures)]
+    wanted = [pair for pair in pairs for _ in range(images)]
+    right = np.array([(c == w[0], s == w[1]) for c, s, w in zip(concepts, styles, wanted, strict=True)])
+    return {"concept": right[:, 0].mean(), "style": right[:, 1].mean(), "both": right.all(1).mean()}
+
+
+def pairs_seen_and_unseen(art: Art, table: list[dict[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """One seen (concept, style) pair of every concept, styles in turn, and all the unseen ones."""
+    drawn = set(zip(art.concept.tolist(), art.style.tolist(), strict=True))
+    unseen = [(row["name"], row["unseen_style"]) for row in table if row.get("unseen_style")]
+    seen = []
+    for index, row in enumerate(table):
+        turn = [(index + offset) % len(STYLES) for offset in range(len(STYLES))]
+        style = next(s for s in turn if (index, s) in drawn and STYLES[s].name != row.get("unseen_style"))
+        seen.append((row["name"], STYLES[style].name))
+    return seen, unseen
+
+
+def words(
+    pipe: StableDiffusionPipeline, probe: Probe, world: ConceptSet, named: dict[str, str], images: int
+) -> dict[str, float]:
+    """Shares of pictures of words (word to concept) that show the concept, and at least one of its group."""
+    best = [top[0][0] for top in probe.top(draw(pipe, [caption(word, PLAIN, "") for word in named], images))]
+    wanted = [world[name] for name in named.values() for _ in range(images)]
+    concept = [guess == want.name for guess, want in zip(best, wanted, strict=True)]
+    group = [world[guess].group == want.group for guess, want in zip(best, wanted, strict=True)]
+    return {"concept": float(np.mean(concept)), "group": float(np.mean(group))}
+
+
+def general_words(pipe: StableDiffusionPipeline, probe: Probe, world: ConceptSet, images: int) -> dict[str, float]:
+    """For each general word and group ("fruit", "animal") the share of its pictures that show one of its members."""
+    kinds = sorted({concept.general for concept in world} | {concept.group for concept in world})
+    best = [top[0][0] for top in probe.top(draw(pipe, [caption(kind, PLAIN, "") for kind in kinds], images))]
+    shares = {}
+    for row, kind in enumerate(kinds):
+        guesses = [world[guess] for guess in best[row * images : (row + 1) * images]]
+        shares[kind] = float(np.mean([kind in (guess.general, guess.group) for guess in guesses]))
+    return shares
+
+
+def confusions(pipe: StableDiffusionPipeline, probe: Probe, names: Sequence[str], images: int, k: int = 12):
+    """The k commonest (asked, seen, pictures) among the first guesses that are wrong."""
+    best = [top[0][0] for top in probe.top(draw(pipe, [caption(name, PLAIN, "") for name in names], images))]
+    asked = [name for name in names for _ in range(images)]
+    wrong = [(a, b) for a, b in zip(asked, best, strict=True) if a != b]
+    counts = sorted({(pair, wrong.count(pair)) for pair in wrong}, key=lambda item: (-item[1], item[0]))
+    return [[*pair, count] for pair, count in counts[:k]]
+
+
+def nearest_training_pictures(art: Art, pictures: Sequence[Image.Image]) -> Tensor:
+    """Root mean square distance (0 to 255) of each picture to the nearest rendering, unturned; (n,)."""
+    rendered = augment(art.pictures, step_generator(2, 2), (1.0, 1.0), 0.0, 0.0).flatten(1)
+    shown = torch.from_numpy(np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
+    shown = shown.permute(0, 3, 1, 2).float().div(127.5).sub(1).flatten(1)
+    return torch.cdist(shown, rendered).min(1).values * 127.5 / shown.shape[1] ** 0.5
