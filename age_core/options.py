@@ -37,9 +37,7 @@ class EraseOptions:
     )
 
     # the logits pi
-    gain: Gain = (
-        "preserve"  # what pi climbs: L1 + lambda L2, L2 alone, or L2 through the student alone (published code)
-    )
+    gain: Gain = "preserve"  # what pi climbs: L1 + lambda L2, L2 alone, or (published code) L2's student side alone
     balance: bool = False  # weigh the two terms of the gain by their sizes, so that neither drowns the other
     relaxation: Relaxation = "straight-through"
     top_k: int = 5  # for relaxation="top-k"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from age_core import ConceptSet, EraseOptions, Vocabulary, encode_text, erase, evaluate, load_probe
+from age_core import ConceptSet, Vocabulary, encode_text, erase_by, evaluate, load_probe
 from age_core.concepts import ASSETS
 from age_core.emoji.captions import MAX_TOKENS, embed
 from age_core.evaluation import hits
@@ -49,7 +49,8 @@ def test_the_model_card_and_report_agree_and_the_model_is_as_good_as_they_say(em
 def erased_cat(emoji_pipe):
     candidates = Vocabulary(EMOJI.names).near(emoji_pipe, "cat", 30, exclude=EMOJI["cat"].synonyms)
     assert "cat" not in candidates.names and "tiger" in candidates.names
-    *_, last = erase(emoji_pipe, "cat", candidates, EraseOptions.preset("balanced"))
+    *_, last = erase_by(emoji_pipe, "age", "cat", EMOJI)
+    assert set(last.candidates) <= set(candidates.names)
     return last
 
 
