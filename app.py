@@ -328,6 +328,7 @@ def main() -> None:
         footer_links=[],
         quiet=True,
         prevent_thread_lock=True,
+        _frontend=False,  # skips Gradio's look at its own page, which gives up after 3 s: too soon on a slow machine
     )
     print(f"AGE Explorer is open at {address}", flush=True)
     demo.block_thread()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -37,6 +38,12 @@ def test_the_probe_knows_the_concepts():
     assert set(load_probe("emoji").labels) == set(EMOJI.names)
 
 
+def test_the_style_probe_knows_the_styles_and_tells_some_apart(emoji_pipe):
+    styles, probe = ConceptSet.load("emoji-styles"), load_probe("emoji-styles")
+    assert set(probe.labels) == set(styles.names)
+    assert hits(emoji_pipe, probe, styles, styles.names, 8)["top1"].mean() > 2 / 7  # twice chance; measured 0.45
+
+
 def test_the_model_card_and_report_agree_and_the_model_is_as_good_as_they_say(emoji_pipe, emoji_probe):
     report = json.loads((ASSETS / "emoji-sd" / "report.json").read_text())
     card = (ASSETS / "emoji-sd" / "README.md").read_text()
@@ -51,6 +58,7 @@ def erased_cat(emoji_pipe):
     assert "cat" not in candidates.names and "tiger" in candidates.names
     *_, last = erase_by(emoji_pipe, "age", "cat", EMOJI)
     assert set(last.candidates) <= set(candidates.names)
+    assert last.entropy < 0.6 * math.log(len(last.candidates))  # pi is decisive
     return last
 
 

@@ -26,7 +26,7 @@ def describe(source: tuple[str, str]) -> str:
     """By which method the arrows were computed, in one sentence."""
     method, metric = source
     what = METRICS.get(metric, metric)
-    return f"Arrows were measured by really erasing each concept, one at a time; method: {method}. Size: {what}."
+    return f"Arrows were measured by really erasing each concept with {method}. Size: {what}."
 
 
 def of_source(table: pd.DataFrame, source: tuple[str, str]) -> pd.DataFrame:
