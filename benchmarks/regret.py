@@ -22,7 +22,7 @@ from age_core.methods import erase_by
 from age_core.words import WordKind, fixed_word, neighbours
 
 WORDS: tuple[WordKind, ...] = ("nearest", "in-class", "look-ahead")
-NEAR, EVERY = 20, 6  # watched: the nearest others, and every sixth of the rest
+NEAR, EVERY = 20, 12  # watched: the nearest others, and every twelfth of the rest
 
 
 def choices(pipe, world: ConceptSet, name: str, methods: list[str]) -> dict[str, dict[str, float]]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
-from age_core.emoji.art import Art, IconSet, Style, render
-from age_core.emoji.autoencoder import encode_art, load_autoencoder, train_autoencoder
+from age_core.emoji.art import Art, IconSet, Style, held_out, render
+from age_core.emoji.autoencoder import encode_art, load_autoencoder, new_autoencoder, train_autoencoder
 from age_core.emoji.captions import STYLE_TEMPLATE, CaptionBank, caption
 from age_core.emoji.card import model_card
 from age_core.emoji.denoiser import new_scheduler, train_unet
-from age_core.emoji.probe_training import train_probe
+from age_core.emoji.generalisation import nearest_training_pictures, pairs_seen_and_unseen
+from age_core.emoji.probe_training import train_probe, with_reconstructions
 from age_core.emoji.training import augment, linear_decay, step_generator
 
 CIRCLE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><circle cx="5" cy="5" r="5" fill="red"/></svg>'
@@ -97,6 +100,47 @@ def test_captions_name_the_concept_its_synonyms_and_its_kind():
     assert bank.draw(0, 2, torch.tensor([0.5, 0.1, 0.5, 0.1, 0.5])) == "a hooter in the twemoji style"
     assert bank.draw(0, 2, torch.tensor([0.5, 0.01, 0.1, 0.9, 0.5])) == "an emoji of a bird"
     assert caption("apple", STYLE_TEMPLATE, "noto") == "an apple in the noto style"
+
+
+def test_what_is_held_out_is_kept_from_pictures_and_captions():
+    table = [
+        {"name": "owl", "synonyms": "hooter|barn owl", "group": "bird", "general": "animal",
+         "unseen_style": "blob", "unseen_synonym": "barn owl"},
+        {"name": "bee", "synonyms": "", "group": "insect", "general": "animal"},
+    ]  # fmt: skip
+    pictures = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    art = Art(pictures, torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1]), ("owl", "bee"))
+    assert held_out(art, table).tolist() == [False, True, False, False]
+    seen, unseen = pairs_seen_and_unseen(art, table)
+    assert seen == [("owl", "noto"), ("bee", "blob")] and unseen == [("owl", "blob")]
+
+    class Words:
+        def __call__(self, texts, **_):
+            self.texts = texts
+            return SimpleNamespace(input_ids=torch.zeros(len(texts), 16), attention_mask=None)
+
+    tokenizer = Words()
+    bank = CaptionBank(table, tokenizer, lambda ids, attention_mask: [torch.zeros(len(ids), 16, 4)])
+    assert bank.nouns == [["owl", "hooter"], ["bee"]]
+    assert not any("barn owl" in text for text in tokenizer.texts)
+
+
+def test_the_nearest_training_picture_of_a_rendering_is_itself():
+    art = few_pictures()
+    small = augment(art.pictures, step_generator(0, 0), (1.0, 1.0), 0.0, 0.0)
+    shown = [Image.fromarray(((p.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()) for p in small]
+    assert nearest_training_pictures(art, shown).max() < 1
+    white = Image.new("RGB", (64, 64), "white")
+    assert nearest_training_pictures(art, [white])[0] > 20
+
+
+def test_reconstructions_keep_the_labels_and_look_like_the_art():
+    art = few_pictures()
+    vae = new_autoencoder().eval()
+    both = with_reconstructions(art, vae, copies=2)
+    assert both.pictures.shape == (12, 3, 128, 128) and both.pictures.dtype == torch.uint8
+    assert both.concept.tolist() == art.concept.tolist() * 3 and both.style.tolist() == [0] * 12
+    assert torch.equal(both.pictures[:4], art.pictures)
 
 
 def test_learning_rate_rises_then_falls_to_zero():

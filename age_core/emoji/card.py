@@ -24,6 +24,34 @@ def training_time(work: Path) -> dict[str, dict[str, float]]:
     return times
 
 
+def beyond_words(found: dict[str, Any]) -> str:
+    """What `generalisation.beyond_training` found, as a list."""
+    styles, synonyms = found["styles"], found["synonyms"]
+    weak = sorted(found["general_words"].items(), key=lambda item: item[1])[:5]
+    mean = sum(found["general_words"].values()) / len(found["general_words"])
+    low, middle, high = found["nearest_training_picture_rms"]
+    lines = [
+        f"asked for in a style: concept right {styles['concept']:.0%}, style right {styles['style']:.0%}, both "
+        f"{styles['both']:.0%}",
+        f"synonyms: the concept itself {synonyms['concept']:.0%}, its group {synonyms['group']:.0%}",
+        f"general words and groups: one of their members {mean:.0%} on average, weakest "
+        + ", ".join(f"{word} {share:.0%}" for word, share in weak),
+        "commonest confusions: " + ", ".join(f"{a} seen as {b} ({n})" for a, b, n in found["confusions"][:8]),
+        f"root mean square distance (of 255) to the nearest training picture: 10 % below {low}, half below {middle}, "
+        f"90 % below {high}",
+    ]
+    if "unseen_pairs" in found:
+        unseen = found["unseen_pairs"]
+        lines.append(
+            f"concept and style never seen together: concept right {unseen['concept']:.0%}, style right "
+            f"{unseen['style']:.0%}, both {unseen['both']:.0%}"
+        )
+    if "unseen_synonyms" in found:
+        unseen = found["unseen_synonyms"]
+        lines.append(f"synonyms of no caption: the concept itself {unseen['concept']:.0%}, group {unseen['group']:.0%}")
+    return "\n".join(f"- {line}" for line in lines)
+
+
 def model_card(report: dict[str, Any]) -> str:
     """Markdown with every source, its licence, the training time and the measured quality."""
     art = "\n".join(f"| {s.name} | `{s.package}` {s.version} | {s.licence} | {s.attribution} |" for s in STYLES)
@@ -32,6 +60,7 @@ def model_card(report: dict[str, Any]) -> str:
     left_out = ", ".join(f"{name} {share:.0%}" for name, share in styles.items()) or "not measured yet"
     weak = ", ".join(f"{name} {share:.0%}" for name, share in report["weakest_concepts"].items())
     sampler = report["sampler"]
+    beyond = beyond_words(report["beyond_training"]) if "beyond_training" in report else "not measured yet"
     return f"""# emoji-sd: a small text-to-image model of emoji
 
 A latent diffusion model that draws {report["concepts"]} concepts in {report["styles"]} emoji styles at
@@ -81,6 +110,10 @@ By the probe in `assets/emoji-probe/`, on {sampler["images_per_concept"]} pictur
 The probe on a style it never saw (shorter training, top-1): {left_out}.
 
 Weakest concepts (top-1): {weak}.
+
+## Beyond the training captions
+
+{beyond}
 
 ## Limits
 

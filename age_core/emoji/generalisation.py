@@ -82,6 +82,36 @@ def confusions(pipe: StableDiffusionPipeline, probe: Probe, names: Sequence[str]
     return [[*pair, count] for pair, count in counts[:k]]
 
 
+def beyond_training(
+    pipe: StableDiffusionPipeline,
+    probe: Probe,
+    style_probe: Probe,
+    world: ConceptSet,
+    art: Art,
+    table: list[dict[str, str]],
+    images: int,
+) -> dict[str, object]:
+    """Everything above as shares, by the names that the model card uses; parts without a held-out word are left out."""
+    seen, unseen = pairs_seen_and_unseen(art, table)
+    captioned = {word: row["name"] for row in table for word in filter(None, row["synonyms"].split("|"))}
+    kept_back = {row["unseen_synonym"]: row["name"] for row in table if row.get("unseen_synonym")}
+    captioned = {word: name for word, name in captioned.items() if word not in kept_back}
+    found: dict[str, object] = {
+        "styles": in_styles(pipe, probe, style_probe, seen, 1),
+        "synonyms": words(pipe, probe, world, captioned, 1),
+        "general_words": general_words(pipe, probe, world, images),
+        "confusions": confusions(pipe, probe, world.names, 2),
+    }
+    if unseen:
+        found["unseen_pairs"] = in_styles(pipe, probe, style_probe, unseen, images)
+    if kept_back:
+        found["unseen_synonyms"] = words(pipe, probe, world, kept_back, images)
+    names = world.names[:: max(1, len(world) // 64)]
+    drawn = nearest_training_pictures(art, draw(pipe, [caption(name, PLAIN, "") for name in names], 1))
+    found["nearest_training_picture_rms"] = [round(float(q), 1) for q in drawn.quantile(torch.tensor([0.1, 0.5, 0.9]))]
+    return found
+
+
 def nearest_training_pictures(art: Art, pictures: Sequence[Image.Image]) -> Tensor:
     """Root mean square distance (0 to 255) of each picture to the nearest rendering, unturned; (n,)."""
     rendered = augment(art.pictures, step_generator(2, 2), (1.0, 1.0), 0.0, 0.0).flatten(1)

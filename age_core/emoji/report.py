@@ -15,6 +15,7 @@ from age_core.emoji.art import STYLES, Art, render_all
 from age_core.emoji.autoencoder import load_autoencoder
 from age_core.emoji.captions import STYLE_TEMPLATE, caption
 from age_core.emoji.card import model_card, training_time
+from age_core.emoji.generalisation import beyond_training
 from age_core.emoji.probe_training import distort, load_trained_probe, probe_accuracy, train_probe
 from age_core.emoji.training import PX, augment, step_generator
 from age_core.evaluation import GUIDANCE, PAIR_STEPS, STEPS, hits
@@ -111,6 +112,7 @@ def measure(work: Path, table: list[dict[str, str]], images: int, loso_steps: in
         "picture_px": PX,
         "training": training_time(work),
     }
+    report["beyond_training"] = beyond_training(pipe, probe, load_probe("emoji-styles"), concepts, art, table, images)
     if loso_steps:
         report["probe_leave_one_style_out_top1"] = leave_one_style_out(art, work, loso_steps)
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
