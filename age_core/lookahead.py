@@ -101,8 +101,7 @@ def oracle(
     others = [name for name in dict.fromkeys(others) if name != concept]
     problem = ErasureProblem.of(pipe, (concept,), ())
     rows = []
-    for tried, name in enumerate(candidates.names):
-        yield tried
+    for name in candidates.names:
         eraser = uce(problem, {concept: name})
         gone = hits(pipe, probe, world, [concept], erased_images, eraser)["top1"].mean()
         kept = hits(pipe, probe, world, others, images, eraser)["top1"].mean()

@@ -12,7 +12,7 @@ from test_erasure import SMALL
 
 from age_core import AgeError, Candidates, ConceptSet, Vocabulary, erase
 from age_core.concepts import Concept
-from age_core.lookahead import look_ahead, regrets, with_prior
+from age_core.lookahead import look_ahead, oracle, regrets, with_prior
 from age_core.methods import METHODS, candidates_for, erase_by, find_method, method_options
 from age_core.words import banned, fixed_word, resolve
 
@@ -150,6 +150,14 @@ def test_a_prior_is_where_the_logits_start(tiny_sd):
     pool = Candidates(("wolf", "cat", "pizza"), (0.1, 0.2, 0.9), prior=(3.0, 0.0, -3.0))
     first = next(e for e in erase(tiny_sd, "dog", pool, replace(SMALL, pi_every=100)) if e.step)
     assert first.logits == (3.0, 0.0, -3.0)
+
+
+def test_the_oracle_measures_every_candidate_on_pictures(emoji_pipe, emoji_probe):
+    """A synonym as the target erases nothing, and another thing erases."""
+    world, pool = ConceptSet.load("emoji"), Candidates(("kitty", "pizza"), (0.05, 0.9))
+    table = oracle(emoji_pipe, emoji_probe, world, "cat", pool, ["dog", "cat", "bus"], 2, 4).set_index("candidate")
+    assert table.loc["pizza", "esr1"] == 100 > table.loc["kitty", "esr1"]
+    assert (table["balance"] == (table["esr1"] + table["psr1"]) / 2).all()
 
 
 def test_regret_is_what_a_choice_gives_away():
