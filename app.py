@@ -158,7 +158,7 @@ def on_erase(world: World, ui: SimpleNamespace, name: str, *form: Any) -> Iterat
     try:
         name = world.concepts.find(name).name
         method, word, asked = read_form(*form)
-        plan(method, name, world.concepts, **asked)
+        plan(method, name, world.concepts, target=word, **asked)
         refuse_own_name(world.concepts[name], word)
         blank = dict.fromkeys([ui.live_targets, ui.live_loss, ui.live_previews, ui.messages], "")
         running = {ui.erase: gr.update(interactive=False), ui.stop: gr.update(interactive=True)}

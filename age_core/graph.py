@@ -68,7 +68,7 @@ def build_side_effects(
     beside it its eraser and a JSON file with its seconds, options and probe; a restart goes on where it stopped.
     Raises AgeError on bad input, and on a folder that holds another method's erasures.
     """
-    plan(method, list(erased), concepts, preset, **changes)
+    plan(method, list(erased), concepts, preset, target, **changes)
     asked = plain({"method": method, "preset": preset, "target": target, "changes": changes, "images": images})
     folder.mkdir(parents=True, exist_ok=True)
     everyone: pd.DataFrame | None = None

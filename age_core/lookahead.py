@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from age_core.vocabulary import Candidates
 ENOUGH = 0.5  # of the best candidate's erasure: a target that erases less is gentle only because it does little
 
 
-def looking_ahead(
+def look_ahead(
     pipe: DiffusionPipeline,
     concept: str,
     candidates: Candidates,
@@ -28,14 +28,13 @@ def looking_ahead(
     watched: Sequence[str],
     images: int = 1,
     own_images: int = 4,
-) -> Generator[int, None, pd.DataFrame]:
-    """What a UCE edit of `concept` to each candidate would do; one row a candidate, in their order.
+) -> Iterator[int | pd.DataFrame]:
+    """Yield how many candidates were tried, then the table of what a UCE edit of `concept` to each would do, in order.
 
     erased: noise shift of the concept itself; damage: mean noise shift of `watched` (evaluation.noise_shift: 0 is
     untouched, 1 as far as without words); utility = log(erased / damage), lowered by the log of how far `erased` is
     below ENOUGH of the best. Nothing is trained and nothing is sampled after the reference pictures: `images` of each
-    watched concept, `own_images` of the erased one, on which every utility rests. Yields how many were tried; the
-    table is what it returns.
+    watched concept, `own_images` of the erased one, on which every utility rests.
     """
     judged = Concept(concept, concept, concept) if concept not in world.names else world[concept]
     others = [world[name] for name in dict.fromkeys(watched) if name != concept]
@@ -55,25 +54,12 @@ def looking_ahead(
     floor = 1e-9
     table["utility"] = np.log((table["erased"] + floor) / (table["damage"] + floor))
     table["utility"] += np.log((table["erased"] + floor) / (enough + floor)).clip(upper=0)
-    return table
+    yield table
 
 
-def look_ahead(
-    pipe: DiffusionPipeline,
-    concept: str,
-    candidates: Candidates,
-    world: ConceptSet,
-    watched: Sequence[str],
-    images: int = 1,
-    own_images: int = 4,
-) -> pd.DataFrame:
-    """`looking_ahead` at one go."""
-    trying = looking_ahead(pipe, concept, candidates, world, watched, images, own_images)
-    while True:
-        try:
-            next(trying)
-        except StopIteration as end:
-            return end.value
+def best_target(table: pd.DataFrame) -> str:
+    """The candidate of the highest utility."""
+    return str(table.loc[table["utility"].idxmax(), "candidate"])
 
 
 def with_prior(candidates: Candidates, table: pd.DataFrame, strength: float) -> Candidates:

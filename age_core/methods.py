@@ -15,7 +15,7 @@ from age_core.concepts import Concept, ConceptSet
 from age_core.erasure import erase
 from age_core.errors import AgeError
 from age_core.events import EraseEvent, TrainingState
-from age_core.lookahead import looking_ahead, with_prior
+from age_core.lookahead import best_target, look_ahead, with_prior
 from age_core.options import EraseOptions, make_options
 from age_core.vocabulary import Candidates, Vocabulary
 from age_core.weights import trained_parameters
@@ -130,9 +130,17 @@ def method_options(name: str, preset: str = "balanced", **changes: object) -> Er
 
 
 def plan(
-    method: str, concepts: str | Sequence[str], world: ConceptSet, preset: str = "balanced", **changes: object
+    method: str,
+    concepts: str | Sequence[str],
+    world: ConceptSet,
+    preset: str = "balanced",
+    target: str | None = None,
+    **changes: object,
 ) -> tuple[list[Concept], EraseOptions]:
     """The concepts that `erase_by` erases and the options it does so with. Raises AgeError on what it cannot do."""
+    if target is not None and find_method(method).word is None:
+        fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
+        raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
     names = [concepts] if isinstance(concepts, str) else list(concepts)
     if not names:
         raise AgeError("The concept to erase is empty: name one.")
@@ -170,18 +178,13 @@ def erase_by(
     same word, and gradient methods must be given it or use "empty".
     """
     chosen = find_method(method)
-    erased, options = plan(method, concepts, world, preset, **changes)
+    erased, options = plan(method, concepts, world, preset, target, **changes)
     names = [concept.name for concept in erased]
+    if resume is None and (chosen.prior or (chosen.word == "look-ahead" and target is None and len(names) == 1)):
+        trained_parameters(pipe.unet, options.train)  # an empty selection is refused now, not in half a minute
+        return _look_and_erase(pipe, candidates_for(pipe, method, erased, world, pool), options, world)
     if chosen.word is None:
-        if target is not None:
-            fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
-            raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
-        pools = candidates_for(pipe, method, erased, world, pool)
-        if chosen.prior and resume is None:  # else the logits are part of the state
-            return _looking_ahead(pipe, pools, options, world)
-        return erase(pipe, names, pools, options, resume)
-    if chosen.word == "look-ahead" and target is None and len(names) == 1 and resume is None:
-        return _looking_ahead(pipe, candidates_for(pipe, method, erased, world, pool), options, world)
+        return erase(pipe, names, candidates_for(pipe, method, erased, world, pool), options, resume)
     if target is None:
         words = {c.name: fixed_word(pipe, chosen.word, c, world, pool, erased, options.seed) for c in erased}
     else:
@@ -195,30 +198,20 @@ def erase_by(
     return erase(pipe, names, pools, replace(options, fixed_target=words[names[0]]), resume)
 
 
-def _looking_ahead(
-    pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, world: ConceptSet
-) -> Generator[EraseEvent, None, None]:
-    """Try every candidate in closed form, tell how far it is, then erase from what was found."""
-    trained_parameters(pipe.unet, options.train)  # an empty selection is refused now, not in half a minute
-    return _look_and_erase(pipe, pools, options, world)
-
-
 def _look_and_erase(
     pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, world: ConceptSet
 ) -> Generator[EraseEvent, None, None]:
+    """Try every candidate in closed form, tell how far it is, then erase from what was found."""
     started = time.monotonic()
     found: dict[str, Candidates] = {}
     for name, candidates in pools.items():
-        trying = looking_ahead(pipe, name, candidates, world, candidates.names)
-        while name not in found:
-            try:
-                note = f"looking ahead: {next(trying)} of {len(candidates)} targets tried on {name}"
-            except StopIteration as end:
-                found[name] = with_prior(candidates, end.value, options.prior_strength)
-                best = str(end.value.loc[end.value["utility"].idxmax(), "candidate"])
-            else:
+        for part in look_ahead(pipe, name, candidates, world, candidates.names):
+            if isinstance(part, int):
+                note = f"looking ahead: {part} of {len(candidates)} targets tried on {name}"
                 elapsed = time.monotonic() - started
                 yield EraseEvent(0, options.steps, note, name, candidates=candidates.names, elapsed_s=elapsed)
+            else:
+                found[name], best = with_prior(candidates, part, options.prior_strength), best_target(part)
     if options.target == "fixed":
         options = replace(options, fixed_target=best)
     before = time.monotonic() - started

@@ -59,7 +59,7 @@ def make_config(
 ) -> RunConfig:
     """Everything that `erase_by` with these arguments depends on. Raises AgeError on bad ones."""
     changes = {name: value for name, value in changes.items() if value is not None}
-    erased, options = plan(method, concepts, world, preset, **changes)
+    erased, options = plan(method, concepts, world, preset, target, **changes)
     changes.setdefault("checkpoint_every", max(1, options.steps // CHECKPOINTS))
     options = replace(options, checkpoint_every=changes["checkpoint_every"])
     request = {"preset": preset, "target": target, "pool": pool, **changes}

@@ -52,7 +52,12 @@ class Batch:
 
     def mix(self, weights: Tensor) -> Tensor:
         """Target states e_t = y M; (B, n) to (B, L, D)."""
-        return torch.einsum("bn,nld->bld", weights, self.matrix)
+        return mixture(weights, self.matrix)
+
+
+def mixture(weights: Tensor, matrix: Tensor) -> Tensor:
+    """y M; weights (B, n) of candidates' states (n, L, D) to (B, L, D)."""
+    return torch.einsum("bn,nld->bld", weights, matrix)
 
 
 def draw_batch(
@@ -67,7 +72,7 @@ def draw_batch(
     rows, scheduler = len(weights), pipe.scheduler
     template = int(torch.randint(len(scene.erased), (1,), generator=generator))
     erased, matrix = scene.erased[template], scene.matrix[template]
-    target = torch.einsum("bn,nld->bld", weights.detach(), matrix)
+    target = mixture(weights.detach(), matrix)
     drawn = weights.detach().argmax(-1)  # (B,)
     if options.preserve == "neighbours":
         neighbour = torch.randint(matrix.shape[0], (rows,), generator=generator).to(drawn.device)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from diffusers import DiffusionPipeline
 
 from age_core.concepts import Concept, ConceptSet
 from age_core.errors import AgeError
-from age_core.lookahead import look_ahead
+from age_core.lookahead import best_target, look_ahead
 from age_core.vocabulary import Candidates, Vocabulary
 
 POOL = 30  # candidates of a target unless said otherwise
@@ -70,8 +71,9 @@ def fixed_word(
         return neighbours(pipe, concept, world, pool, erased).names[0]
     if kind == "look-ahead":
         candidates = neighbours(pipe, concept, world, pool, erased)
-        table = look_ahead(pipe, concept.name, candidates, world, candidates.names)
-        return str(table.loc[table["utility"].idxmax(), "candidate"])
+        *_, table = look_ahead(pipe, concept.name, candidates, world, candidates.names)
+        assert isinstance(table, pd.DataFrame)  # what it ends with
+        return best_target(table)
     everyone = neighbours(pipe, concept, world, len(world), erased).names
     if kind == "in-class":
         same = [name for name in everyone if world[name].group == concept.group]

@@ -126,21 +126,22 @@ def test_published_candidates_keep_the_concept_and_rank_by_flat_distance(tiny_sd
 
 def test_a_look_ahead_tells_erasing_from_damage(tiny_sd):
     pool = Candidates(("wolf", "cat", "pizza"), (0.1, 0.2, 0.9))
-    table = look_ahead(tiny_sd, "dog", pool, WORLD, ["cat", "church"])
+    *_, table = look_ahead(tiny_sd, "dog", pool, WORLD, ["cat", "church"])
     assert list(table["candidate"]) == list(pool.names)
     assert (table["erased"] > 0).all() and (table["damage"] > 0).all()
     prior = with_prior(pool, table, 2.0).prior
     assert prior.index(max(prior)) == table["utility"].argmax()
     assert sum(prior) == pytest.approx(0, abs=1e-5)
     with pytest.raises(AgeError, match="at least one other"):
-        look_ahead(tiny_sd, "dog", pool, WORLD, ["dog"])
+        next(look_ahead(tiny_sd, "dog", pool, WORLD, ["dog"]))
 
 
 def test_a_look_ahead_on_the_emoji_world_erases_more_than_it_damages(emoji_pipe):
     """And a target that is the concept's own synonym does least of all."""
     world = ConceptSet.load("emoji")
     pool = Candidates(("tiger", "pizza", "kitty", ""), (0.1, 0.9, 0.05, 1.0))
-    table = look_ahead(emoji_pipe, "cat", pool, world, world.names[::12], images=1).set_index("candidate")
+    *_, table = look_ahead(emoji_pipe, "cat", pool, world, world.names[::12], images=1)
+    table = table.set_index("candidate")
     assert (table["erased"] > 3 * table["damage"]).all()
     assert table["erased"].idxmin() == "kitty"
 
