@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,12 +11,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from age_core.concepts import ConceptSet
 from age_core.emoji.art import Art, IconSet, Style, held_out, render
 from age_core.emoji.autoencoder import encode_art, load_autoencoder, new_autoencoder, train_autoencoder
 from age_core.emoji.captions import STYLE_TEMPLATE, CaptionBank, caption
 from age_core.emoji.card import model_card
+from age_core.emoji.curve import watched
 from age_core.emoji.denoiser import new_scheduler, train_unet
-from age_core.emoji.generalisation import nearest_training_pictures, pairs_seen_and_unseen
+from age_core.emoji.generalisation import confusions, nearest_training_pictures, pairs_seen_and_unseen
 from age_core.emoji.probe_training import train_probe, with_reconstructions
 from age_core.emoji.training import augment, linear_decay, step_generator
 
@@ -132,6 +135,23 @@ def test_the_nearest_training_picture_of_a_rendering_is_itself():
     assert nearest_training_pictures(art, shown).max() < 1
     white = Image.new("RGB", (64, 64), "white")
     assert nearest_training_pictures(art, [white])[0] > 20
+
+
+def test_confusions_are_counted_commonest_first():
+    asked, seen = ["bus", "bus", "cat", "dog", "dog"], ["car", "car", "dog", "cat", "dog"]
+    assert confusions(asked, seen) == [["bus", "car", 2], ["cat", "dog", 1], ["dog", "cat", 1]]
+    assert confusions(asked, seen, k=1) == [["bus", "car", 2]]
+
+
+def test_the_curve_is_judged_on_the_way_and_at_the_end(emoji_pipe, emoji_probe, tmp_path):
+    world = ConceptSet.load("emoji")
+    few = replace(world, concepts=world.concepts[:3])
+    steps = ((step, 3, {"loss": 0.0}) for step in range(3))
+    passed = list(watched(steps, emoji_pipe, emoji_probe, few, 64, 2, tmp_path / "curve.jsonl"))
+    assert [step for step, _, _ in passed] == [0, 1, 2]
+    lines = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
+    assert [line["pictures"] for line in lines] == [128, 192]
+    assert all(0 <= line["top1"] <= line["top5"] <= 1 for line in lines)
 
 
 def test_reconstructions_keep_the_labels_and_look_like_the_art():

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffusers import AutoencoderKL, UNet2DConditionModel
-
 from age_core.emoji import art as art_module
 from age_core.emoji.training import log_progress
 
 if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
     from age_core.emoji.bundle import Text
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -38,6 +38,8 @@ def build_vae(args: argparse.Namespace) -> None:
 
 def _autoencoder(args: argparse.Namespace) -> AutoencoderKL:
     """The autoencoder of the work folder, or the bundled one."""
+    from diffusers import AutoencoderKL
+
     from age_core.emoji.autoencoder import load_autoencoder
 
     if args.from_bundle:
@@ -64,6 +66,9 @@ def build_style_probe(args: argparse.Namespace) -> None:
 
 
 def build_unet(args: argparse.Namespace) -> None:
+    from diffusers import UNet2DConditionModel
+
+    from age_core.concepts import TEMPLATES, ConceptSet
     from age_core.emoji.autoencoder import encode_art
     from age_core.emoji.bundle import assemble
     from age_core.emoji.captions import CaptionBank
@@ -87,7 +92,8 @@ def build_unet(args: argparse.Namespace) -> None:
     )  # fmt: skip
     probe = Probe(load_trained_probe(args.work / "probe.safetensors", art.concepts), art.concepts)
     pipe = assemble(vae, average, text)
-    log_progress(args.work / "unet.jsonl", watched(stream, pipe, probe, BATCH, 500, args.work / "curve.jsonl"))
+    world = ConceptSet.read(args.table, TEMPLATES["emoji"])
+    log_progress(args.work / "unet.jsonl", watched(stream, pipe, probe, world, BATCH, 500, args.work / "curve.jsonl"))
 
 
 def build_bundle(args: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ class CaptionBank:
     """Every caption the training can draw, embedded once."""
 
     def __init__(self, table: list[dict[str, str]], tokenizer: BertTokenizerFast, encoder: BertModel):
-        unseen = {row.get("unseen_synonym") or "" for row in table} | {""}
+        unseen = {row.get("unseen_synonym") for row in table} | {""}
         self.nouns = [[row["name"], *(s for s in row["synonyms"].split("|") if s not in unseen)] for row in table]
         self.general = [[row["group"], row["general"]] for row in table]
         captions = {""}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,8 +19,6 @@ from age_core.evaluation import GUIDANCE, STEPS, seeds_of
 from age_core.pipeline import generate
 from age_core.probes import Probe
 
-PLAIN = "an emoji of {a_noun}"
-
 
 def draw(pipe: StableDiffusionPipeline, prompts: Sequence[str], images: int) -> list[Image.Image]:
     """`images` pictures of each prompt, one prompt after the other."""
@@ -27,13 +26,17 @@ def draw(pipe: StableDiffusionPipeline, prompts: Sequence[str], images: int) -> 
     return generate(pipe, [prompt for prompt in prompts for _ in range(images)], seeds, STEPS, GUIDANCE)
 
 
+def named(probe: Probe, pictures: Sequence[Image.Image]) -> list[str]:
+    """The probe's first guess of each picture."""
+    return [top[0][0] for top in probe.top(pictures)]
+
+
 def in_styles(
     pipe: StableDiffusionPipeline, probe: Probe, style_probe: Probe, pairs: Sequence[tuple[str, str]], images: int
 ) -> dict[str, float]:
     """Shares of pictures of (concept, style) pairs that are right in concept, in style, and in both."""
     pictures = draw(pipe, [caption(concept, STYLE_TEMPLATE, style) for concept, style in pairs], images)
-    concepts = [top[0][0] for top in probe.top(pictures)]
-    styles = [top[0][0] for top in style_probe.top(pictures)]
+    concepts, styles = named(probe, pictures), named(style_probe, pictures)
     wanted = [pair for pair in pairs for _ in range(images)]
     right = np.array([(c == w[0], s == w[1]) for c, s, w in zip(concepts, styles, wanted, strict=True)])
     return {"concept": right[:, 0].mean(), "style": right[:, 1].mean(), "both": right.all(1).mean()}
@@ -52,11 +55,11 @@ def pairs_seen_and_unseen(art: Art, table: list[dict[str, str]]) -> tuple[list[t
 
 
 def words(
-    pipe: StableDiffusionPipeline, probe: Probe, world: ConceptSet, named: dict[str, str], images: int
+    pipe: StableDiffusionPipeline, probe: Probe, world: ConceptSet, meant: dict[str, str], images: int
 ) -> dict[str, float]:
     """Shares of pictures of words (word to concept) that show the concept, and at least one of its group."""
-    best = [top[0][0] for top in probe.top(draw(pipe, [caption(word, PLAIN, "") for word in named], images))]
-    wanted = [world[name] for name in named.values() for _ in range(images)]
+    best = named(probe, draw(pipe, [world.prompt(word) for word in meant], images))
+    wanted = [world[name] for name in meant.values() for _ in range(images)]
     concept = [guess == want.name for guess, want in zip(best, wanted, strict=True)]
     group = [world[guess].group == want.group for guess, want in zip(best, wanted, strict=True)]
     return {"concept": float(np.mean(concept)), "group": float(np.mean(group))}
@@ -65,7 +68,7 @@ def words(
 def general_words(pipe: StableDiffusionPipeline, probe: Probe, world: ConceptSet, images: int) -> dict[str, float]:
     """For each general word and group ("fruit", "animal") the share of its pictures that show one of its members."""
     kinds = sorted({concept.general for concept in world} | {concept.group for concept in world})
-    best = [top[0][0] for top in probe.top(draw(pipe, [caption(kind, PLAIN, "") for kind in kinds], images))]
+    best = named(probe, draw(pipe, [world.prompt(kind) for kind in kinds], images))
     shares = {}
     for row, kind in enumerate(kinds):
         guesses = [world[guess] for guess in best[row * images : (row + 1) * images]]
@@ -73,13 +76,10 @@ def general_words(pipe: StableDiffusionPipeline, probe: Probe, world: ConceptSet
     return shares
 
 
-def confusions(pipe: StableDiffusionPipeline, probe: Probe, names: Sequence[str], images: int, k: int = 12):
-    """The k commonest (asked, seen, pictures) among the first guesses that are wrong."""
-    best = [top[0][0] for top in probe.top(draw(pipe, [caption(name, PLAIN, "") for name in names], images))]
-    asked = [name for name in names for _ in range(images)]
-    wrong = [(a, b) for a, b in zip(asked, best, strict=True) if a != b]
-    counts = sorted({(pair, wrong.count(pair)) for pair in wrong}, key=lambda item: (-item[1], item[0]))
-    return [[*pair, count] for pair, count in counts[:k]]
+def confusions(asked: Sequence[str], seen: Sequence[str], k: int = 12) -> list[list[object]]:
+    """The k commonest (asked, seen, pictures) among the guesses that are wrong."""
+    wrong = Counter((a, b) for a, b in zip(asked, seen, strict=True) if a != b)
+    return [[*pair, count] for pair, count in sorted(wrong.items(), key=lambda item: (-item[1], item[0]))[:k]]
 
 
 def beyond_training(
@@ -89,9 +89,14 @@ def beyond_training(
     world: ConceptSet,
     art: Art,
     table: list[dict[str, str]],
+    asked: Sequence[str],
+    drawn: Sequence[Image.Image],
     images: int,
 ) -> dict[str, object]:
-    """Everything above as shares, by the names that the model card uses; parts without a held-out word are left out."""
+    """Everything above as shares, by the names that the model card uses; parts without a held-out word are left out.
+
+    asked, drawn: the concepts' names and what the model drew for them.
+    """
     seen, unseen = pairs_seen_and_unseen(art, table)
     captioned = {word: row["name"] for row in table for word in filter(None, row["synonyms"].split("|"))}
     kept_back = {row["unseen_synonym"]: row["name"] for row in table if row.get("unseen_synonym")}
@@ -100,15 +105,15 @@ def beyond_training(
         "styles": in_styles(pipe, probe, style_probe, seen, 1),
         "synonyms": words(pipe, probe, world, captioned, 1),
         "general_words": general_words(pipe, probe, world, images),
-        "confusions": confusions(pipe, probe, world.names, 2),
+        "confusions": confusions(asked, named(probe, drawn)),
     }
     if unseen:
         found["unseen_pairs"] = in_styles(pipe, probe, style_probe, unseen, images)
     if kept_back:
         found["unseen_synonyms"] = words(pipe, probe, world, kept_back, images)
-    names = world.names[:: max(1, len(world) // 64)]
-    drawn = nearest_training_pictures(art, draw(pipe, [caption(name, PLAIN, "") for name in names], 1))
-    found["nearest_training_picture_rms"] = [round(float(q), 1) for q in drawn.quantile(torch.tensor([0.1, 0.5, 0.9]))]
+    nearest = nearest_training_pictures(art, drawn[:: max(1, len(drawn) // 64)])
+    low_middle_high = nearest.quantile(torch.tensor([0.1, 0.5, 0.9]))
+    found["nearest_training_picture_rms"] = [round(float(q), 1) for q in low_middle_high]
     return found
 
 

@@ -18,7 +18,7 @@ from age_core.emoji.card import model_card, training_time
 from age_core.emoji.generalisation import beyond_training
 from age_core.emoji.probe_training import distort, load_trained_probe, probe_accuracy, train_probe
 from age_core.emoji.training import PX, augment, step_generator
-from age_core.evaluation import GUIDANCE, PAIR_STEPS, STEPS, hits
+from age_core.evaluation import GUIDANCE, PAIR_STEPS, STEPS, draw_and_judge
 from age_core.pipeline import generate, load_pipeline
 from age_core.probes import Probe, load_probe
 
@@ -95,7 +95,7 @@ def measure(work: Path, table: list[dict[str, str]], images: int, loso_steps: in
     sample_sheet(pipe, concepts).save(path.with_name("samples.png"))
     pictures, labels = unseen_renderings(work / "icons", table)
     top1, top5 = probe_accuracy(probe.model, pictures, labels)
-    shown = hits(pipe, probe, concepts, concepts.names, images)
+    shown, drawn = draw_and_judge(pipe, probe, concepts, list(concepts), images)
     by_concept = shown.groupby("concept")["top1"].mean().sort_values()
     report: dict[str, object] = {
         "concepts": len(concepts),
@@ -112,7 +112,9 @@ def measure(work: Path, table: list[dict[str, str]], images: int, loso_steps: in
         "picture_px": PX,
         "training": training_time(work),
     }
-    report["beyond_training"] = beyond_training(pipe, probe, load_probe("emoji-styles"), concepts, art, table, images)
+    report["beyond_training"] = beyond_training(
+        pipe, probe, load_probe("emoji-styles"), concepts, art, table, list(shown["concept"]), drawn, images
+    )
     if loso_steps:
         report["probe_leave_one_style_out_top1"] = leave_one_style_out(art, work, loso_steps)
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
