@@ -94,7 +94,7 @@ def loss_curve(erase: Sequence[float], preserve: Sequence[float], steps: int) ->
         f'<text x="{width - right}" y="{height - 6}" text-anchor="end">step {steps}</text>'
         f"{line(erase, 'erase')}{line(preserve, 'keep')}</svg>"
         f'<p class="soft"><span class="damage">Solid: erase</span> (is the word redirected?) {_last(erase)} · '
-        f'<span class="gain">dashed: preserve</span> (is the target word kept?) {_last(preserve)}. Lower is better.</p>'
+        f'<span class="gain">dashed: preserve</span> (are the neighbours kept?) {_last(preserve)}. Lower is better.</p>'
         "</div>"
     )
 
