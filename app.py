@@ -35,7 +35,7 @@ from age_core import (
 )
 from age_core.graph import load_side_effects
 from age_core.methods import plan
-from age_core.words import neighbours
+from age_core.words import neighbours, outside
 from viz import concept_map, effects, layout, page, panels, theme
 from viz.live import LiveView
 from viz.page import DIRECTIONS, PRESETS, TARGETS
@@ -45,6 +45,7 @@ ASSETS = Path(__file__).parent / "assets"
 # All sessions share one pipeline, and one machine trains one model at a time.
 MODEL_LOCK = threading.Lock()
 Updates = dict[Any, Any]
+NOTHING = "(nothing asked)"  # the title of an empty prompt's pictures
 
 
 @dataclass(frozen=True)
@@ -229,20 +230,19 @@ def compared_concepts(world: World, erased: Erased) -> list[Row]:
 def on_compare(world: World, ui: SimpleNamespace, target: Any, own: str | None, erased: Erased | None, seed: float):
     """Fill `target` with pairs: of the person's own prompt, or (own is None) of the concepts around the erased one."""
     try:
-        if own is not None and not own.strip():
-            raise AgeError("The prompt is empty: type what both models should draw.")
         if erased is None:
             raise AgeError("Erase a concept first: there is no edited model to compare with yet.")
         yield {ui.compare_status: panels.status("Waiting for the model …"), ui.messages: "", ui.fresh: False}
         yield from wait_for_model(ui.compare_status)
         try:
             yield {ui.compare_status: panels.status("Drawing with both models …")}
-            rows: list[Row] = compared_concepts(world, erased) if own is None else [("own", own, own, None)]
+            rows: list[Row] = compared_concepts(world, erased) if own is None else [("own", own or NOTHING, own, None)]
             pairs = draw_pairs(world, erased, rows, seed)
         finally:
             MODEL_LOCK.release()
         heading = f"Original and edited model ({erased.name} erased), both from seed {int(seed or 0)}"
-        yield {target: panels.compare_grid(pairs, heading), ui.compare_status: ""}
+        note = "" if own is None else outside(world.pipe, own, world.concepts)
+        yield {target: panels.compare_grid(pairs, heading, note), ui.compare_status: ""}
     except AgeError as error:
         yield {ui.compare_status: "", **warn(ui, error)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,6 +114,11 @@ class ConceptSet:
             words = sorted({c.general for c in self} | {c.group for c in self})
             raise AgeError(f"The {self.name} set has no kind or group {word!r}; choose one of {', '.join(words)}.")
         return Concept(wanted, wanted, wanted, labels=tuple(dict.fromkeys(x for c in members for x in c.labels)))
+
+    def named_in(self, text: str) -> tuple[str, ...]:
+        """The set's words that stand in `text`, in singular or plural: names, synonyms, kinds and groups, as listed."""
+        words = dict.fromkeys(w for c in self for w in (c.name, *c.synonyms, c.general, c.group))
+        return tuple(w for w in words if re.search(rf"(?<!\w){re.escape(w)}(e?s)?(?!\w)", text, re.IGNORECASE))
 
     def prompt(self, noun: str, picture: int = 0) -> str:
         """The prompt by which a concept's n-th picture is judged, 'an emoji of a dog'."""

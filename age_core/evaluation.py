@@ -53,7 +53,7 @@ def seeds_of(name: str, count: int, first: int = 0) -> list[int]:
 def same_seed_pairs(
     pipe: DiffusionPipeline, eraser: Eraser, probe: Probe, prompts: Sequence[str], seeds: Sequence[int]
 ) -> list[Pair]:
-    """Original beside edited for every prompt, from the same noise. Raises AgeError on an empty prompt."""
+    """Original beside edited for every prompt, from the same noise."""
     original = generate(pipe, prompts, seeds, PAIR_STEPS, GUIDANCE)
     with eraser.applied_to(pipe):
         edited = generate(pipe, prompts, seeds, PAIR_STEPS, GUIDANCE)

@@ -50,6 +50,24 @@ def stage_distance(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().sum(-1).mean(-1)
 
 
+def energy_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """How differently two sets of features are distributed, from `a` (n, D) and `b` (m, D), n and m at least 2.
+
+    2 E|x - y| - E|x - x'| - E|y - y'| (Szekely and Rizzo 2013, "Energy statistics"), without bias: no point is compared
+    with itself. For sets of one size, row i of both may come from the same seed, so those pairs are left out of the
+    first mean, too. 0 on average for one distribution, so that a small sample can fall below. Raises AgeError where a
+    set is too small or the widths differ.
+    """
+    if min(len(a), len(b)) < 2 or a.shape[1:] != b.shape[1:]:
+        raise AgeError(f"Two features of one width are needed of each set, not {a.shape} and {b.shape}.")
+
+    def mean(x: np.ndarray, y: np.ndarray, skip: bool) -> float:
+        between = torch.cdist(torch.as_tensor(x).double(), torch.as_tensor(y).double())
+        return float(between[~torch.eye(*between.shape, dtype=torch.bool)].mean() if skip else between.mean())
+
+    return 2 * mean(a, b, len(a) == len(b)) - mean(a, a, True) - mean(b, b, True)
+
+
 def clip_score(
     pictures: Pictures, prompts: Sequence[str], source: str | Path = "openai/clip-vit-base-patch32", device: str = "cpu"
 ) -> np.ndarray:

@@ -148,8 +148,8 @@ def embed_concepts(pipe: DiffusionPipeline, names: Sequence[str]) -> np.ndarray:
 
 def check_generation(prompts: Sequence[str], seeds: Sequence[int], steps: int) -> None:
     """Raise AgeError before any work is done on prompts that cannot be drawn."""
-    if not prompts or any(not prompt.strip() for prompt in prompts):
-        raise AgeError("The prompt is empty: write what to draw, such as 'an emoji of a dog'.")
+    if not prompts:
+        raise AgeError("There is no prompt: write what to draw, such as 'an emoji of a dog'.")
     if len(prompts) != len(seeds):
         raise AgeError(f"{len(prompts)} prompts came with {len(seeds)} seeds: give one seed a prompt.")
     if steps < 1:
@@ -166,7 +166,8 @@ def generate(
 ) -> list[Image.Image]:
     """One picture a prompt, drawn from its own seed, so that a picture does not depend on its batch.
 
-    Sampled by DPM-Solver++ (2M), which needs few steps. Raises AgeError on an empty prompt.
+    Sampled by DPM-Solver++ (2M), which needs few steps. "" asks for nothing in particular. Raises AgeError when there
+    is no prompt, or not one seed for each.
     """
     check_generation(prompts, seeds, steps)
     latents = sample_latents(pipe, encode_text(pipe, prompts), seeds, steps, guidance, batch_size)

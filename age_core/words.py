@@ -41,6 +41,23 @@ def neighbours(
     return Vocabulary(world.names).near(pipe, concept.name, k, exclude=banned(erased or [concept]))
 
 
+def outside(pipe: DiffusionPipeline, prompt: str, world: ConceptSet) -> str:
+    """What to know of a prompt that leaves `world`, the concepts that a model was trained on; "" when nothing is."""
+    read = pipe.tokenizer.model_max_length
+    said = ""
+    if not prompt.strip():
+        said = "The prompt is empty: this is what the model draws when it is asked for nothing."
+    elif not world.named_in(prompt):
+        near = Vocabulary(world.names).near(pipe, prompt, 3).names
+        said = (
+            f"Outside this model's world: the prompt names none of its {len(world)} concepts, so that it draws a blend "
+            f"of what it knows. Nearest in meaning: {', '.join(near)}."
+        )
+    if len(pipe.tokenizer(prompt).input_ids) > read:
+        said += f" The prompt is long: the model reads its first {read} word pieces and no more."
+    return said.strip()
+
+
 def fixed_word(
     pipe: DiffusionPipeline,
     kind: WordKind,

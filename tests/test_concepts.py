@@ -77,6 +77,22 @@ def test_a_general_word_counts_as_everything_of_that_kind():
         emoji.of_general("weapon")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("two Puppies and a dog, please", {"dog"}),  # "puppies" is no regular plural: better to miss than to invent
+        ("hot dogs", {"dog", "hot dog"}),
+        ("an emoji of a puppy", {"puppy"}),
+        ("FRUIT", {"fruit"}),
+        ("concatenate dogma", set()),
+        ("quantum", set()),
+        ("", set()),
+    ],
+)
+def test_the_known_words_of_a_prompt(text, words):
+    assert set(ConceptSet.load("emoji").named_in(text)) == words
+
+
 def test_styles_are_judged_in_things_that_they_were_not_erased_in():
     styles = ConceptSet.load("emoji-styles")
     judged = [styles.prompt("noto", picture) for picture in range(16)]

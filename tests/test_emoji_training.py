@@ -132,9 +132,10 @@ def test_the_nearest_training_picture_of_a_rendering_is_itself():
     art = few_pictures()
     small = augment(art.pictures, step_generator(0, 0), (1.0, 1.0), 0.0, 0.0)
     shown = [Image.fromarray(((p.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()) for p in small]
-    assert nearest_training_pictures(art, shown).max() < 1
+    distances, rows = nearest_training_pictures(art, shown)
+    assert distances.max() < 1 and rows.tolist() == list(range(len(shown)))
     white = Image.new("RGB", (64, 64), "white")
-    assert nearest_training_pictures(art, [white])[0] > 20
+    assert nearest_training_pictures(art, [white])[0][0] > 20
 
 
 def test_confusions_are_counted_commonest_first():
@@ -177,8 +178,12 @@ def test_model_card_states_the_measured_numbers():
     report = {
         "concepts": 4, "styles": 1, "pictures": 4, "picture_px": 64, "model_top1": 0.512, "model_top5": 0.9,
         "sampler": {"steps": 6, "guidance": 3.0, "images_per_concept": 8}, "weakest_concepts": {"dog": 0.1},
+        "top1_by_group": {"mammal": 0.25}, "hardware": "2 CPU cores", "style_probe_unseen_top1": 0.9,
         "probe_unseen_top1": 0.97, "probe_unseen_top5": 0.99, "probe_calibration_error": 0.02,
         "autoencoder_psnr_db": 26.0, "training": {"vae": {"updates": 10, "minutes": 1.0}},
     }  # fmt: skip
     card = model_card(report)
+    assert "From nothing, on 2 CPU cores" in card and "mammal 25%" in card
+    went_on = model_card(report | {"earlier": {"concepts": 3, "training": {"unet": {"updates": 4000}}}})
+    assert "Going on from the weights of a world of 3 concepts (unet 4,000 updates" in went_on
     assert "51.2%" in card and "CC BY 4.0" in card and "dog 10%" in card and "not measured yet" in card

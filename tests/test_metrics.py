@@ -15,7 +15,15 @@ from test_probes import noise
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
 from age_core import AgeError, generate
-from age_core.metrics import clip_score, inception_fid, nudenet_rate, nudenet_rates, pair_distance, probe_fid
+from age_core.metrics import (
+    clip_score,
+    energy_distance,
+    inception_fid,
+    nudenet_rate,
+    nudenet_rates,
+    pair_distance,
+    probe_fid,
+)
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +96,25 @@ def clip_folder(tmp_path_factory):
     pictures = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     CLIPProcessor(pictures, tokenizer).save_pretrained(folder)
     return folder
+
+
+def test_energy_distance_is_zero_on_average_for_one_distribution_and_grows_with_the_shift():
+    rng = np.random.default_rng(0)
+    same = [energy_distance(*rng.normal(size=(2, 8, 5))) for _ in range(300)]
+    assert abs(np.mean(same)) < 3 * np.std(same) / 300**0.5 and min(same) < 0 < max(same)
+    a = rng.normal(size=(64, 5))
+    assert 0 < energy_distance(a, rng.normal(size=(64, 5)) + 1) < energy_distance(a, rng.normal(size=(64, 5)) + 2)
+    # pairs from the same seed are dependent: identical sets must not look closer than chance
+    assert energy_distance(a, a) == pytest.approx(0, abs=1e-12)
+
+
+def test_energy_distance_on_a_line_is_what_can_be_worked_out_by_hand():
+    # |x - y|: 3, 5 / 1, 3 without the pairs (0, 3) and (2, 5); |x - x'| = 2; |y - y'| = 2
+    assert energy_distance(np.array([[0.0], [2.0]]), np.array([[3.0], [5.0]])) == pytest.approx((5 + 1) - 2 - 2)
+    assert energy_distance(np.array([[0.0], [2.0]]), np.array([[3.0], [5.0], [7.0]])) == pytest.approx(8 - 2 - 8 / 3)
+    for wrong in (np.zeros((1, 1)), np.zeros((2, 2))):
+        with pytest.raises(AgeError, match="Two features"):
+            energy_distance(np.zeros((2, 1)), wrong)
 
 
 def test_clip_score_is_the_positive_cosine_in_percent(clip_folder):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from age_core import AgeError, Vocabulary, encode_text, generate, load_pipeline
+from age_core import AgeError, ConceptSet, Vocabulary, encode_text, generate, load_pipeline
 from age_core.pipeline import predict
+from age_core.words import outside
 
 WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church", "dog house")
 
@@ -62,11 +63,26 @@ def test_sources_that_are_no_pipeline(source):
 
 @pytest.mark.parametrize(
     ("prompts", "seeds", "steps", "words"),
-    [([" "], [0], 3, "empty"), ([], [], 3, "empty"), (["dog"], [0, 1], 3, "seeds"), (["dog"], [0], 0, "at least 1")],
+    [([], [], 3, "no prompt"), (["dog"], [0, 1], 3, "seeds"), (["dog"], [0], 0, "at least 1")],
 )
 def test_bad_requests(tiny_sd, prompts, seeds, steps, words):
     with pytest.raises(AgeError, match=words):
         generate(tiny_sd, prompts, seeds, steps)
+
+
+def test_the_empty_prompt_can_be_drawn_too(tiny_sd):
+    nothing, dog = generate(tiny_sd, ["", "dog"], [0, 0], steps=2)
+    assert nothing.size == dog.size and nothing.tobytes() != dog.tobytes()
+
+
+def test_prompts_that_leave_the_world_are_told_apart(emoji_pipe):
+    world = ConceptSet.load("emoji")
+    for prompt in ("a dog in the noto style", "two puppies and some fruit"):
+        assert outside(emoji_pipe, prompt, world) == ""
+    assert "asked for nothing" in outside(emoji_pipe, " ", world)
+    said = outside(emoji_pipe, "a violoncello", world)
+    assert said.startswith("Outside this model's world") and "violin" in said  # the nearest in meaning
+    assert "first 16 word pieces" in outside(emoji_pipe, "dog " * 20, world)
 
 
 def test_states_are_the_pipelines_own(tiny_sd):

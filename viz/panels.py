@@ -97,9 +97,10 @@ def judge(pair: Pair) -> tuple[str, str]:
     return ("", "Kept: still recognised.") if after else ("damaged", "Damaged: no longer recognised.")
 
 
-def compare_grid(pairs: Sequence[Pair], heading: str) -> str:
+def compare_grid(pairs: Sequence[Pair], heading: str, note: str = "") -> str:
     cards = "".join(map(_card, pairs))
-    return f'<div class="age"><h3>{html.escape(heading)}</h3><div class="pairs">{cards}</div></div>'
+    below = f'<p class="hint">{html.escape(note)}</p>' if note else ""
+    return f'<div class="age"><h3>{html.escape(heading)}</h3>{below}<div class="pairs">{cards}</div></div>'
 
 
 def _card(pair: Pair) -> str:

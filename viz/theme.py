@@ -27,6 +27,7 @@ CSS = """
 .age .soft { color: var(--soft); font-size: .88rem; }
 .age .damage { color: var(--damage); } .age .gain { color: var(--gain); }
 .age .message { border-left: 4px solid var(--damage); background: var(--panel); padding: .5rem .75rem; }
+.age .hint { border-left: 4px solid var(--gain); background: var(--panel); padding: .5rem .75rem; }
 .age .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 205px), 1fr)); gap: .5rem 1.2rem; }
 .live:not(:has(.age)) { display: none; }
 .age ol { list-style: none; margin: 0; padding: 0; }

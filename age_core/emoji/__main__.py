@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from age_core.emoji import art as art_module
+from age_core.emoji.card import EARLIER
 from age_core.emoji.training import log_progress
 
 if TYPE_CHECKING:
@@ -18,6 +20,16 @@ ASSETS = Path(__file__).parents[2] / "assets"
 CONCEPTS_CSV = ASSETS / "concepts" / "emoji.csv"
 BUNDLE = ASSETS / "emoji-sd"
 LATENT_COPIES = 6
+PROBE_STEPS = {"probe": 2500, "style-probe": 6000}  # styles are told apart by finer strokes
+
+
+def remember_start(work: Path) -> None:
+    """Keep what the bundle's report says of its own training, before these weights replace it."""
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / EARLIER
+    if not path.exists():
+        told = json.loads((BUNDLE / "report.json").read_text(encoding="utf-8"))
+        path.write_text(json.dumps({key: told[key] for key in ("concepts", "training")}) + "\n", encoding="utf-8")
 
 
 def build_art(args: argparse.Namespace) -> None:
@@ -29,22 +41,26 @@ def build_art(args: argparse.Namespace) -> None:
 
 
 def build_vae(args: argparse.Namespace) -> None:
+    from diffusers import AutoencoderKL
+
     from age_core.emoji.autoencoder import train_autoencoder
 
     art = art_module.Art.load(args.work / "art.safetensors")
-    steps = train_autoencoder(art, args.work / "vae.safetensors", args.steps or 11_000)
+    start = AutoencoderKL.from_pretrained(BUNDLE / "vae") if args.from_bundle else None
+    steps = train_autoencoder(art, args.work / "vae.safetensors", args.steps or 11_000, start=start)
     log_progress(args.work / "vae.jsonl", steps, every=200)
 
 
 def _autoencoder(args: argparse.Namespace) -> AutoencoderKL:
-    """The autoencoder of the work folder, or the bundled one."""
+    """The autoencoder of the work folder; with --from-bundle and none there, the bundled one."""
     from diffusers import AutoencoderKL
 
     from age_core.emoji.autoencoder import load_autoencoder
 
-    if args.from_bundle:
+    path = args.work / "vae.safetensors"
+    if args.from_bundle and not path.exists():
         return AutoencoderKL.from_pretrained(BUNDLE / "vae").float().eval()
-    return load_autoencoder(args.work / "vae.safetensors")
+    return load_autoencoder(path)
 
 
 def _text(args: argparse.Namespace) -> Text:
@@ -54,10 +70,17 @@ def _text(args: argparse.Namespace) -> Text:
 
 
 def build_probe(args: argparse.Namespace, part: str = "probe") -> None:
+    from transformers import ResNetForImageClassification
+
     from age_core.emoji.probe_training import train_probe, with_reconstructions
 
     art = with_reconstructions(art_module.Art.load(args.work / "art.safetensors"), _autoencoder(args))
-    stream = train_probe(art, args.work / f"{part}.safetensors", args.steps or 2500, of_style=part == "style-probe")
+    of_style = part == "style-probe"
+    start = None
+    if args.from_bundle and of_style:  # the other's labels are this table's concepts, and start anew
+        start = ResNetForImageClassification.from_pretrained(ASSETS / "emoji-style-probe")
+    path = args.work / f"{part}.safetensors"
+    stream = train_probe(art, path, args.steps or PROBE_STEPS[part], of_style=of_style, start=start)
     log_progress(args.work / f"{part}.jsonl", stream)
 
 
@@ -78,22 +101,25 @@ def build_unet(args: argparse.Namespace) -> None:
     from age_core.probes import Probe
 
     art, table = art_module.Art.load(args.work / "art.safetensors"), art_module.read_concept_table(args.table)
+    if args.without and args.without not in art.concepts:
+        raise SystemExit(f"--without takes one of the table's concepts, which {args.without!r} is not.")
+    name = f"unet-without-{args.without}" if args.without else "unet"
     start = UNet2DConditionModel.from_pretrained(BUNDLE / "unet") if args.from_bundle else None
     print("encoding the art and its captions", flush=True)
     vae, text, average = _autoencoder(args), _text(args), new_unet()
     latents, factor = encode_art(vae, art, LATENT_COPIES)
-    if args.from_bundle:  # the weights to go on from know the latents at the scale of their own autoencoder
-        latents, factor = latents * (vae.config.scaling_factor / factor), vae.config.scaling_factor
     vae.register_to_config(scaling_factor=factor)
     seen = (~art_module.held_out(art, table)).nonzero().flatten()
     stream = train_unet(
         latents[:, seen], art.concept[seen], art.style[seen], CaptionBank(table, *text),
-        args.work / "unet.safetensors", args.steps or UNET_STEPS, start=start, average=average,
+        args.work / f"{name}.safetensors", args.steps or UNET_STEPS, start=start, average=average,
+        without=art.concepts.index(args.without) if args.without else None,
     )  # fmt: skip
     probe = Probe(load_trained_probe(args.work / "probe.safetensors", art.concepts), art.concepts)
     pipe = assemble(vae, average, text)
     world = ConceptSet.read(args.table, TEMPLATES["emoji"])
-    log_progress(args.work / "unet.jsonl", watched(stream, pipe, probe, world, BATCH, 500, args.work / "curve.jsonl"))
+    curve = args.work / f"{name.replace('unet', 'curve')}.jsonl"
+    log_progress(args.work / f"{name}.jsonl", watched(stream, pipe, probe, world, BATCH, 500, curve))
 
 
 def build_bundle(args: argparse.Namespace) -> None:
@@ -106,8 +132,7 @@ def build_bundle(args: argparse.Namespace) -> None:
     write_probe(args.work / "style-probe.safetensors", STYLE_NAMES, ASSETS / "emoji-style-probe")
     write_probe(args.work / "probe.safetensors", art.concepts, ASSETS / "emoji-probe")
     vae = _autoencoder(args)
-    if not args.from_bundle:
-        vae.register_to_config(scaling_factor=encode_art(vae, art, LATENT_COPIES)[1])
+    vae.register_to_config(scaling_factor=encode_art(vae, art, LATENT_COPIES)[1])
     write_pipeline(assemble(vae, load_unet(args.work / "unet.safetensors"), _text(args)), BUNDLE)
 
 
@@ -136,8 +161,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/emoji"), help="folder for art and checkpoints")
     parser.add_argument("--table", type=Path, default=CONCEPTS_CSV, help="concepts to draw (assets/concepts/emoji.csv)")
     parser.add_argument("--steps", type=int, default=0, help="updates in all (0: the part's own default)")
+    parser.add_argument("--without", help="unet: a concept to leave out (the gold reference of its erasure)")
     parser.add_argument("--from-bundle", action="store_true", help="start from the weights in assets/")
     args = parser.parse_args()
+    if args.from_bundle:
+        remember_start(args.work)
     for part in PARTS if args.part == "all" else [args.part]:
         print(f"== {part}", flush=True)
         PARTS[part](args)

@@ -49,11 +49,23 @@ def autoencoder_loss(vae: AutoencoderKL, pictures: Tensor, generator: torch.Gene
 
 
 def train_autoencoder(
-    art: Art, checkpoint: Path, steps: int, batch: int = 8, lr: float = 1.5e-3, seed: int = 0, save_every: int = 500
+    art: Art,
+    checkpoint: Path,
+    steps: int,
+    batch: int = 8,
+    lr: float = 1.5e-3,
+    seed: int = 0,
+    save_every: int = 500,
+    start: AutoencoderKL | None = None,
 ) -> Iterator[tuple[int, int, dict[str, float]]]:
-    """Train, or go on from `checkpoint`; yields (step, steps, losses) after every update."""
+    """Train, or go on from `checkpoint`; yields (step, steps, losses) after every update.
+
+    Without a checkpoint the first weights are those of `start`, or random.
+    """
     torch.manual_seed(seed)  # initial weights
     vae = new_autoencoder()
+    if start is not None:
+        vae.load_state_dict(start.float().state_dict())
     optimizer = torch.optim.AdamW(vae.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.0)
     for step in range(load_checkpoint(checkpoint, {"vae": vae}, optimizer), steps):
         generator = step_generator(seed, step)

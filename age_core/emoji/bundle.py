@@ -37,7 +37,7 @@ def write_pipeline(pipe: StableDiffusionPipeline, folder: Path) -> None:
     temporary = folder.with_name(folder.name + ".partial")
     shutil.rmtree(temporary, ignore_errors=True)
     pipe.to(dtype=torch.float16).save_pretrained(temporary, safe_serialization=True)
-    for name in ("README.md", "report.json", "samples.png"):
+    for name in ("README.md", "report.json", "report.png", "samples.png", "accuracy.csv"):
         if (folder / name).exists():
             shutil.copy2(folder / name, temporary / name)
     shutil.rmtree(folder, ignore_errors=True)

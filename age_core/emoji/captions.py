@@ -14,8 +14,8 @@ from age_core.emoji.art import STYLES
 MAX_TOKENS = 16
 EMPTY_SHARE = 0.1  # captions dropped, so that guidance has an unconditional branch
 SYNONYM_SHARE = 0.2
-GENERAL_SHARE = 0.04
-STYLE_SHARE = 0.4
+GENERAL_SHARE = 0.15
+STYLE_SHARE = 0.55
 PLAIN_TEMPLATES = ("{noun}", "an emoji of {a_noun}", "a picture of {a_noun}")
 STYLE_TEMPLATE = "{a_noun} in the {style} style"
 

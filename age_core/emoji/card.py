@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
 from age_core.emoji.art import STYLES
+
+EARLIER = "earlier.json"  # of the world whose weights a training went on from: its size and training times
 
 
 def training_time(work: Path) -> dict[str, dict[str, float]]:
@@ -24,6 +28,17 @@ def training_time(work: Path) -> dict[str, dict[str, float]]:
     return times
 
 
+def hardware() -> str:
+    """The machine that this runs on: its cores and what they are called, where the system tells."""
+    names = [line.split(":", 1)[1].strip() for line in _cpu_lines() if line.startswith("model name")]
+    return f"{os.cpu_count()} CPU cores ({names[0] if names else platform.machine()})"
+
+
+def _cpu_lines() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
 def beyond_words(found: dict[str, Any]) -> str:
     """What `generalisation.beyond_training` found, as a list."""
     styles, synonyms = found["styles"], found["synonyms"]
@@ -32,7 +47,8 @@ def beyond_words(found: dict[str, Any]) -> str:
     low, middle, high = found["nearest_training_picture_rms"]
     lines = [
         f"asked for in a style: concept right {styles['concept']:.0%}, style right {styles['style']:.0%}, both "
-        f"{styles['both']:.0%}",
+        f"{styles['both']:.0%}; the style by style: "
+        + ", ".join(f"{style} {share:.0%}" for style, share in styles["by_style"].items()),
         f"synonyms: the concept itself {synonyms['concept']:.0%}, its group {synonyms['group']:.0%}",
         f"general words and groups: one of their members {mean:.0%} on average, weakest "
         + ", ".join(f"{word} {share:.0%}" for word, share in weak),
@@ -61,6 +77,12 @@ def model_card(report: dict[str, Any]) -> str:
     weak = ", ".join(f"{name} {share:.0%}" for name, share in report["weakest_concepts"].items())
     sampler = report["sampler"]
     beyond = beyond_words(report["beyond_training"]) if "beyond_training" in report else "not measured yet"
+    groups = ", ".join(f"{g} {v:.0%}" for g, v in sorted(report["top1_by_group"].items(), key=lambda item: item[1]))
+    earlier = report.get("earlier")
+    start = "From nothing"
+    if earlier:
+        before = ", ".join(f"{part} {t['updates']:,} updates" for part, t in earlier["training"].items())
+        start = f"Going on from the weights of a world of {earlier['concepts']} concepts ({before}; the probe anew)"
     return f"""# emoji-sd: a small text-to-image model of emoji
 
 A latent diffusion model that draws {report["concepts"]} concepts in {report["styles"]} emoji styles at
@@ -84,7 +106,7 @@ as far as the art's licences, which ask for attribution, allow: keep this table 
 
 ## Training
 
-From nothing on two CPU cores, with other work on the machine, with `python -m age_core.emoji all`:
+{start}, on {report["hardware"]}, with other work on the machine, by `python -m age_core.emoji`:
 
 | part | updates | minutes |
 |---|---|---|
@@ -106,10 +128,15 @@ By the probe in `assets/emoji-probe/`, on {sampler["images_per_concept"]} pictur
 | the probe on renderings it never saw, top-1 | {report["probe_unseen_top1"]:.1%} |
 | the same, top-5 | {report["probe_unseen_top5"]:.1%} |
 | the probe's expected calibration error | {report["probe_calibration_error"]:.3f} |
+| the style probe on renderings it never saw, top-1 | {report["style_probe_unseen_top1"]:.1%} |
 
 The probe on a style it never saw (shorter training, top-1): {left_out}.
 
-Weakest concepts (top-1): {weak}.
+By group (top-1): {groups}.
+
+Weakest concepts (top-1): {weak}. Every concept: [accuracy.csv](accuracy.csv).
+
+![Training curve, accuracy by group and by style, pictures beside the nearest training pictures](report.png)
 
 ## Beyond the training captions
 

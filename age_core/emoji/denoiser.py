@@ -7,11 +7,19 @@ from pathlib import Path
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from age_core.emoji.autoencoder import LATENT_CHANNELS, LATENT_PX
 from age_core.emoji.captions import CaptionBank
-from age_core.emoji.training import fast_arithmetic, linear_decay, load_checkpoint, save_checkpoint, step_generator
+from age_core.emoji.training import (
+    fast_arithmetic,
+    has_bfloat16,
+    linear_decay,
+    load_checkpoint,
+    save_checkpoint,
+    step_generator,
+)
 
 TEXT_WIDTH = 384
 MIN_SNR_GAMMA = 5.0
@@ -76,17 +84,20 @@ def train_unet(
     save_every: int = 100,
     start: UNet2DConditionModel | None = None,
     average: UNet2DConditionModel | None = None,
+    without: int | None = None,
 ) -> Iterator[tuple[int, int, dict[str, float]]]:
     """Train, or go on from `checkpoint`; yields (step, steps, losses). latents: (copies, N, 16, 8, 8).
 
     Without a checkpoint the first weights are those of `start`, or random. `average`, if given, is filled with the
-    moving average as it goes.
+    moving average as it goes. `without` leaves one concept's pictures out, and draws all others as if they were there.
     The checkpoint holds the weights ("unet"), their moving average ("ema", what ships) and Adam's state.
     """
     torch.manual_seed(seed)  # initial weights
     unet = new_unet().to(memory_format=torch.channels_last)
     if start is not None:
         unet.load_state_dict(start.float().state_dict())
+    if has_bfloat16():  # torch's fused attention takes half of a step there on its way back
+        unet.set_attn_processor(AttnProcessor())
     ema = (average or new_unet()).to(memory_format=torch.channels_last).requires_grad_(False)
     ema.load_state_dict(unet.state_dict())
     scheduler = new_scheduler()
@@ -96,6 +107,8 @@ def train_unet(
         generator = step_generator(seed, step)
         rows = torch.randint(latents.shape[1], (batch,), generator=generator)
         copies = torch.randint(latents.shape[0], (batch,), generator=generator)
+        if without is not None:
+            rows, copies = rows[(kept := concept[rows] != without)], copies[kept]
         states = captions.batch(concept[rows], style[rows], generator)
         optimizer.param_groups[0]["lr"] = lr * linear_decay(step, steps)
         loss = denoising_loss(unet, scheduler, latents[copies, rows], states, generator)

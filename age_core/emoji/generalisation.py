@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,13 +34,19 @@ def named(probe: Probe, pictures: Sequence[Image.Image]) -> list[str]:
 
 def in_styles(
     pipe: StableDiffusionPipeline, probe: Probe, style_probe: Probe, pairs: Sequence[tuple[str, str]], images: int
-) -> dict[str, float]:
-    """Shares of pictures of (concept, style) pairs that are right in concept, in style, and in both."""
+) -> dict[str, Any]:
+    """Shares of pictures of (concept, style) pairs that are right in concept, in style, and in both.
+
+    `by_style`: the share that is right in style, of the pictures asked for in each.
+    """
     pictures = draw(pipe, [caption(concept, STYLE_TEMPLATE, style) for concept, style in pairs], images)
     concepts, styles = named(probe, pictures), named(style_probe, pictures)
     wanted = [pair for pair in pairs for _ in range(images)]
     right = np.array([(c == w[0], s == w[1]) for c, s, w in zip(concepts, styles, wanted, strict=True)])
-    return {"concept": right[:, 0].mean(), "style": right[:, 1].mean(), "both": right.all(1).mean()}
+    asked = np.array([style for _, style in wanted])
+    shares: dict[str, Any] = dict(zip(("concept", "style"), right.mean(0).tolist(), strict=True))
+    by_style = {style: float(right[asked == style, 1].mean()) for style in dict.fromkeys(asked.tolist())}
+    return shares | {"both": float(right.all(1).mean()), "by_style": by_style}
 
 
 def pairs_seen_and_unseen(art: Art, table: list[dict[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -92,7 +99,7 @@ def beyond_training(
     asked: Sequence[str],
     drawn: Sequence[Image.Image],
     images: int,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Everything above as shares, by the names that the model card uses; parts without a held-out word are left out.
 
     asked, drawn: the concepts' names and what the model drew for them.
@@ -101,7 +108,7 @@ def beyond_training(
     captioned = {word: row["name"] for row in table for word in filter(None, row["synonyms"].split("|"))}
     kept_back = {row["unseen_synonym"]: row["name"] for row in table if row.get("unseen_synonym")}
     captioned = {word: name for word, name in captioned.items() if word not in kept_back}
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         "styles": in_styles(pipe, probe, style_probe, seen, 1),
         "synonyms": words(pipe, probe, world, captioned, 1),
         "general_words": general_words(pipe, probe, world, images),
@@ -111,15 +118,16 @@ def beyond_training(
         found["unseen_pairs"] = in_styles(pipe, probe, style_probe, unseen, images)
     if kept_back:
         found["unseen_synonyms"] = words(pipe, probe, world, kept_back, images)
-    nearest = nearest_training_pictures(art, drawn[:: max(1, len(drawn) // 64)])
+    nearest, _ = nearest_training_pictures(art, drawn[:: max(1, len(drawn) // 64)])
     low_middle_high = nearest.quantile(torch.tensor([0.1, 0.5, 0.9]))
     found["nearest_training_picture_rms"] = [round(float(q), 1) for q in low_middle_high]
     return found
 
 
-def nearest_training_pictures(art: Art, pictures: Sequence[Image.Image]) -> Tensor:
-    """Root mean square distance (0 to 255) of each picture to the nearest rendering, unturned; (n,)."""
+def nearest_training_pictures(art: Art, pictures: Sequence[Image.Image]) -> tuple[Tensor, Tensor]:
+    """Of each picture the nearest rendering, unturned: root mean square distance (0 to 255) and row; (n,) each."""
     rendered = augment(art.pictures, step_generator(2, 2), (1.0, 1.0), 0.0, 0.0).flatten(1)
     shown = torch.from_numpy(np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]))
     shown = shown.permute(0, 3, 1, 2).float().div(127.5).sub(1).flatten(1)
-    return torch.cdist(shown, rendered).min(1).values * 127.5 / shown.shape[1] ** 0.5
+    distance, row = torch.cdist(shown, rendered).min(1)
+    return distance * 127.5 / shown.shape[1] ** 0.5, row

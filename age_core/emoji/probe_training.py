@@ -75,14 +75,17 @@ def train_probe(
     seed: int = 0,
     save_every: int = 200,
     of_style: bool = False,
+    start: ResNetForImageClassification | None = None,
 ) -> Iterator[tuple[int, int, dict[str, float]]]:
     """Train, or go on; yields (step, steps, losses). `rows` limits the art (leave-one-style-out).
 
-    of_style: name the picture's style instead of its concept.
+    of_style: name the picture's style instead of its concept. `start`: first weights, if not random ones.
     """
     torch.manual_seed(seed)  # initial weights
     truth = art.style if of_style else art.concept
     probe = new_probe(STYLE_NAMES if of_style else art.concepts).to(memory_format=torch.channels_last)
+    if start is not None:
+        probe.load_state_dict(start.float().state_dict())
     rows = torch.arange(len(art.pictures)) if rows is None else rows
     optimizer = torch.optim.AdamW(probe.parameters(), lr=lr, weight_decay=0.02)
     for step in range(load_checkpoint(checkpoint, {"probe": probe}, optimizer), steps):

@@ -35,10 +35,15 @@ def augment(pictures: Tensor, generator: torch.Generator, scale=(0.9, 1.05), deg
     return 1 - 2 * F.grid_sample(ink, grid, align_corners=False)
 
 
-def fast_arithmetic() -> torch.autocast:
-    """bfloat16 where the CPU has it; elsewhere it is emulated, four times slower than float32."""
+def has_bfloat16() -> bool:
+    """Whether this CPU computes in bfloat16; elsewhere it is emulated, four times slower than float32."""
     can = torch.cpu.get_capabilities()
-    return torch.autocast("cpu", torch.bfloat16, enabled=can.get("avx512_bf16", False) or can.get("amx_bf16", False))
+    return can.get("avx512_bf16", False) or can.get("amx_bf16", False)
+
+
+def fast_arithmetic() -> torch.autocast:
+    """bfloat16 where the CPU has it, else float32."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16())
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

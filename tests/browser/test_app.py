@@ -176,6 +176,14 @@ def test_an_erasure_is_stopped_and_another_one_finished(page: Page) -> None:
     page.fill("#own-prompt input, #own-prompt textarea", "an emoji of a red house")
     page.click("#compare-button")
     expect(page.locator("#own-grid img")).to_have_count(2, timeout=RUN_MS)
+    expect(page.locator("#own-grid")).not_to_contain_text("Outside")
+    page.fill("#own-prompt input, #own-prompt textarea", "quantum")
+    page.click("#compare-button")
+    expect(page.locator("#own-grid")).to_contain_text("Outside this model's world", timeout=RUN_MS)
+    page.fill("#own-prompt input, #own-prompt textarea", "")
+    page.click("#compare-button")
+    expect(page.locator("#own-grid")).to_contain_text("The prompt is empty", timeout=RUN_MS)
+    expect(page.locator("#own-grid img")).to_have_count(2)
 
 
 def test_a_second_person_waits_and_may_give_up(context: BrowserContext, address: str) -> None:
@@ -202,7 +210,7 @@ def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> No
     assert picked(page) == "dog"
 
     page.click("#compare-button")
-    expect(message).to_contain_text("prompt is empty")
+    expect(message).to_contain_text("Erase a concept first")
 
     set_steps(page, -3)
     page.click("#erase-button")

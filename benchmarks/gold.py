@@ -1,0 +1,131 @@
+"""The gold reference: how far is each method's edited model from one that never saw the concept?
+
+    python -m age_core.emoji unet --from-bundle --without squirrel ...    # first, README: "The gold reference"
+    python benchmarks/gold.py build/large squirrel --out benchmarks/gold-squirrel.csv --sheet docs/gold-squirrel.png
+
+The reference is the bundled model's training once more, without the concept's pictures and captions. For the bundled
+model ("original") and each method's edit of it a row for each word: the concept and its synonyms (16 pictures), the 20
+nearest concepts and 40 others (4 each). `named`: what the probe calls most of them; `right`: share named as the word
+says; `distance`: energy distance of their probe features to the reference's pictures of the same word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from age_core import ConceptSet, Eraser, Vocabulary, load_pipeline, load_probe
+from age_core.emoji.denoiser import load_unet
+from age_core.evaluation import GUIDANCE, STEPS, draw_and_judge, known, seeds_of
+from age_core.methods import erase_by
+from age_core.metrics import energy_distance
+from age_core.pipeline import generate
+
+NEAR, FAR = 20, 40
+METHODS = ["uce", "empty", "random", "in-class", "nearest", "look-ahead", "age"]
+
+
+def reference(pipe, checkpoint: Path) -> Eraser:
+    """The model that never saw the concept, as what to add to the bundled one."""
+    never = dict(load_unet(checkpoint).named_parameters())
+    return Eraser({name: never[name].detach() - value.detach() for name, value in pipe.unet.named_parameters()})
+
+
+def watched(pipe, world: ConceptSet, concept: str) -> dict[str, tuple[list[str], int]]:
+    """(words, pictures of each) by how they are related to the concept."""
+    found = world[concept]
+    ranked = [n for n in Vocabulary(world.names).near(pipe, concept, len(world)).names if n != concept]
+    rest = ranked[NEAR:]
+    return {
+        "erased": ([concept, *found.synonyms], 16),
+        "near": (ranked[:NEAR], 4),
+        "far": (rest[:: max(len(rest) // FAR, 1)][:FAR], 4),
+    }
+
+
+def compare(pipe, probe, world: ConceptSet, concept: str, models: Mapping[str, Eraser | None]) -> pd.DataFrame:
+    """One row a model and word; the first of `models` is the reference."""
+    rows = []
+    for side, (words, images) in watched(pipe, world, concept).items():
+        asked = [known(world, word) for word in words]
+        gold: np.ndarray | None = None
+        for model, eraser in models.items():
+            judged, pictures = draw_and_judge(pipe, probe, world, asked, images, eraser)
+            features = probe.features(pictures).reshape(len(words), images, -1)
+            gold = features if gold is None else gold
+            best = [top[0][0] for top in probe.top(pictures)]
+            for row, word in enumerate(words):
+                mine = slice(row * images, (row + 1) * images)
+                name, count = Counter(best[mine]).most_common(1)[0]
+                rows.append(
+                    {
+                        "side": side,
+                        "word": word,
+                        "model": model,
+                        "right": 100 * float(judged["top1"][mine].mean()),
+                        "named": name,
+                        "share": 100 * count / images,
+                        "distance": float("nan") if features is gold else energy_distance(gold[row], features[row]),
+                    }
+                )
+        print(f"{side}: done", file=sys.stderr, flush=True)
+    return pd.DataFrame(rows)
+
+
+def sheet(pipe, world: ConceptSet, words: list[str], models: Mapping[str, Eraser | None], images: int) -> Image.Image:
+    """Same seeds, one row of pictures a model."""
+    side = 64
+    paper = Image.new("RGB", (side * images * len(words), side * len(models)), "white")
+    prompts = [world.prompt(word) for word in words for _ in range(images)]
+    seeds = [seed for word in words for seed in seeds_of(word, images)]
+    for row, eraser in enumerate(models.values()):
+        if eraser is None:
+            pictures = generate(pipe, prompts, seeds, STEPS, GUIDANCE)
+        else:
+            with eraser.applied_to(pipe):
+                pictures = generate(pipe, prompts, seeds, STEPS, GUIDANCE)
+        for column, picture in enumerate(pictures):
+            paper.paste(picture, (column * side, row * side))
+    return paper
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path, help="the folder of the training")
+    parser.add_argument("concept")
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--sheet", type=Path)
+    args = parser.parse_args()
+    pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
+    models: dict[str, Eraser | None] = {
+        "never saw it": reference(pipe, args.work / f"unet-without-{args.concept}.safetensors"),
+        "original": None,
+    }
+    for method in args.methods:
+        *_, last = erase_by(pipe, method, args.concept, world, preview_every=0)
+        models[method] = last.eraser
+        print(f"{method}: erased to {last.top_targets(3)}", file=sys.stderr, flush=True)
+    table = compare(pipe, probe, world, args.concept, models)
+    table.round(3).to_csv(args.out, index=False)
+    if args.sheet:
+        near = watched(pipe, world, args.concept)["near"][0]
+        sheet(pipe, world, [args.concept, *near[:5]], models, 3).save(args.sheet)
+    means = table.groupby(["side", "model"], sort=False)[["right", "distance"]].mean().unstack("side")
+    print(means.round(2).to_string())
+    print(table[table["side"] == "erased"].drop(columns="side").to_string(index=False))
+    changed = table[(table["model"] == "original") & (table["side"] != "erased")]
+    print("Most unlike the original in the reference:")
+    print(changed.nlargest(10, "distance")[["side", "word", "right", "distance"]].to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
