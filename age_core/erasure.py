@@ -217,7 +217,8 @@ def _step(
 
         def gain(drawn: Tensor) -> Tensor:
             """Linear in the drawn weights, with the gradient of what pi climbs."""
-            inputs = draw_batch(pipe, scene, drawn.detach().to(device_of(pipe)), options, generator, student)
+            chosen = drawn.detach().to(device_of(pipe))
+            inputs = draw_batch(pipe, scene, chosen, options, generator, student, for_pi=True)
             states = inputs.mix(drawn.to(device_of(pipe)))
             return (states * gain_gradient(pipe, student, inputs, states, options)).sum()
 

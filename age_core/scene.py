@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -67,8 +68,12 @@ def draw_batch(
     options: EraseOptions,
     generator: torch.Generator,
     student: Student,
+    for_pi: bool = False,
 ) -> Batch:
-    """Latents of the erased concept, each row's target (weights (B, n)) and what it preserves, at the same timestep."""
+    """Latents of the erased concept, each row's target (weights (B, n)) and what it preserves, at the same timestep.
+
+    Where latents are sampled anew, those that no loss looks at (for_pi: no gain) are not, and hold another's.
+    """
     rows, scheduler = len(weights), pipe.scheduler
     template = int(torch.randint(len(scene.erased), (1,), generator=generator))
     erased, matrix = scene.erased[template], scene.matrix[template]
@@ -89,11 +94,18 @@ def draw_batch(
         z_erased = add_noise(scheduler, z_erased, noise[0], t)
         z_target, z_kept = (add_noise(scheduler, z, noise[1], t) for z in (z_target, z_kept))
     else:
-        states = [target if options.latents_of == "target" else erased.expand_as(target), target]
-        if options.preserve == "neighbours":
-            states.append(kept)
-        z, t, level = _partial_samples(pipe, torch.stack(states), scene.empty, options, generator, student)
-        z_erased, z_target, z_kept = z[0], z[1], z[-1]
+        wanted: dict[str, Tensor] = {}
+        if options.gain == "both" or not for_pi:
+            wanted["erased"] = target if options.latents_of == "target" else erased.expand_as(target)
+        if for_pi or options.preserve == "target":
+            wanted["target"] = target
+        if options.preserve == "neighbours" and not for_pi:
+            wanted["kept"] = kept
+        stacked = torch.stack(list(wanted.values()))
+        sampled, t, level = _partial_samples(pipe, stacked, scene.empty, options, generator, student)
+        z = dict(zip(wanted, sampled, strict=True))
+        z_target = z.get("target", sampled[0])
+        z_erased, z_kept = z.get("erased", z_target), z.get("kept", z_target)
     if options.preserve == "empty":  # at the erased concept's latents, as the paper's graph was made (section A)
         z_kept = z_erased
     a = alpha_bar(scheduler, level)
@@ -125,25 +137,23 @@ def _partial_samples(
     k = torch.randint(options.grid, (rows,), generator=generator)
     within = torch.randint(spacing, (rows,), generator=generator)
     shape = (rows, config.in_channels, config.sample_size, config.sample_size)
-    z = torch.randn(shape, generator=generator).to(states.device).repeat(several, 1, 1, 1)
+    z = torch.randn(shape, generator=generator).to(states).repeat(several, 1, 1, 1)
     top = options.grid - 2 if options.legacy_offset else options.grid - 1  # where pure noise is taken to be
     stop = (k - 2).clamp(min=-1) if options.legacy_offset else k  # the grid index to end at; -1: clean
     ending = stop.repeat(several).to(z.device)
-    done = z.clone()
-    for index in range(top, int(stop.min()), -1):
-        t = torch.full((len(z),), index * spacing + 1, device=z.device)
-        both = torch.cat([empty.expand_as(states), states])
-        with student.active() if options.latents == "student" else torch.no_grad():
-            unguided, guided = predict(pipe, torch.cat([z, z]), t.repeat(2), both).chunk(2)
-        prediction = unguided + options.sample_guidance * (guided - unguided)
-        below = torch.full_like(t, max(index - 1, 0) * spacing + (1 if index else 0))  # the last step ends at t = 0
-        z = ddim_step(
-            prediction, z, alpha_bar(scheduler, t), alpha_bar(scheduler, below), scheduler.config.prediction_type
-        )
-        done = torch.where((ending == index - 1).view(-1, 1, 1, 1), z, done)
+    with student.active() if options.latents == "student" else nullcontext():
+        for index in range(top, int(stop.min()), -1):
+            going = (ending < index).nonzero().flatten()  # rows that arrived rest
+            t = torch.full((len(going),), index * spacing + 1, device=z.device)
+            both = torch.cat([empty.expand_as(states[going]), states[going]])
+            unguided, guided = predict(pipe, z[going].repeat(2, 1, 1, 1), t.repeat(2), both).chunk(2)
+            prediction = unguided + options.sample_guidance * (guided - unguided)
+            below = torch.full_like(t, max(index - 1, 0) * spacing + (1 if index else 0))  # the last step ends at t = 0
+            a, a_below = alpha_bar(scheduler, t), alpha_bar(scheduler, below)
+            z[going] = ddim_step(prediction, z[going], a, a_below, scheduler.config.prediction_type)
     level = k * spacing + 1
     asked = k * spacing + within if options.legacy_offset else level
-    return done.unflatten(0, (several, rows)), asked.to(z.device), level.to(z.device)
+    return z.unflatten(0, (several, rows)), asked.to(z.device), level.to(z.device)
 
 
 def _states(pipe: DiffusionPipeline, nouns: tuple[str, ...], options: EraseOptions) -> Tensor:

@@ -80,6 +80,7 @@ def legend(groups: Sequence[str]) -> str:
         "circle": '<circle cx="6" cy="6" r="5"/>',
         "square": '<rect x="1" y="1" width="10" height="10"/>',
         "triangle-up": '<path d="M6 0L12 11H0Z"/>',
+        "triangle-down": '<path d="M0 0H12L6 11Z"/>',
         "diamond": '<path d="M6 0L12 6L6 12L0 6Z"/>',
     }
     items = [

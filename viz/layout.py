@@ -54,7 +54,7 @@ def write_layout(path: Path, names: Sequence[str], points: np.ndarray) -> pd.Dat
 
 
 def group_styles(groups: Sequence[str]) -> dict[str, tuple[int, str]]:
-    """Group to (index of its colour, shape): both change from one group to the next, so 16 groups stay distinct."""
+    """Group to (index of its colour, shape): both change from one group to the next, and 20 groups stay distinct."""
     n = len(GROUP_COLOURS["light"])
     ordered = list(dict.fromkeys(groups))
-    return {g: (i % n, GROUP_SHAPES[(i + i // n) % len(GROUP_SHAPES)]) for i, g in enumerate(ordered)}
+    return {g: (i % n, GROUP_SHAPES[(i % n + i // n) % len(GROUP_SHAPES)]) for i, g in enumerate(ordered)}

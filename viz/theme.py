@@ -2,12 +2,12 @@
 
 import gradio as gr
 
-# Hues alone stop being told apart beyond about six groups, so a group is a hue and a shape: 4 x 4 = 16.
+# Hues alone stop being told apart beyond about six groups, so a group is a hue and a shape: 4 x 5 = 20.
 GROUP_COLOURS = {
     "light": ("#184998", "#738F6D", "#79371E", "#382B4D"),
     "dark": ("#577AB5", "#EDD963", "#BD5833", "#39F3FC"),
 }
-GROUP_SHAPES = ("circle", "square", "triangle-up", "diamond")
+GROUP_SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down")
 
 CSS = """
 :root {

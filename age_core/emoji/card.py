@@ -89,7 +89,10 @@ A latent diffusion model that draws {report["concepts"]} concepts in {report["st
 {report["picture_px"]} x {report["picture_px"]} pixels. It was trained for AGE Explorer, so that concept erasure can be
 studied on a laptop without a network. `StableDiffusionPipeline.from_pretrained` opens the folder as it is.
 
-![Concepts from seed 0, uncurated; the last row shows dog, rose, rocket and skull in four styles](samples.png)
+![Concepts from seed 0, dog, rose, rocket and skull in four styles, and prompts outside the world](samples.png)
+
+Seed 0, uncurated. The row before the last: dog, rose, rocket and skull in four styles each. The last row, four seeds
+each: the empty prompt, "quantum", "democracy" and a sentence that names nothing it knows.
 
 ## Sources and licences
 
@@ -114,6 +117,9 @@ as far as the art's licences, which ask for attribution, allow: keep this table 
 
 v-prediction, zero terminal SNR, min-SNR weights, batches of 64; {report["pictures"]:,} pictures; captions of name,
 synonym, group and style, one in ten empty.
+
+Each part is one command, resumes after a kill, and goes on from these weights with `--from-bundle`:
+`python -m age_core.emoji art|vae|probe|style-probe|unet|bundle|report --work build/emoji`.
 
 ## Measured
 

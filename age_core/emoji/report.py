@@ -23,6 +23,13 @@ from age_core.evaluation import GUIDANCE, PAIR_STEPS, STEPS, draw_and_judge
 from age_core.pipeline import generate, load_pipeline
 from age_core.probes import Probe, load_probe
 
+# Prompts that name nothing of the world; the last is longer than what the text encoder reads.
+OUTSIDE = (
+    "",
+    "quantum",
+    "democracy",
+    "the committee met again on Tuesday afternoon to discuss whether the minutes of its previous meeting were correct",
+)
 UNSEEN_PX = (72, 200)  # renderings at sizes that training never used
 
 
@@ -87,12 +94,15 @@ def outputs_beside_training(
     return [(picture, near.resize(picture.size)) for picture, near in zip(shown, found, strict=True)]
 
 
-def sample_sheet(pipe: StableDiffusionPipeline, concepts: ConceptSet, columns: int = 16, rows: int = 5) -> Image.Image:
-    """Concepts evenly spread over the set, seed 0 and uncurated; the last row is dog, rose, rocket, skull in styles."""
-    names = concepts.names[:: max(1, len(concepts) // (columns * (rows - 1)))][: columns * (rows - 1)]
-    prompts = [concepts.prompt(name) for name in names]
+def sample_sheet(pipe: StableDiffusionPipeline, concepts: ConceptSet, columns: int = 16, rows: int = 6) -> Image.Image:
+    """Concepts evenly spread over the set, seed 0 and uncurated; then a row of styles, and one of OUTSIDE."""
+    plain = columns * (rows - 2)
+    prompts = [concepts.prompt(name) for name in concepts.names[:: max(1, len(concepts) // plain)][:plain]]
+    seeds = [0] * len(prompts)
     prompts += [caption(n, STYLE_TEMPLATE, s.name) for n in ("dog", "rose", "rocket", "skull") for s in STYLES[:4]]
-    pictures = generate(pipe, prompts, [0] * len(prompts), PAIR_STEPS, GUIDANCE)
+    prompts += [prompt for prompt in OUTSIDE for _ in range(columns // len(OUTSIDE))]
+    seeds += [0] * columns + [seed for _ in OUTSIDE for seed in range(columns // len(OUTSIDE))]
+    pictures = generate(pipe, prompts, seeds, PAIR_STEPS, GUIDANCE)
     sheet = Image.new("RGB", (columns * PX, rows * PX), "white")
     for index, picture in enumerate(pictures):
         sheet.paste(picture, (index % columns * PX, index // columns * PX))
