@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -182,8 +184,13 @@ def sample_latents(
     steps: int = 8,
     guidance: float = 3.0,
     batch_size: int = 64,
+    late: Callable[[], AbstractContextManager[Any]] | None = None,
+    late_from: int = 0,
 ) -> Tensor:
-    """Latents (B, C, h, w) of text states (B, L, D) under classifier-free guidance against the empty prompt."""
+    """Latents (B, C, h, w) of text states (B, L, D) under classifier-free guidance against the empty prompt.
+
+    `late` is entered before step `late_from`, such as an eraser that is to finish what the original model began.
+    """
     config = pipe.unet.config
     shape = (config.in_channels, config.sample_size, config.sample_size)
     noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
@@ -196,9 +203,12 @@ def sample_latents(
         scheduler.set_timesteps(steps, device=device_of(pipe))
         z = z * scheduler.init_noise_sigma
         both = torch.cat([empty.expand_as(text), text])
-        for t in scheduler.timesteps:
-            unguided, guided = predict(pipe, scheduler.scale_model_input(torch.cat([z, z]), t), t, both).chunk(2)
-            z = scheduler.step(unguided + guidance * (guided - unguided), t, z).prev_sample
+        with ExitStack() as stack:
+            for step, t in enumerate(scheduler.timesteps):
+                if late and step == late_from:
+                    stack.enter_context(late())
+                unguided, guided = predict(pipe, scheduler.scale_model_input(torch.cat([z, z]), t), t, both).chunk(2)
+                z = scheduler.step(unguided + guidance * (guided - unguided), t, z).prev_sample
         done.append(z)
     return torch.cat(done)
 
