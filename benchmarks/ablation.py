@@ -2,10 +2,15 @@
 
     python benchmarks/ablation.py build/ablation.jsonl --methods age empty uce --concepts cat guitar apple --seeds 0 1
     python benchmarks/ablation.py build/ablation.jsonl --methods age:balance=true,pi_lr=0.3
+    python benchmarks/ablation.py build/ablation.jsonl --methods --summary build/ablation.csv
 
 A method may carry options after a colon. ESR-k on 16 pictures of the erased concept; PSR-k near (the 20 nearest
 concepts) and far (40 others spread over the rest), 4 pictures each, and distance: 1000 times the mean `pair_distance`
-to the original model's pictures of the same seeds; seconds of the erasure alone.
+to the original model's pictures of the same seeds; seconds of the erasure alone. With --comebacks N also `back_...`:
+how often, in percent of N pictures, each kind of attempt of `age_core.robustness` still shows the concept.
+
+The summary has a row a method: means with 95 % intervals over concepts and seeds, and for each measure the paired
+difference of --reference to it, on the concepts and seeds that both have.
 """
 
 from __future__ import annotations
@@ -23,10 +28,15 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from age_core import ConceptSet, Eraser, Vocabulary, load_pipeline, load_probe
 from age_core.evaluation import draw_and_judge
+from age_core.intervals import hierarchical_bootstrap
 from age_core.methods import erase_by
 from age_core.metrics import pair_distance
+from age_core.robustness import comebacks
 
 NEAR, FAR = 20, 40
+# One each of eight groups, common words that their neighbours are easy to name for.
+CONCEPTS = ["dog", "owl", "apple", "pizza", "rose", "car", "guitar", "castle"]
+MEASURES = ["esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far", "distance_near", "distance_far"]
 
 
 def parse(method: str) -> tuple[str, dict[str, object]]:
@@ -61,6 +71,14 @@ class Judge:
             self._originals = {concept: {side: self.draw(side, concept, None)[1] for side in ("near", "far")}}
         return self._originals[concept]
 
+    def comebacks(self, concept: str, eraser: Eraser, images: int) -> dict[str, float]:
+        """Share of pictures, by kind of attempt, that still show the concept."""
+        pipe, probe, world = self._parts
+        found = comebacks(pipe, probe, world, concept, eraser, images)
+        return {
+            f"back_{kind.replace(' ', '_')}": share for kind, share in found.groupby("kind")["shown"].mean().items()
+        }
+
     def verdict(self, concept: str, eraser: Eraser | None) -> dict[str, float]:
         gone, _ = self.draw("own", concept, eraser)
         row = {f"esr{k}": 100 * (1 - gone[f"top{k}"].mean()) for k in (1, 5)}
@@ -71,8 +89,10 @@ class Judge:
         return row
 
 
-def measure(pipe, world: ConceptSet, judge: Judge, method: str, concept: str, seed: int, preset: str) -> dict[str, Any]:
-    """One erasure and what it did; "original" erases nothing."""
+def measure(
+    pipe, world: ConceptSet, judge: Judge, method: str, concept: str, seed: int, preset: str, back: int
+) -> dict[str, Any]:
+    """One erasure and what it did; "original" erases nothing. `back`: pictures of each attempt to bring it back."""
     row: dict[str, Any] = {"method": method, "concept": concept, "seed": seed, "preset": preset}
     if method == "original":
         return row | judge.verdict(concept, None)
@@ -82,16 +102,47 @@ def measure(pipe, world: ConceptSet, judge: Judge, method: str, concept: str, se
     row["seconds"] = round(time.monotonic() - started, 2)
     row["targets"] = last.top_targets(3)
     row["entropy"] = round(last.entropy, 3)
+    if back:
+        row |= judge.comebacks(concept, last.eraser, back)
     return row | judge.verdict(concept, last.eraser)
+
+
+def matrix(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Values (concepts, seeds) of one method, of the concepts that have every seed."""
+    return rows.pivot_table(index="concept", columns="seed", values=column).dropna()
+
+
+def summarise(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """A row a method and preset: count, means, intervals, and the reference's paired differences to it."""
+    measures = [c for c in rows.columns if c in (*MEASURES, "seconds", "entropy") or c.startswith("back_")]
+    table = []
+    for (method, preset), mine in rows.groupby(["method", "preset"], sort=False):
+        own = rows[(rows["method"] == reference) & (rows["preset"] == preset)]
+        row: dict[str, Any] = {"method": method, "preset": preset, "erasures": len(mine)}
+        for measure in measures:
+            values = matrix(mine, measure)
+            if not len(values):
+                continue
+            row[measure] = values.to_numpy().mean()
+            row[f"{measure}_low"], row[f"{measure}_high"] = hierarchical_bootstrap(values.to_numpy())
+            gap = (matrix(own, measure) - values).dropna(axis=1, how="all").dropna() if len(own) else values[:0]
+            if method not in (reference, "original") and len(gap):
+                row[f"{measure}_gap"] = gap.to_numpy().mean()
+                row[f"{measure}_gap_low"], row[f"{measure}_gap_high"] = hierarchical_bootstrap(gap.to_numpy())
+        table.append(row)
+    return pd.DataFrame(table)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--methods", nargs="+", default=["age", "random", "empty", "in-class", "uce"])
-    parser.add_argument("--concepts", nargs="+", default=["cat", "guitar", "apple", "car"])
+    parser.add_argument("--methods", nargs="*", default=["age", "random", "empty", "in-class", "uce"])
+    parser.add_argument("--concepts", nargs="+", default=CONCEPTS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--preset", default="balanced")
+    parser.add_argument("--comebacks", type=int, default=0, help="pictures of each attempt to bring a concept back")
+    parser.add_argument("--reference", default="age", help="whose paired differences to the others are shown")
+    parser.add_argument("--summary", type=Path, help="CSV file to write the summary to")
     args = parser.parse_args()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     lines = args.out.read_text().splitlines() if args.out.exists() else []
@@ -103,21 +154,16 @@ def main() -> None:
     for method, concept, seed in jobs:
         if (method, concept, seed, args.preset) in done:
             continue
-        row = measure(pipe, world, judge, method, concept, seed, args.preset)
+        row = measure(pipe, world, judge, method, concept, seed, args.preset, args.comebacks)
         rows.append(row)
         with args.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), file=sys.stderr, flush=True)
-    columns = ["seconds", "entropy", "esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far"]
-    columns += ["distance_near", "distance_far"]
-    print(
-        pd.DataFrame(rows)
-        .reindex(columns=["method", "preset", *columns])
-        .groupby(["method", "preset"])[columns]
-        .mean()
-        .round(1)
-        .to_string()
-    )
+    summary = summarise(pd.DataFrame(rows), args.reference)
+    if args.summary:
+        summary.round(3).to_csv(args.summary, index=False)
+    shown = [c for c in summary.columns if not c.endswith(("_low", "_high"))]
+    print(summary[shown].round(1).to_string(index=False))
 
 
 if __name__ == "__main__":
