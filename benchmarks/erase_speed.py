@@ -87,12 +87,12 @@ class AsPublished:
         return unet(z, t, states).sample
 
     @torch.no_grad()
-    def _sample(self, start: torch.Tensor, states: torch.Tensor, k: int) -> torch.Tensor:
+    def _sample(self, start: torch.Tensor, states: torch.Tensor, empty: torch.Tensor, k: int) -> torch.Tensor:
         scheduler, z = self.pipe.scheduler, start
         spacing = scheduler.config.num_train_timesteps // GRID
         for index in range(GRID - 2, max(k - 2, -1), -1):
             t = torch.full((1,), index * spacing + 1)
-            both = torch.cat([encode_text(self.pipe, [""]).float(), states])
+            both = torch.cat([empty, states])
             unguided, guided = self._ask(self.student, torch.cat([z, z]), t.repeat(2), both).chunk(2)
             below = torch.full((1,), max(index - 1, 0) * spacing + (1 if index else 0))
             z = ddim_step(
@@ -104,7 +104,7 @@ class AsPublished:
     def half_step(self, of_student: bool) -> None:
         pipe, scheduler = self.pipe, self.pipe.scheduler
         spacing = scheduler.config.num_train_timesteps // GRID
-        e = encode_text(pipe, [self.concept]).float()
+        empty, e, _ = (encode_text(pipe, [text]).float() for text in ("", self.concept, self.concept))
         gumbel = -torch.log(-torch.log(torch.rand(len(self.words)) + 1e-10) + 1e-10)
         soft = torch.softmax((self.pi + gumbel) / self.temperature, -1)
         hard = torch.zeros_like(soft).scatter(0, soft.argmax(0, keepdim=True), 1.0)
@@ -113,7 +113,7 @@ class AsPublished:
         t = torch.randint(k * spacing, (k + 1) * spacing, (1,))
         config = pipe.unet.config
         start = torch.randn(1, config.in_channels, config.sample_size, config.sample_size)
-        z_e, z_t = self._sample(start, e, k), self._sample(start, e_t, k)
+        z_e, z_t = self._sample(start, e, empty, k), self._sample(start, e_t, empty, k)
         with torch.no_grad():
             toward, own, kept = (self._ask(self.teacher, *row) for row in ((z_e, t, e_t), (z_e, t, e), (z_t, t, e_t)))
         moved, still = self._ask(self.student, z_e, t, e), self._ask(self.student, z_t, t, e_t)
