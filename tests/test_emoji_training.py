@@ -17,12 +17,16 @@ from age_core.emoji.autoencoder import encode_art, load_autoencoder, new_autoenc
 from age_core.emoji.captions import STYLE_TEMPLATE, CaptionBank, caption
 from age_core.emoji.card import model_card
 from age_core.emoji.curve import watched
-from age_core.emoji.denoiser import load_unet, new_scheduler, new_unet, train_unet
+from age_core.emoji.denoiser import denoising_loss, load_unet, new_scheduler, new_unet, train_unet
 from age_core.emoji.generalisation import confusions, nearest_training_pictures, pairs_seen_and_unseen
 from age_core.emoji.probe_training import load_trained_probe, new_probe, train_probe, with_reconstructions
 from age_core.emoji.training import augment, linear_decay, step_generator
 
 CIRCLE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><circle cx="5" cy="5" r="5" fill="red"/></svg>'
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 class OneWordEach:
@@ -210,6 +214,19 @@ def test_learning_rate_rises_then_falls_to_zero():
 def test_scheduler_ends_in_pure_noise_and_does_not_clip():
     scheduler = new_scheduler()
     assert scheduler.alphas_cumprod[-1] < 1e-6 and not scheduler.config.clip_sample
+
+
+def test_heavy_noise_counts_fully_and_slight_noise_less():
+    scheduler, latents, states = new_scheduler(), torch.randn(500, 2, 4, 4), torch.zeros(500, 1, 1)
+    loss = denoising_loss(lambda z, t, states: SimpleNamespace(sample=0 * z), scheduler, latents, states, generator(0))
+    again = generator(0)
+    noise = torch.randn(latents.shape, generator=again)
+    steps = torch.randint(1000, (500,), generator=again)
+    error = scheduler.get_velocity(latents, noise, steps).square().mean((1, 2, 3))  # of predicting nothing
+    signal = scheduler.alphas_cumprod[steps]
+    weight = torch.where(signal < 0.8, 1.0, 5 * (1 - signal))  # SNR 4 is a signal of 0.8; SNR + 1 = 1 / (1 - signal)
+    assert loss.item() == pytest.approx((weight * error).mean().item(), rel=1e-4)
+    assert (weight[steps > 900] == 1).all()
 
 
 def test_model_card_states_the_measured_numbers():

@@ -58,14 +58,19 @@ def new_unet() -> UNet2DConditionModel:
 def denoising_loss(
     unet: UNet2DConditionModel, scheduler: DDIMScheduler, latents: Tensor, states: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Min-SNR weighted v-prediction error (Hang et al. 2023, arXiv 2303.09556: min(SNR, 5) / (SNR + 1))."""
+    """Error of the v-prediction, weighed by min(SNR + 1, 5) / (SNR + 1): 1 in heavy noise, less in slight noise.
+
+    Min-SNR weights (Hang et al. 2023, arXiv 2303.09556) of v are min(SNR, 5) / (SNR + 1), which vanish in pure noise.
+    But there, where nothing but the words tells the picture, style is learnt: with them the model drew an asked-for
+    style in half of its pictures only.
+    """
     noise = torch.randn(latents.shape, generator=generator)
     steps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), generator=generator)
     noisy = scheduler.add_noise(latents, noise, steps)
     velocity = scheduler.get_velocity(latents, noise, steps)
     alpha = scheduler.alphas_cumprod[steps]
     snr = alpha / (1 - alpha)
-    weight = snr.clamp(max=MIN_SNR_GAMMA) / (snr + 1) + 0.05  # the floor keeps pure noise in the loss (SNR 0)
+    weight = (snr + 1).clamp(max=MIN_SNR_GAMMA) / (snr + 1)
     with fast_arithmetic():
         out = unet(noisy.to(memory_format=torch.channels_last), steps, states).sample
     return (weight * (out.float() - velocity).square().mean(dim=(1, 2, 3))).mean()
