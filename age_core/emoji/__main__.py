@@ -20,6 +20,7 @@ ASSETS = Path(__file__).parents[2] / "assets"
 CONCEPTS_CSV = ASSETS / "concepts" / "emoji.csv"
 BUNDLE = ASSETS / "emoji-sd"
 LATENT_COPIES = 6
+VAE_STEPS = 23_000
 PROBE_STEPS = {"probe": 2500, "style-probe": 6000}  # styles are told apart by finer strokes
 
 
@@ -47,7 +48,7 @@ def build_vae(args: argparse.Namespace) -> None:
 
     art = art_module.Art.load(args.work / "art.safetensors")
     start = AutoencoderKL.from_pretrained(BUNDLE / "vae") if args.from_bundle else None
-    steps = train_autoencoder(art, args.work / "vae.safetensors", args.steps or 11_000, start=start)
+    steps = train_autoencoder(art, args.work / "vae.safetensors", args.steps or VAE_STEPS, start=start)
     log_progress(args.work / "vae.jsonl", steps, every=200)
 
 

@@ -15,7 +15,7 @@ MAX_TOKENS = 16
 EMPTY_SHARE = 0.1  # captions dropped, so that guidance has an unconditional branch
 SYNONYM_SHARE = 0.2
 GENERAL_SHARE = 0.15
-STYLE_SHARE = 0.55
+STYLE_SHARE = 0.75  # of captions that name a concept
 PLAIN_TEMPLATES = ("{noun}", "an emoji of {a_noun}", "a picture of {a_noun}")
 STYLE_TEMPLATE = "{a_noun} in the {style} style"
 
@@ -52,7 +52,7 @@ class CaptionBank:
         nouns = self.nouns[concept]
         noun = nouns[0]
         if kind < GENERAL_SHARE:
-            noun = self.general[concept][int(which * 2)]
+            noun, styled = self.general[concept][int(which * 2)], 1.0  # too wide a word to learn in every style
         elif kind < GENERAL_SHARE + SYNONYM_SHARE and len(nouns) > 1:
             noun = nouns[1 + int(which * (len(nouns) - 1))]
         if styled < STYLE_SHARE:

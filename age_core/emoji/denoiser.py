@@ -23,7 +23,7 @@ from age_core.emoji.training import (
 
 TEXT_WIDTH = 384
 MIN_SNR_GAMMA = 5.0
-UNET_STEPS, BATCH = 4000, 64
+UNET_STEPS, BATCH = 14_000, 64
 
 
 def new_scheduler() -> DDIMScheduler:
