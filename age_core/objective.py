@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from age_core.losses import guided_target, row_errors
 from age_core.options import EraseOptions
@@ -15,12 +17,17 @@ from age_core.scene import Batch
 from age_core.student import Student
 
 
-def autocast(pipe: DiffusionPipeline, options: EraseOptions):
+@contextmanager
+def autocast(pipe: DiffusionPipeline, options: EraseOptions) -> Iterator[None]:
     """The UNet's arithmetic in `options.precision`; float32 masters are cast where they are used."""
     dtype = getattr(torch, options.precision) if options.precision != "float32" else pipe.unet.dtype
-    if dtype == torch.float32:
-        return nullcontext()
-    return torch.autocast(device_of(pipe).type, dtype=dtype)
+    device = device_of(pipe).type
+    with ExitStack() as stack:
+        if dtype != torch.float32:
+            stack.enter_context(torch.autocast(device, dtype=dtype))
+            if device == "cpu":  # torch's fused attention took half of a training step there, going back in bfloat16
+                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        yield
 
 
 def losses(
