@@ -115,7 +115,7 @@ as far as the art's licences, which ask for attribution, allow: keep this table 
 |---|---|---|
 {times}
 
-v-prediction, zero terminal SNR, min-SNR weights, batches of 64; {report["pictures"]:,} pictures; captions of name,
+v-prediction, zero terminal SNR, errors weighed by min(SNR + 1, 5) / (SNR + 1), batches of 64; {report["pictures"]:,} pictures; captions of name,
 synonym, group and style, one in ten empty.
 
 Each part is one command, resumes after a kill, and goes on from these weights with `--from-bundle`:
