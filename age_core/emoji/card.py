@@ -115,8 +115,8 @@ as far as the art's licences, which ask for attribution, allow: keep this table 
 |---|---|---|
 {times}
 
-v-prediction, zero terminal SNR, errors weighed by min(SNR + 1, 5) / (SNR + 1), batches of 64; {report["pictures"]:,} pictures; captions of name,
-synonym, group and style, one in ten empty.
+v-prediction, zero terminal SNR, errors weighed by min(SNR + 1, 5) / (SNR + 1), batches of 64;
+{report["pictures"]:,} pictures; captions of name, synonym, group and style, one in ten empty.
 
 Each part is one command, resumes after a kill, and goes on from these weights with `--from-bundle`:
 `python -m age_core.emoji art|vae|probe|style-probe|unet|bundle|report --work build/emoji`.

@@ -56,7 +56,7 @@ def _bars(axis: Axes, shares: pd.Series, title: str) -> None:
 
 
 def _beside(axis: Axes, beside: Sequence[tuple[Image.Image, Image.Image]]) -> None:
-    axis.set_title("Above: pictures by the model (fixed seeds, uncurated). Below: the nearest training picture", loc="left")
+    axis.set_title("Above: drawn by the model, fixed seeds, uncurated. Below: the nearest training picture", loc="left")
     columns = [np.concatenate([np.asarray(picture.convert("RGB")) for picture in pair]) for pair in beside]
     axis.imshow(np.concatenate(columns, axis=1))
     axis.set_axis_off()
