@@ -80,7 +80,7 @@ def test_prompts_that_leave_the_world_are_told_apart(emoji_pipe):
     for prompt in ("a dog in the noto style", "two puppies and some fruit"):
         assert outside(emoji_pipe, prompt, world) == ""
     assert "asked for nothing" in outside(emoji_pipe, " ", world)
-    said = outside(emoji_pipe, "a violoncello", world)
+    said = outside(emoji_pipe, "a cello", world)
     assert said.startswith("Outside this model's world") and "violin" in said  # the nearest in meaning
     assert "first 16 word pieces" in outside(emoji_pipe, "dog " * 20, world)
 
