@@ -110,7 +110,9 @@ def test_the_gold_reference_never_sees_its_concept_and_all_else_as_it_was(tmp_pa
 
     def train(name, rows, without):
         captions = OneWordEach()
-        list(train_unet(latents[:, rows], concept[rows], style[rows], captions, tmp_path / name, 2, 6, without=without))
+        list(
+            train_unet(latents[:, rows], concept[rows], style[rows], captions, tmp_path / name, 2, 16, without=without)
+        )
         return captions.asked, load_file(tmp_path / name)
 
     everyone, _ = train("all", [0, 1, 2, 3], None)
