@@ -270,6 +270,6 @@ def test_cats_vanish_from_the_bundled_model_and_the_rest_stays(emoji_pipe, emoji
     eraser = closed_form(emoji_pipe, method, {"cat": "tiger"}, kept)
     esr, psr = judged(emoji_pipe, emoji_probe, eraser)
     assert originally[0] <= 20  # the model did draw cats
-    # UCE's published weight of preserved words is at least 0.1 each, so that 449 of them hold back its edit: measured 83
+    # UCE's published weight of preserved words is at least 0.1 each, so 449 of them hold back its edit: measured 83
     assert esr >= (80 if method == "uce" else 90)
     assert psr >= originally[1] - 10
