@@ -54,13 +54,14 @@ def attempts(
     def asked(prompt: str) -> Tensor:
         return encode_text(pipe, [prompt]).expand(images, -1, -1)
 
-    words = {concept.name: "the word itself"} | dict.fromkeys(concept.synonyms, "synonym")
+    own, nothing = asked(concepts.prompt(concept.name)), asked("")
+    ceiling, unasked = draw(own, False), draw(nothing, False)
+    yield "the word itself", concept.name, draw(own, True), ceiling
+    words = dict.fromkeys(concept.synonyms, "synonym")
     words |= {word: "general word" for word in (concept.general, concept.group) if word.lower() != concept.name.lower()}
     for word, kind in words.items():
         states = asked(concepts.prompt(word))
         yield kind, word, draw(states, True), draw(states, False)
-    own, nothing = asked(concepts.prompt(concept.name)), asked("")
-    ceiling = draw(own, False)
     revived = None
     with suppress(AgeError):  # no keys and values to revive
         revived = revived_states(pipe, eraser, own)
@@ -70,12 +71,7 @@ def attempts(
         first = round(share * PAIR_STEPS)
         yield "completion", f"after {share:.0%} of the steps", draw(own, True, first), ceiling
         # control: what the edited model finishes of a start that was asked for nothing
-        yield (
-            "completion, nothing asked",
-            f"after {share:.0%} of the steps",
-            draw(nothing, True, first),
-            draw(nothing, False),
-        )
+        yield "completion, nothing asked", f"after {share:.0%} of the steps", draw(nothing, True, first), unasked
 
 
 def comebacks(

@@ -46,6 +46,13 @@ def parse(method: str) -> tuple[str, dict[str, object]]:
     return name, {key: json.loads(value) for key, value in pairs}
 
 
+def near_and_far(pipe, world: ConceptSet, concept: str) -> tuple[list[str], list[str]]:
+    """The NEAR nearest other concepts, and FAR spread evenly over the rest."""
+    ranked = [n for n in Vocabulary(world.names).near(pipe, concept, len(world)).names if n != concept]
+    rest = ranked[NEAR:]
+    return ranked[:NEAR], rest[:: max(len(rest) // FAR, 1)][:FAR]
+
+
 class Judge:
     """Who is watched for each erased concept, and what the original model draws of them."""
 
@@ -56,9 +63,8 @@ class Judge:
     def watched(self, concept: str) -> dict[str, tuple[list[str], int]]:
         """(names, pictures of each): the erased concept, the nearest others, and a spread of the rest."""
         pipe, _, world = self._parts
-        ranked = [n for n in Vocabulary(world.names).near(pipe, concept, len(world)).names if n != concept]
-        rest = ranked[NEAR:]
-        return {"own": ([concept], 16), "near": (ranked[:NEAR], 4), "far": (rest[:: max(len(rest) // FAR, 1)][:FAR], 4)}
+        near, far = near_and_far(pipe, world, concept)
+        return {"own": ([concept], 16), "near": (near, 4), "far": (far, 4)}
 
     def draw(self, side: str, concept: str, eraser: Eraser | None) -> tuple[pd.DataFrame, list[Image.Image]]:
         pipe, probe, world = self._parts

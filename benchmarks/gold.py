@@ -22,14 +22,14 @@ import pandas as pd
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from age_core import ConceptSet, Eraser, Vocabulary, load_pipeline, load_probe
+from ablation import near_and_far
+
+from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.emoji.denoiser import load_unet
-from age_core.evaluation import GUIDANCE, STEPS, draw_and_judge, known, seeds_of
+from age_core.evaluation import draw_and_judge, known
 from age_core.methods import erase_by
 from age_core.metrics import energy_distance
-from age_core.pipeline import generate
 
-NEAR, FAR = 20, 40
 METHODS = ["uce", "empty", "random", "in-class", "nearest", "look-ahead", "age"]
 
 
@@ -39,22 +39,12 @@ def reference(pipe, checkpoint: Path) -> Eraser:
     return Eraser({name: never[name].detach() - value.detach() for name, value in pipe.unet.named_parameters()})
 
 
-def watched(pipe, world: ConceptSet, concept: str) -> dict[str, tuple[list[str], int]]:
-    """(words, pictures of each) by how they are related to the concept."""
-    found = world[concept]
-    ranked = [n for n in Vocabulary(world.names).near(pipe, concept, len(world)).names if n != concept]
-    rest = ranked[NEAR:]
-    return {
-        "erased": ([concept, *found.synonyms], 16),
-        "near": (ranked[:NEAR], 4),
-        "far": (rest[:: max(len(rest) // FAR, 1)][:FAR], 4),
-    }
-
-
 def compare(pipe, probe, world: ConceptSet, concept: str, models: Mapping[str, Eraser | None]) -> pd.DataFrame:
     """One row a model and word; the first of `models` is the reference."""
     rows = []
-    for side, (words, images) in watched(pipe, world, concept).items():
+    near, far = near_and_far(pipe, world, concept)
+    watched = {"erased": ([concept, *world[concept].synonyms], 16), "near": (near, 4), "far": (far, 4)}
+    for side, (words, images) in watched.items():
         asked = [known(world, word) for word in words]
         gold: np.ndarray | None = None
         for model, eraser in models.items():
@@ -80,18 +70,14 @@ def compare(pipe, probe, world: ConceptSet, concept: str, models: Mapping[str, E
     return pd.DataFrame(rows)
 
 
-def sheet(pipe, world: ConceptSet, words: list[str], models: Mapping[str, Eraser | None], images: int) -> Image.Image:
+def sheet(
+    pipe, probe, world: ConceptSet, words: list[str], models: Mapping[str, Eraser | None], images: int
+) -> Image.Image:
     """Same seeds, one row of pictures a model."""
-    side = 64
+    side, asked = 64, [world[word] for word in words]
     paper = Image.new("RGB", (side * images * len(words), side * len(models)), "white")
-    prompts = [world.prompt(word) for word in words for _ in range(images)]
-    seeds = [seed for word in words for seed in seeds_of(word, images)]
     for row, eraser in enumerate(models.values()):
-        if eraser is None:
-            pictures = generate(pipe, prompts, seeds, STEPS, GUIDANCE)
-        else:
-            with eraser.applied_to(pipe):
-                pictures = generate(pipe, prompts, seeds, STEPS, GUIDANCE)
+        _, pictures = draw_and_judge(pipe, probe, world, asked, images, eraser)
         for column, picture in enumerate(pictures):
             paper.paste(picture, (column * side, row * side))
     return paper
@@ -117,8 +103,8 @@ def main() -> None:
     table = compare(pipe, probe, world, args.concept, models)
     table.round(3).to_csv(args.out, index=False)
     if args.sheet:
-        near = watched(pipe, world, args.concept)["near"][0]
-        sheet(pipe, world, [args.concept, *near[:5]], models, 3).save(args.sheet)
+        near, _ = near_and_far(pipe, world, args.concept)
+        sheet(pipe, probe, world, [args.concept, *near[:5]], models, 3).save(args.sheet)
     means = table.groupby(["side", "model"], sort=False)[["right", "distance"]].mean().unstack("side")
     print(means.round(2).to_string())
     print(table[table["side"] == "erased"].drop(columns="side").to_string(index=False))

@@ -15,6 +15,16 @@ WORLD = ConceptSet(
 )
 
 
+class SeesDogs(Probe):
+    """A probe that names every picture a dog."""
+
+    def __init__(self):
+        super().__init__(None, ("dog", "cat"))
+
+    def scores(self, pictures, batch_size=128):
+        return torch.tensor([[0.9, 0.1]]).repeat(len(pictures), 1).numpy()
+
+
 def turned(pipe) -> Eraser:
     """An edit that a revival can undo whole: every key and value projection reads its states turned, W' = W Q."""
     width = pipe.unet.config.cross_attention_dim
@@ -56,11 +66,7 @@ def test_a_model_that_takes_over_late_changes_only_what_comes_after(tiny_sd):
 
 
 def test_every_attempt_is_reported_beside_its_ceiling(tiny_sd):
-    class Sees(Probe):
-        def scores(self, pictures, batch_size=128):
-            return torch.tensor([[0.9, 0.1]]).repeat(len(pictures), 1).numpy()
-
-    probe = Sees(None, ("dog", "cat"))
+    probe = SeesDogs()
     table = comebacks(tiny_sd, probe, WORLD, "puppy", turned(tiny_sd), images=2)
     assert (table[["shown", "ceiling"]] == 100).all().all()
     kinds = table["kind"].value_counts().to_dict()
@@ -79,11 +85,7 @@ def test_what_cannot_be_revived_is_left_out_or_refused(tiny_sd):
     with pytest.raises(AgeError, match="no keys or values"):
         revived_states(tiny_sd, eraser, encode_text(tiny_sd, ["dog"]))
 
-    class Sees(Probe):
-        def scores(self, pictures, batch_size=128):
-            return torch.tensor([[0.9, 0.1]]).repeat(len(pictures), 1).numpy()
-
-    table = comebacks(tiny_sd, Sees(None, ("dog", "cat")), WORLD, "dog", eraser, images=1)
+    table = comebacks(tiny_sd, SeesDogs(), WORLD, "dog", eraser, images=1)
     assert "revival" not in set(table["kind"]) and len(table) == 10
     with pytest.raises(AgeError, match="at least one picture"):
-        comebacks(tiny_sd, Sees(None, ("dog", "cat")), WORLD, "dog", eraser, images=0)
+        comebacks(tiny_sd, SeesDogs(), WORLD, "dog", eraser, images=0)

@@ -104,7 +104,7 @@ def build_unet(args: argparse.Namespace) -> None:
     art, table = art_module.Art.load(args.work / "art.safetensors"), art_module.read_concept_table(args.table)
     if args.without and args.without not in art.concepts:
         raise SystemExit(f"--without takes one of the table's concepts, which {args.without!r} is not.")
-    name = f"unet-without-{args.without}" if args.without else "unet"
+    which = f"-without-{args.without}" if args.without else ""
     start = UNet2DConditionModel.from_pretrained(BUNDLE / "unet") if args.from_bundle else None
     print("encoding the art and its captions", flush=True)
     vae, text, average = _autoencoder(args), _text(args), new_unet()
@@ -113,14 +113,14 @@ def build_unet(args: argparse.Namespace) -> None:
     seen = (~art_module.held_out(art, table)).nonzero().flatten()
     stream = train_unet(
         latents[:, seen], art.concept[seen], art.style[seen], CaptionBank(table, *text),
-        args.work / f"{name}.safetensors", args.steps or UNET_STEPS, start=start, average=average,
+        args.work / f"unet{which}.safetensors", args.steps or UNET_STEPS, start=start, average=average,
         without=art.concepts.index(args.without) if args.without else None,
     )  # fmt: skip
     probe = Probe(load_trained_probe(args.work / "probe.safetensors", art.concepts), art.concepts)
     pipe = assemble(vae, average, text)
     world = ConceptSet.read(args.table, TEMPLATES["emoji"])
-    curve = args.work / f"{name.replace('unet', 'curve')}.jsonl"
-    log_progress(args.work / f"{name}.jsonl", watched(stream, pipe, probe, world, BATCH, 500, curve))
+    curve = args.work / f"curve{which}.jsonl"
+    log_progress(args.work / f"unet{which}.jsonl", watched(stream, pipe, probe, world, BATCH, 500, curve))
 
 
 def build_bundle(args: argparse.Namespace) -> None:
