@@ -1,11 +1,11 @@
 """The gold reference: how far is each method's edited model from one that never saw the concept?
 
-    python -m age_core.emoji unet --from-bundle --without squirrel ...    # first, README: "The gold reference"
-    python benchmarks/gold.py build/large squirrel --out benchmarks/gold-squirrel.csv --sheet docs/gold-squirrel.png
+    python benchmarks/gold.py build/gold squirrel --out benchmarks/gold-squirrel.csv --sheet docs/gold-squirrel.png
 
-The reference is the bundled model's training once more, without the concept's pictures and captions. For the bundled
-model ("original") and each method's edit of it a row for each word: the concept and its synonyms (16 pictures), the 20
-nearest concepts and 40 others (4 each). `named`: what the probe calls most of them; `right`: share named as the word
+The folder holds two denoisers of one training (README, "The gold reference"): `unet.safetensors`, and
+`unet-without-squirrel.safetensors`, which saw none of the concept's pictures and captions. For the first ("original")
+and each method's edit of it a row for each word: the concept and its synonyms (16 pictures), the 20 nearest concepts
+and 40 others (4 each). `named`: what the probe calls most of them; `right`: share named as the word
 says; `distance`: energy distance of their probe features to the reference's pictures of the same word.
 """
 
@@ -34,7 +34,7 @@ METHODS = ["uce", "empty", "random", "in-class", "nearest", "look-ahead", "age"]
 
 
 def reference(pipe, checkpoint: Path) -> Eraser:
-    """The model that never saw the concept, as what to add to the bundled one."""
+    """The model that never saw the concept, as what to add to the one that did."""
     never = dict(load_unet(checkpoint).named_parameters())
     return Eraser({name: never[name].detach() - value.detach() for name, value in pipe.unet.named_parameters()})
 
@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
     pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
+    pipe.unet.load_state_dict(load_unet(args.work / "unet.safetensors").state_dict())
     models: dict[str, Eraser | None] = {
         "never saw it": reference(pipe, args.work / f"unet-without-{args.concept}.safetensors"),
         "original": None,

@@ -15,7 +15,7 @@ from age_core.concepts import ConceptSet
 from age_core.emoji.art import Art, IconSet, Style, held_out, render
 from age_core.emoji.autoencoder import encode_art, load_autoencoder, new_autoencoder, train_autoencoder
 from age_core.emoji.captions import STYLE_TEMPLATE, CaptionBank, caption
-from age_core.emoji.card import model_card
+from age_core.emoji.card import earlier_trainings, model_card
 from age_core.emoji.curve import watched
 from age_core.emoji.denoiser import denoising_loss, load_unet, new_scheduler, new_unet, train_unet
 from age_core.emoji.generalisation import confusions, nearest_training_pictures, pairs_seen_and_unseen
@@ -144,8 +144,9 @@ def test_captions_name_the_concept_its_synonyms_and_its_kind():
     half = torch.tensor([0.5, 0.9, 0.5, 0.9, 0.5])
     assert bank.draw(0, 2, half) == "an emoji of an owl"
     assert bank.draw(0, 2, torch.tensor([0.05, 0.9, 0.5, 0.9, 0.5])) == ""
-    assert bank.draw(0, 2, torch.tensor([0.5, 0.2, 0.5, 0.1, 0.5])) == "a hooter in the twemoji style"
-    assert bank.draw(0, 2, torch.tensor([0.5, 0.01, 0.1, 0.9, 0.5])) == "an emoji of a bird"
+    assert bank.draw(0, 2, torch.tensor([0.5, 0.4, 0.5, 0.1, 0.5])) == "a hooter in the twemoji style"
+    assert bank.draw(0, 2, torch.tensor([0.5, 0.01, 0.1, 0.6, 0.5])) == "an emoji of a bird"
+    assert bank.draw(0, 2, torch.tensor([0.5, 0.01, 0.9, 0.4, 0.5])) == "an animal in the twemoji style"
     assert caption("apple", STYLE_TEMPLATE, "noto") == "an apple in the noto style"
 
 
@@ -240,7 +241,9 @@ def test_model_card_states_the_measured_numbers():
         "autoencoder_psnr_db": 26.0, "training": {"vae": {"updates": 10, "minutes": 1.0}},
     }  # fmt: skip
     card = model_card(report)
-    assert "From nothing, on 2 CPU cores" in card and "mammal 25%" in card
-    went_on = model_card(report | {"earlier": {"concepts": 3, "training": {"unet": {"updates": 4000}}}})
-    assert "Going on from the weights of a world of 3 concepts (unet 4,000 updates" in went_on
+    assert "From nothing, with" in card and "| 4 | vae | 10 | 1.0 | 2 CPU cores |" in card and "mammal 25%" in card
+    before = {"concepts": 3, "training": {"unet": {"updates": 4000, "minutes": 9.5}}}
+    went_on = report | {"earlier": earlier_trainings(before)}
+    assert [stage["concepts"] for stage in earlier_trainings(went_on)] == [3, 4]
+    assert "In 2 stages" in model_card(went_on) and "| 3 | unet | 4,000 | 9.5 |" in model_card(went_on)
     assert "51.2%" in card and "CC BY 4.0" in card and "dog 10%" in card and "not measured yet" in card

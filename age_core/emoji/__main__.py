@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from age_core.emoji import art as art_module
-from age_core.emoji.card import EARLIER
+from age_core.emoji.card import EARLIER, earlier_trainings
 from age_core.emoji.training import log_progress
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def remember_start(work: Path) -> None:
     path = work / EARLIER
     if not path.exists():
         told = json.loads((BUNDLE / "report.json").read_text(encoding="utf-8"))
-        path.write_text(json.dumps({key: told[key] for key in ("concepts", "training")}) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(earlier_trainings(told)) + "\n", encoding="utf-8")
 
 
 def build_art(args: argparse.Namespace) -> None:
@@ -99,13 +99,14 @@ def build_unet(args: argparse.Namespace) -> None:
     from age_core.emoji.curve import watched
     from age_core.emoji.denoiser import BATCH, UNET_STEPS, new_unet, train_unet
     from age_core.emoji.probe_training import load_trained_probe
-    from age_core.probes import Probe
+    from age_core.probes import Probe, load_probe
 
     art, table = art_module.Art.load(args.work / "art.safetensors"), art_module.read_concept_table(args.table)
     if args.without and args.without not in art.concepts:
         raise SystemExit(f"--without takes one of the table's concepts, which {args.without!r} is not.")
     which = f"-without-{args.without}" if args.without else ""
-    start = UNet2DConditionModel.from_pretrained(BUNDLE / "unet") if args.from_bundle else None
+    source = args.start or (BUNDLE if args.from_bundle else None)
+    start = UNet2DConditionModel.from_pretrained(source / "unet") if source else None
     print("encoding the art and its captions", flush=True)
     vae, text, average = _autoencoder(args), _text(args), new_unet()
     latents, factor = encode_art(vae, art, LATENT_COPIES)
@@ -114,9 +115,12 @@ def build_unet(args: argparse.Namespace) -> None:
     stream = train_unet(
         latents[:, seen], art.concept[seen], art.style[seen], CaptionBank(table, *text),
         args.work / f"unet{which}.safetensors", args.steps or UNET_STEPS, start=start, average=average,
-        without=art.concepts.index(args.without) if args.without else None,
+        without=art.concepts.index(args.without) if args.without else None, compiled=args.compile,
     )  # fmt: skip
-    probe = Probe(load_trained_probe(args.work / "probe.safetensors", art.concepts), art.concepts)
+    probe_path = args.work / "probe.safetensors"
+    probe = load_probe("emoji")
+    if probe_path.exists() or not args.from_bundle:
+        probe = Probe(load_trained_probe(probe_path, art.concepts), art.concepts)
     pipe = assemble(vae, average, text)
     world = ConceptSet.read(args.table, TEMPLATES["emoji"])
     curve = args.work / f"curve{which}.jsonl"
@@ -163,6 +167,8 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=CONCEPTS_CSV, help="concepts to draw (assets/concepts/emoji.csv)")
     parser.add_argument("--steps", type=int, default=0, help="updates in all (0: the part's own default)")
     parser.add_argument("--without", help="unet: a concept to leave out (the gold reference of its erasure)")
+    parser.add_argument("--start", type=Path, help="unet: folder of a pipeline whose denoiser to start from")
+    parser.add_argument("--compile", action="store_true", help="unet: compile the training step (needs a C++ compiler)")
     parser.add_argument("--from-bundle", action="store_true", help="start from the weights in assets/")
     args = parser.parse_args()
     if args.from_bundle:

@@ -14,8 +14,8 @@ from age_core.emoji.art import STYLES
 MAX_TOKENS = 16
 EMPTY_SHARE = 0.1  # captions dropped, so that guidance has an unconditional branch
 SYNONYM_SHARE = 0.2
-GENERAL_SHARE = 0.15
-STYLE_SHARE = 0.75  # of captions that name a concept
+GENERAL_SHARE = 0.3  # wide words are the hardest to learn: "a sport" is a ball, a ski, a pair of gloves
+STYLE_SHARE = {"concept": 0.75, "general": 0.5}  # of captions that name a concept, or only its kind
 PLAIN_TEMPLATES = ("{noun}", "an emoji of {a_noun}", "a picture of {a_noun}")
 STYLE_TEMPLATE = "{a_noun} in the {style} style"
 
@@ -50,12 +50,12 @@ class CaptionBank:
         if empty < EMPTY_SHARE:
             return ""
         nouns = self.nouns[concept]
-        noun = nouns[0]
+        noun, share = nouns[0], STYLE_SHARE["concept"]
         if kind < GENERAL_SHARE:
-            noun, styled = self.general[concept][int(which * 2)], 1.0  # too wide a word to learn in every style
+            noun, share = self.general[concept][int(which * 2)], STYLE_SHARE["general"]
         elif kind < GENERAL_SHARE + SYNONYM_SHARE and len(nouns) > 1:
             noun = nouns[1 + int(which * (len(nouns) - 1))]
-        if styled < STYLE_SHARE:
+        if styled < share:
             return caption(noun, STYLE_TEMPLATE, STYLES[style].name)
         return caption(noun, PLAIN_TEMPLATES[int(template * len(PLAIN_TEMPLATES))], "")
 

@@ -10,7 +10,13 @@ from typing import Any
 
 from age_core.emoji.art import STYLES
 
-EARLIER = "earlier.json"  # of the world whose weights a training went on from: its size and training times
+EARLIER = "earlier.json"  # the trainings whose weights this one goes on from
+STAGE = ("concepts", "training", "hardware", "curve")  # what a report says of one training
+
+
+def earlier_trainings(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The trainings that led to a report's weights, that of the report last."""
+    return [*report.get("earlier", []), {key: report[key] for key in STAGE if key in report}]
 
 
 def training_time(work: Path) -> dict[str, dict[str, float]]:
@@ -71,18 +77,21 @@ def beyond_words(found: dict[str, Any]) -> str:
 def model_card(report: dict[str, Any]) -> str:
     """Markdown with every source, its licence, the training time and the measured quality."""
     art = "\n".join(f"| {s.name} | `{s.package}` {s.version} | {s.licence} | {s.attribution} |" for s in STYLES)
-    times = "\n".join(f"| {part} | {t['updates']:,} | {t['minutes']} |" for part, t in report["training"].items())
+    stages = earlier_trainings(report)
+    times = "\n".join(
+        f"| {stage['concepts']} | {part} | {t['updates']:,} | {t['minutes']} | {stage.get('hardware', '')} |"
+        for stage in stages
+        for part, t in stage["training"].items()
+    )
     styles = report.get("probe_leave_one_style_out_top1", {})
     left_out = ", ".join(f"{name} {share:.0%}" for name, share in styles.items()) or "not measured yet"
     weak = ", ".join(f"{name} {share:.0%}" for name, share in report["weakest_concepts"].items())
     sampler = report["sampler"]
     beyond = beyond_words(report["beyond_training"]) if "beyond_training" in report else "not measured yet"
     groups = ", ".join(f"{g} {v:.0%}" for g, v in sorted(report["top1_by_group"].items(), key=lambda item: item[1]))
-    earlier = report.get("earlier")
     start = "From nothing"
-    if earlier:
-        before = ", ".join(f"{part} {t['updates']:,} updates" for part, t in earlier["training"].items())
-        start = f"Going on from the weights of a world of {earlier['concepts']} concepts ({before}; the probe anew)"
+    if len(stages) > 1:
+        start = f"In {len(stages)} stages, each going on from the weights of the one before (the probe anew)"
     return f"""# emoji-sd: a small text-to-image model of emoji
 
 A latent diffusion model that draws {report["concepts"]} concepts in {report["styles"]} emoji styles at
@@ -109,10 +118,10 @@ as far as the art's licences, which ask for attribution, allow: keep this table 
 
 ## Training
 
-{start}, on {report["hardware"]}, with other work on the machine, by `python -m age_core.emoji`:
+{start}, with other work on the machine, by `python -m age_core.emoji`:
 
-| part | updates | minutes |
-|---|---|---|
+| concepts | part | updates | minutes | hardware |
+|---|---|---|---|---|
 {times}
 
 v-prediction, zero terminal SNR, errors weighed by min(SNR + 1, 5) / (SNR + 1), batches of 64;

@@ -15,7 +15,7 @@ BLUE, ORANGE = "#0072B2", "#C2410C"
 
 
 def draw_figure(
-    curve: Sequence[Mapping[str, float]],
+    curves: Sequence[Sequence[Mapping[str, float]]],
     by_concept: pd.DataFrame,
     by_style: Mapping[str, float],
     beside: Sequence[tuple[Image.Image, Image.Image]],
@@ -23,14 +23,14 @@ def draw_figure(
 ) -> None:
     """Write a PNG.
 
-    curve: pictures seen, top1 and top5; by_concept: columns group and top1, all shares; beside: (output, nearest
-    training picture), of one size.
+    curves: of each training that went on from the one before, pictures seen, top1 and top5; by_concept: columns group
+    and top1, all shares; beside: (output, nearest training picture), of one size.
     """
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     axes = figure.subplot_mosaic(
         [["curve", "group"], ["style", "group"], ["beside", "beside"]], height_ratios=[3, 2, 2]
     )
-    _curve(axes["curve"], curve)
+    _curve(axes["curve"], curves)
     groups = by_concept.groupby("group")["top1"].mean().sort_values()
     _bars(axes["group"], groups, "Named right by the probe, by group")
     _bars(axes["style"], pd.Series(dict(by_style)).sort_values(), "Style right when asked for")
@@ -38,10 +38,17 @@ def draw_figure(
     figure.savefig(path, dpi=100)
 
 
-def _curve(axis: Axes, lines: Sequence[Mapping[str, float]]) -> None:
-    axis.set_title("Training curve", loc="left")
-    for key, name, colour in (("top5", "among the first five", ORANGE), ("top1", "named first", BLUE)):
-        axis.plot([x["pictures"] for x in lines], [100 * x[key] for x in lines], marker=".", label=name, color=colour)
+def _curve(axis: Axes, curves: Sequence[Sequence[Mapping[str, float]]]) -> None:
+    axis.set_title("Training curve; dotted: the learning rate starts anew", loc="left")
+    seen = 0.0
+    for part, lines in enumerate(curves):
+        pictures = [seen + line["pictures"] for line in lines]
+        for key, name, colour in (("top5", "among the first five", ORANGE), ("top1", "named first", BLUE)):
+            share = [100 * line[key] for line in lines]
+            axis.plot(pictures, share, marker=".", label="" if part else name, color=colour)
+        if part:
+            axis.axvline(seen, color="gray", linestyle=":")
+        seen = pictures[-1]
     axis.set(xlabel="pictures seen", ylabel="% of 150 concepts", ylim=(0, 102))
     axis.legend(frameon=False, loc="lower right")
 

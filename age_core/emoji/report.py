@@ -14,7 +14,7 @@ from torch import Tensor
 from age_core.concepts import ConceptSet
 from age_core.emoji.art import STYLES, Art, render_all
 from age_core.emoji.captions import STYLE_TEMPLATE, caption
-from age_core.emoji.card import EARLIER, hardware, model_card, training_time
+from age_core.emoji.card import EARLIER, earlier_trainings, hardware, model_card, training_time
 from age_core.emoji.figure import draw_figure
 from age_core.emoji.generalisation import beyond_training, nearest_training_pictures
 from age_core.emoji.probe_training import distort, load_trained_probe, probe_accuracy, train_probe
@@ -145,10 +145,12 @@ def measure(work: Path, table: list[dict[str, str]], images: int, loso_steps: in
     report["beyond_training"] = beyond = beyond_training(
         pipe, probe, style_probe, concepts, art, table, list(shown["concept"]), drawn, images
     )
-    curve = [json.loads(line) for line in (work / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
-    report["curve"] = curve
+    lines = (work / "curve.jsonl").read_text(encoding="utf-8").splitlines()
+    report["curve"] = [json.loads(line) for line in lines]
+    trainings = [stage for stage in earlier_trainings(report) if stage["concepts"] == len(concepts)]
+    curves = [stage["curve"] for stage in trainings if "curve" in stage]
     beside = outputs_beside_training(art, drawn[::images])
-    draw_figure(curve, by_concept, beyond["styles"]["by_style"], beside, path.with_name("report.png"))
+    draw_figure(curves, by_concept, beyond["styles"]["by_style"], beside, path.with_name("report.png"))
     if loso_steps:
         report["probe_leave_one_style_out_top1"] = leave_one_style_out(art, work, loso_steps)
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
