@@ -134,8 +134,10 @@ def build_bundle(args: argparse.Namespace) -> None:
     from age_core.emoji.probe_training import STYLE_NAMES
 
     art = art_module.Art.load(args.work / "art.safetensors")
-    write_probe(args.work / "style-probe.safetensors", STYLE_NAMES, ASSETS / "emoji-style-probe")
-    write_probe(args.work / "probe.safetensors", art.concepts, ASSETS / "emoji-probe")
+    for part, labels in (("style-probe", STYLE_NAMES), ("probe", art.concepts)):
+        path = args.work / f"{part}.safetensors"
+        if path.exists() or not args.from_bundle:  # what was not trained again stays as it is
+            write_probe(path, labels, ASSETS / f"emoji-{part}")
     vae = _autoencoder(args)
     vae.register_to_config(scaling_factor=encode_art(vae, art, LATENT_COPIES)[1])
     write_pipeline(assemble(vae, load_unet(args.work / "unet.safetensors"), _text(args)), BUNDLE)
