@@ -92,6 +92,13 @@ class Eraser:
         named = self.info.get("concepts") or [self.info.get("concept")]
         return tuple(str(name) for name in named if name)
 
+    def scaled(self, strength: float) -> Eraser:
+        """The same erasure `strength` times as strong: 0 changes nothing, 1 is as it was made."""
+        info = {**self.info, "strength": strength * float(self.info.get("strength", 1.0))}
+        delta = {name: strength * change for name, change in self.delta.items()}
+        lora = {name: strength * f if name.endswith("lora_B.weight") else f for name, f in self.lora.items()}
+        return Eraser(delta, info, lora, self.directions)
+
     @contextmanager
     def applied_to(self, pipe: DiffusionPipeline) -> Iterator[DiffusionPipeline]:
         """The pipeline edited; on exit, exceptions included, its weights are bit for bit as before.

@@ -7,7 +7,8 @@
 A method may carry options after a colon. ESR-k on 16 pictures of the erased concept; PSR-k near (the 20 nearest
 concepts) and far (40 others spread over the rest), 4 pictures each, and distance: 1000 times the mean `pair_distance`
 to the original model's pictures of the same seeds; seconds of the erasure alone. With --comebacks N also `back_...`:
-how often, in percent of N pictures, each kind of attempt of `age_core.robustness` still shows the concept.
+how often, in percent of N pictures, each kind of attempt of `age_core.robustness` still shows the concept. With
+--strengths also `sweep`: the erased concept and the near ones at that many times the eraser, for `matched.py`.
 
 The summary has a row a method: means with 95 % intervals over concepts and seeds, and for each measure the paired
 difference of --reference to it, on the concepts and seeds that both have.
@@ -19,23 +20,19 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from age_core import ConceptSet, Eraser, Vocabulary, load_pipeline, load_probe
-from age_core.evaluation import draw_and_judge
+from judging import CONCEPTS, Judge
+
+from age_core import ConceptSet, load_pipeline, load_probe
 from age_core.intervals import hierarchical_bootstrap
 from age_core.methods import erase_by
-from age_core.metrics import pair_distance
-from age_core.robustness import comebacks
 
-NEAR, FAR = 20, 40
-# One each of eight groups, common words that their neighbours are easy to name for.
-CONCEPTS = ["dog", "owl", "apple", "pizza", "rose", "car", "guitar", "castle"]
 MEASURES = ["esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far", "distance_near", "distance_far"]
 
 
@@ -46,57 +43,16 @@ def parse(method: str) -> tuple[str, dict[str, object]]:
     return name, {key: json.loads(value) for key, value in pairs}
 
 
-def near_and_far(pipe, world: ConceptSet, concept: str) -> tuple[list[str], list[str]]:
-    """The NEAR nearest other concepts, and FAR spread evenly over the rest."""
-    ranked = [n for n in Vocabulary(world.names).near(pipe, concept, len(world)).names if n != concept]
-    rest = ranked[NEAR:]
-    return ranked[:NEAR], rest[:: max(len(rest) // FAR, 1)][:FAR]
-
-
-class Judge:
-    """Who is watched for each erased concept, and what the original model draws of them."""
-
-    def __init__(self, pipe, probe, world: ConceptSet):
-        self._parts = pipe, probe, world
-        self._originals: dict[str, dict[str, list[Image.Image]]] = {}
-
-    def watched(self, concept: str) -> dict[str, tuple[list[str], int]]:
-        """(names, pictures of each): the erased concept, the nearest others, and a spread of the rest."""
-        pipe, _, world = self._parts
-        near, far = near_and_far(pipe, world, concept)
-        return {"own": ([concept], 16), "near": (near, 4), "far": (far, 4)}
-
-    def draw(self, side: str, concept: str, eraser: Eraser | None) -> tuple[pd.DataFrame, list[Image.Image]]:
-        pipe, probe, world = self._parts
-        names, images = self.watched(concept)[side]
-        return draw_and_judge(pipe, probe, world, [world[name] for name in names], images, eraser)
-
-    def originals(self, concept: str) -> dict[str, list[Image.Image]]:
-        """Pictures by the unedited model, drawn once for all rows of a concept."""
-        if concept not in self._originals:
-            self._originals = {concept: {side: self.draw(side, concept, None)[1] for side in ("near", "far")}}
-        return self._originals[concept]
-
-    def comebacks(self, concept: str, eraser: Eraser, images: int) -> dict[str, float]:
-        """Share of pictures, by kind of attempt, that still show the concept."""
-        pipe, probe, world = self._parts
-        found = comebacks(pipe, probe, world, concept, eraser, images)
-        return {
-            f"back_{kind.replace(' ', '_')}": share for kind, share in found.groupby("kind")["shown"].mean().items()
-        }
-
-    def verdict(self, concept: str, eraser: Eraser | None) -> dict[str, float]:
-        gone, _ = self.draw("own", concept, eraser)
-        row = {f"esr{k}": 100 * (1 - gone[f"top{k}"].mean()) for k in (1, 5)}
-        for side, before in self.originals(concept).items():
-            kept, pictures = self.draw(side, concept, eraser)
-            row |= {f"psr{k}_{side}": 100 * kept[f"top{k}"].mean() for k in (1, 5)}
-            row[f"distance_{side}"] = round(1000 * float(pair_distance(self._parts[1], before, pictures).mean()), 2)
-        return row
-
-
 def measure(
-    pipe, world: ConceptSet, judge: Judge, method: str, concept: str, seed: int, preset: str, back: int
+    pipe,
+    world: ConceptSet,
+    judge: Judge,
+    method: str,
+    concept: str,
+    seed: int,
+    preset: str,
+    back: int,
+    strengths: Sequence[float],
 ) -> dict[str, Any]:
     """One erasure and what it did; "original" erases nothing. `back`: pictures of each attempt to bring it back."""
     row: dict[str, Any] = {"method": method, "concept": concept, "seed": seed, "preset": preset}
@@ -110,6 +66,8 @@ def measure(
     row["entropy"] = round(last.entropy, 3)
     if back:
         row |= judge.comebacks(concept, last.eraser, back)
+    if strengths:
+        row["sweep"] = [{"strength": s} | judge.verdict(concept, last.eraser.scaled(s), ("near",)) for s in strengths]
     return row | judge.verdict(concept, last.eraser)
 
 
@@ -147,6 +105,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--comebacks", type=int, default=0, help="pictures of each attempt to bring a concept back")
+    parser.add_argument("--strengths", nargs="*", type=float, default=[], help="times the eraser, to sweep")
     parser.add_argument("--reference", default="age", help="whose paired differences to the others are shown")
     parser.add_argument("--summary", type=Path, help="CSV file to write the summary to")
     args = parser.parse_args()
@@ -160,7 +119,7 @@ def main() -> None:
     for method, concept, seed in jobs:
         if (method, concept, seed, args.preset) in done:
             continue
-        row = measure(pipe, world, judge, method, concept, seed, args.preset, args.comebacks)
+        row = measure(pipe, world, judge, method, concept, seed, args.preset, args.comebacks, args.strengths)
         rows.append(row)
         with args.out.open("a") as file:
             file.write(json.dumps(row) + "\n")

@@ -22,7 +22,7 @@ import pandas as pd
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from ablation import near_and_far
+from judging import near_and_far
 
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.emoji.denoiser import load_unet

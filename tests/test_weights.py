@@ -65,6 +65,18 @@ def test_broken_files_are_explained(tiny_sd, tmp_path):
             Eraser.load(tmp_path / f"{name}.safetensors")
 
 
+def test_a_scaled_eraser_is_that_much_of_it(tiny_sd):
+    eraser = some_eraser(tiny_sd)
+    name, before = next((n, p.detach().clone()) for n, p in tiny_sd.unet.named_parameters() if n in eraser.delta)
+    with eraser.scaled(0.5).scaled(3).applied_to(tiny_sd):
+        after = dict(tiny_sd.unet.named_parameters())[name]
+        assert torch.allclose(after, before + 1.5 * eraser.delta[name])
+    with eraser.scaled(0).applied_to(tiny_sd):
+        assert torch.equal(dict(tiny_sd.unet.named_parameters())[name], before)
+    turned = Eraser({}, {"strength": 2.0}, {}, {"to_v": torch.ones(1, 4)}).scaled(0.25)
+    assert turned.info["strength"] == 0.5
+
+
 def test_an_eraser_of_another_model_does_not_fit(tiny_sd):
     with pytest.raises(AgeError, match="another model"), Eraser({"nowhere": torch.zeros(1)}).applied_to(tiny_sd):
         pass

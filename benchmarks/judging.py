@@ -1,0 +1,72 @@
+"""Which concepts the benchmarks erase and watch, and what an eraser did to them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from age_core import ConceptSet, Eraser, Vocabulary
+from age_core.evaluation import draw_and_judge
+from age_core.metrics import pair_distance
+from age_core.robustness import comebacks
+
+NEAR, FAR = 20, 40
+# One each of eight groups, common words that their neighbours are easy to name for.
+CONCEPTS = ["dog", "owl", "apple", "pizza", "rose", "car", "guitar", "castle"]
+OTHERS = ("near", "far")
+
+
+def near_and_far(pipe, world: ConceptSet, concept: str) -> tuple[list[str], list[str]]:
+    """The NEAR nearest other concepts, and FAR spread evenly over the rest."""
+    ranked = [n for n in Vocabulary(world.names).near(pipe, concept, len(world)).names if n != concept]
+    rest = ranked[NEAR:]
+    return ranked[:NEAR], rest[:: max(len(rest) // FAR, 1)][:FAR]
+
+
+class Judge:
+    """Who is watched for each erased concept, and what the original model draws of them."""
+
+    def __init__(self, pipe, probe, world: ConceptSet):
+        self._parts = pipe, probe, world
+        self._originals: dict[str, dict[str, list[Image.Image]]] = {}
+
+    def watched(self, concept: str) -> dict[str, tuple[list[str], int]]:
+        """(names, pictures of each): the erased concept, the nearest others, and a spread of the rest."""
+        pipe, _, world = self._parts
+        near, far = near_and_far(pipe, world, concept)
+        return {"own": ([concept], 16), "near": (near, 4), "far": (far, 4)}
+
+    def draw(self, side: str, concept: str, eraser: Eraser | None) -> tuple[pd.DataFrame, list[Image.Image]]:
+        pipe, probe, world = self._parts
+        names, images = self.watched(concept)[side]
+        return draw_and_judge(pipe, probe, world, [world[name] for name in names], images, eraser)
+
+    def originals(self, concept: str) -> dict[str, list[Image.Image]]:
+        """Pictures by the unedited model, drawn once for all rows of a concept."""
+        if concept not in self._originals:
+            self._originals = {concept: {side: self.draw(side, concept, None)[1] for side in OTHERS}}
+        return self._originals[concept]
+
+    def comebacks(self, concept: str, eraser: Eraser, images: int) -> dict[str, float]:
+        """Share of pictures, by kind of attempt, that still show the concept."""
+        pipe, probe, world = self._parts
+        found = comebacks(pipe, probe, world, concept, eraser, images)
+        return {
+            f"back_{kind.replace(' ', '_')}": share for kind, share in found.groupby("kind")["shown"].mean().items()
+        }
+
+    def verdict(self, concept: str, eraser: Eraser | None, sides: Sequence[str] = OTHERS) -> dict[str, float]:
+        """ESR-k of the concept; PSR-k and distance to the original's pictures of each of `sides`."""
+        gone, _ = self.draw("own", concept, eraser)
+        row = {f"esr{k}": 100 * (1 - gone[f"top{k}"].mean()) for k in (1, 5)}
+        for side in sides:
+            kept, pictures = self.draw(side, concept, eraser)
+            row |= {f"psr{k}_{side}": 100 * kept[f"top{k}"].mean() for k in (1, 5)}
+            before = self.originals(concept)[side]
+            row[f"distance_{side}"] = round(1000 * float(pair_distance(self._parts[1], before, pictures).mean()), 2)
+        return row
