@@ -17,6 +17,7 @@ from age_core.evaluation import hits, noise_reference, noise_shift
 from age_core.probes import Probe
 from age_core.vocabulary import Candidates
 
+WATCHED = 12  # nearest candidates whose damage is looked at: damage is local
 ENOUGH = 0.5  # of the best candidate's erasure: a target that erases less is gentle only because it does little
 
 
@@ -25,30 +26,31 @@ def look_ahead(
     concept: str,
     candidates: Candidates,
     world: ConceptSet,
-    watched: Sequence[str],
+    watched: Sequence[str] = (),
     images: int = 1,
     own_images: int = 4,
 ) -> Iterator[int | pd.DataFrame]:
     """Yield how many candidates were tried, then the table of what a UCE edit of `concept` to each would do, in order.
 
-    erased: noise shift of the concept itself; damage: mean noise shift of `watched` (evaluation.noise_shift: 0 is
-    untouched, 1 as far as without words); utility = log(erased / damage), lowered by the log of how far `erased` is
+    erased: noise shift of the concept itself; damage: mean noise shift of `watched`, by default the WATCHED nearest
+    candidates (evaluation.noise_shift: 0 is untouched, 1 as far as without words); utility = log(erased / damage), lowered by the log of how far `erased` is
     below ENOUGH of the best. Nothing is trained and nothing is sampled after the reference pictures: `images` of each
     watched concept, `own_images` of the erased one, on which every utility rests.
     """
     judged = Concept(concept, concept, concept) if concept not in world.names else world[concept]
-    others = [world[name] for name in dict.fromkeys(watched) if name != concept]
+    wanted = watched or candidates.names[:WATCHED]
+    others = [world[name] for name in dict.fromkeys(wanted) if name != concept]
     if not others:
         raise AgeError("Looking ahead needs at least one other concept to watch for damage.")
     own = noise_reference(pipe, replace(world, concepts=(judged,)), own_images)
-    around = noise_reference(pipe, replace(world, concepts=tuple(others)), images)
+    both = own.followed_by(noise_reference(pipe, replace(world, concepts=tuple(others)), images))
     problem = ErasureProblem.of(pipe, (concept,), ())  # what does not depend on the target, once for all candidates
     rows = []
     for tried, name in enumerate(candidates.names):
         yield tried
         eraser = uce(problem, {concept: name})
-        erased, damage = (noise_shift(pipe, reference, eraser)["shift"].mean() for reference in (own, around))
-        rows.append({"candidate": name, "erased": erased, "damage": damage})
+        shift = noise_shift(pipe, both, eraser)["shift"]
+        rows.append({"candidate": name, "erased": shift[:own_images].mean(), "damage": shift[own_images:].mean()})
     table = pd.DataFrame(rows)
     enough = ENOUGH * table["erased"].max()
     floor = 1e-9

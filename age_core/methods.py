@@ -205,7 +205,7 @@ def _look_and_erase(
     started = time.monotonic()
     found: dict[str, Candidates] = {}
     for name, candidates in pools.items():
-        for part in look_ahead(pipe, name, candidates, world, candidates.names):
+        for part in look_ahead(pipe, name, candidates, world):
             if isinstance(part, int):
                 note = f"looking ahead: {part} of {len(candidates)} targets tried on {name}"
                 elapsed = time.monotonic() - started

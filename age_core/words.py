@@ -88,7 +88,7 @@ def fixed_word(
         return neighbours(pipe, concept, world, pool, erased).names[0]
     if kind == "look-ahead":
         candidates = neighbours(pipe, concept, world, pool, erased)
-        *_, table = look_ahead(pipe, concept.name, candidates, world, candidates.names)
+        *_, table = look_ahead(pipe, concept.name, candidates, world)
         assert isinstance(table, pd.DataFrame)  # what it ends with
         return best_target(table)
     everyone = neighbours(pipe, concept, world, len(world), erased).names
