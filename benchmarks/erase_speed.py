@@ -12,7 +12,8 @@ Three runs on the same model:
 
 Printed: seconds an update of the student (with its update of pi), UNet calls and evaluated rows, the ratios; then, by
 the probe, the time each takes until ESR-1 reaches 95 % (the published one's from its seconds an update and the updates
-that the equivalent run needed), and peak memory over that of loading.
+that the equivalent run needed), the share of the default's loop spent inside the UNet, and peak memory over that of
+loading.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ GRID, GUIDANCE, ETA = 50, 3.0, 1.0
 
 
 class Meter:
-    """Calls of UNets, the rows they evaluated, and the seconds inside them."""
+    """Calls of UNets, the rows they evaluated, and the seconds inside them and in going back through them."""
 
     def __init__(self) -> None:
         self.calls = self.rows = 0
-        self.seconds = 0.0
+        self.forward = self.backward = 0.0
         self._since = 0.0
 
     @contextmanager
@@ -56,9 +57,20 @@ class Meter:
         for unet in unets:
             hooks.append(unet.register_forward_pre_hook(self._enter))
             hooks.append(unet.register_forward_hook(self._leave))
+        plain = torch.autograd.grad  # all that erasing ever differentiates is a UNet's answer
+
+        def timed(*arguments: Any, **named: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return plain(*arguments, **named)
+            finally:
+                self.backward += time.perf_counter() - started
+
+        torch.autograd.grad = timed
         try:
             yield self
         finally:
+            torch.autograd.grad = plain
             for hook in hooks:
                 hook.remove()
 
@@ -67,7 +79,7 @@ class Meter:
         self._since = time.perf_counter()
 
     def _leave(self, *_: Any) -> None:
-        self.seconds += time.perf_counter() - self._since
+        self.forward += time.perf_counter() - self._since
 
 
 class AsPublished:
@@ -150,17 +162,18 @@ def time_ours(pipe, world, concept: str, name: str, method: str, preset: str, **
     """One whole erasure; `loop`: seconds after preparation; the last event's eraser goes along."""
     with Meter().on(pipe.unet) as meter:
         started = time.perf_counter()
-        prepared, before = 0.0, (0, 0, 0.0)
+        prepared, before = 0.0, (0, 0, 0.0, 0.0)
         event = None
         for event in erase_by(pipe, method, concept, world, preset, seed=0, preview_every=0, **changes):
             if event.step == 0:
                 prepared = time.perf_counter() - started
-                before = (meter.calls, meter.rows, meter.seconds)
+                before = (meter.calls, meter.rows, meter.forward, meter.backward)
         seconds = time.perf_counter() - started
     assert event is not None
     return {
         "run": name, "updates": event.steps, "seconds": seconds - prepared, "preparation": prepared,
         "calls": meter.calls - before[0], "rows": meter.rows - before[1], "eraser": event.eraser,
+        "forward": meter.forward - before[2], "backward": meter.backward - before[3],
     }  # fmt: skip
 
 
@@ -198,11 +211,14 @@ def main() -> None:
         pipe, world, args.concept, "ours, equivalent", "age-paper-code", "balanced", steps=args.updates, **schedule
     )
     published = time_published(pipe, world, args.concept, args.updates, as_coded)
-    rows = pd.DataFrame([published, equivalent, default]).drop(columns="eraser")
+    rows = pd.DataFrame([published, equivalent, default]).drop(columns=["eraser", "forward", "backward"])
     for column in ("seconds", "calls", "rows"):
         rows[f"{column} an update"] = rows[column] / rows["updates"]
         rows[f"{column}: published over it"] = rows[f"{column} an update"].iloc[0] / rows[f"{column} an update"]
     print(rows.round(3).T.to_string(header=False))
+    inside = {part: default[part] / default["seconds"] for part in ("forward", "backward")}
+    shares = ", ".join(f"{part} {share:.0%}" for part, share in inside.items())
+    print(f"the default's loop inside the UNet: {shares}, together {sum(inside.values()):.0%}")
     print(f"peak memory of the default over that of loading: {peak / loaded:.2f}")
     needed, reached = updates_until_erased(
         pipe, probe, world, args.concept, "age-paper-code", [25, 50, 100, 200, 400, 800], **schedule
