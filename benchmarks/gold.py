@@ -1,12 +1,13 @@
 """The gold reference: how far is each method's edited model from one that never saw the concept?
 
-    python benchmarks/gold.py build/gold squirrel --out benchmarks/gold-squirrel.csv --sheet docs/gold-squirrel.png
+    python benchmarks/gold.py build/gold squirrel --table benchmarks/gold-concepts.csv \\
+        --out benchmarks/gold-squirrel.csv --sheet docs/gold-squirrel.png
 
 The folder holds two denoisers of one training (README, "The gold reference"): `unet.safetensors`, and
 `unet-without-squirrel.safetensors`, which saw none of the concept's pictures and captions. For the first ("original")
 and each method's edit of it a row for each word: the concept and its synonyms (16 pictures), the 20 nearest concepts
-and 40 others (4 each). `named`: what the probe calls most of them; `right`: share named as the word
-says; `distance`: energy distance of their probe features to the reference's pictures of the same word.
+and 40 others (4 each). `named`: what the probe calls most of them; `right`: share named as the word says; `distance`:
+energy distance of their probe features to the reference's pictures of the same word.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from judging import near_and_far
 
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
+from age_core.concepts import TEMPLATES
+from age_core.emoji.__main__ import CONCEPTS_CSV
 from age_core.emoji.denoiser import load_unet
 from age_core.evaluation import draw_and_judge, known
 from age_core.methods import erase_by
@@ -87,11 +90,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path, help="the folder of the training")
     parser.add_argument("concept")
+    parser.add_argument("--table", type=Path, default=CONCEPTS_CSV, help="the concepts that both were trained on")
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
-    pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
+    pipe, probe = load_pipeline("emoji"), load_probe("emoji")
+    world = ConceptSet.read(args.table, TEMPLATES["emoji"])
     pipe.unet.load_state_dict(load_unet(args.work / "unet.safetensors").state_dict())
     models: dict[str, Eraser | None] = {
         "never saw it": reference(pipe, args.work / f"unet-without-{args.concept}.safetensors"),
