@@ -33,9 +33,10 @@ def look_ahead(
     """Yield how many candidates were tried, then the table of what a UCE edit of `concept` to each would do, in order.
 
     erased: noise shift of the concept itself; damage: mean noise shift of `watched`, by default the WATCHED nearest
-    candidates (evaluation.noise_shift: 0 is untouched, 1 as far as without words); utility = log(erased / damage), lowered by the log of how far `erased` is
-    below ENOUGH of the best. Nothing is trained and nothing is sampled after the reference pictures: `images` of each
-    watched concept, `own_images` of the erased one, on which every utility rests.
+    candidates (evaluation.noise_shift: 0 is untouched, 1 as far as without words); utility = log(erased / damage),
+    lowered by the log of how far `erased` is below ENOUGH of the best. Nothing is trained and nothing is sampled after
+    the reference pictures: `images` of each watched concept, `own_images` of the erased one, on which every utility
+    rests.
     """
     judged = Concept(concept, concept, concept) if concept not in world.names else world[concept]
     wanted = watched or candidates.names[:WATCHED]
