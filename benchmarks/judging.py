@@ -33,13 +33,16 @@ class Judge:
 
     def __init__(self, pipe, probe, world: ConceptSet):
         self._parts = pipe, probe, world
+        self._watched: dict[str, dict[str, tuple[list[str], int]]] = {}
         self._originals: dict[str, dict[str, list[Image.Image]]] = {}
 
     def watched(self, concept: str) -> dict[str, tuple[list[str], int]]:
         """(names, pictures of each): the erased concept, the nearest others, and a spread of the rest."""
-        pipe, _, world = self._parts
-        near, far = near_and_far(pipe, world, concept)
-        return {"own": ([concept], 16), "near": (near, 4), "far": (far, 4)}
+        if concept not in self._watched:  # ranking the world reads every name: once a concept, not at each drawing
+            pipe, _, world = self._parts
+            near, far = near_and_far(pipe, world, concept)
+            self._watched[concept] = {"own": ([concept], 16), "near": (near, 4), "far": (far, 4)}
+        return self._watched[concept]
 
     def draw(self, side: str, concept: str, eraser: Eraser | None) -> tuple[pd.DataFrame, list[Image.Image]]:
         pipe, probe, world = self._parts

@@ -118,8 +118,9 @@ def build_unet(args: argparse.Namespace) -> None:
         without=art.concepts.index(args.without) if args.without else None, compiled=args.compile,
     )  # fmt: skip
     probe_path = args.work / "probe.safetensors"
-    probe = load_probe("emoji")
-    if probe_path.exists() or not args.from_bundle:
+    if args.from_bundle and not probe_path.exists():
+        probe = load_probe("emoji")
+    else:
         probe = Probe(load_trained_probe(probe_path, art.concepts), art.concepts)
     pipe = assemble(vae, average, text)
     world = ConceptSet.read(args.table, TEMPLATES["emoji"])
