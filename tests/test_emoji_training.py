@@ -140,14 +140,26 @@ def test_a_training_can_start_from_given_weights(tmp_path):
 
 def test_captions_name_the_concept_its_synonyms_and_its_kind():
     bank = CaptionBank.__new__(CaptionBank)
-    bank.nouns, bank.general = [["owl", "hooter"]], [["bird", "animal"]]
+    bank.nouns, bank.general, bank.general_share = [["owl", "hooter"]], [["bird", "animal"]], [0.3]
     half = torch.tensor([0.5, 0.9, 0.5, 0.9, 0.5])
     assert bank.draw(0, 2, half) == "an emoji of an owl"
     assert bank.draw(0, 2, torch.tensor([0.05, 0.9, 0.5, 0.9, 0.5])) == ""
     assert bank.draw(0, 2, torch.tensor([0.5, 0.4, 0.5, 0.1, 0.5])) == "a hooter in the twemoji style"
     assert bank.draw(0, 2, torch.tensor([0.5, 0.01, 0.1, 0.6, 0.5])) == "an emoji of a bird"
     assert bank.draw(0, 2, torch.tensor([0.5, 0.01, 0.9, 0.4, 0.5])) == "an animal in the twemoji style"
+    assert bank.draw(0, 2, torch.tensor([0.5, 0.32, 0.1, 0.99, 0.5])) == "an emoji in the twemoji style"
     assert caption("apple", STYLE_TEMPLATE, "noto") == "an apple in the noto style"
+
+
+def test_words_of_small_kinds_are_drawn_for_a_larger_share_of_their_pictures(emoji_pipe):
+    kinds = [("cat", "mammal")] * 8 + [("hand", "body part")]
+    table = [{"name": name, "synonyms": "", "group": kind, "general": "thing"} for name, kind in kinds]
+    bank = CaptionBank(table, emoji_pipe.tokenizer, emoji_pipe.text_encoder)
+    assert bank.general_share[0] < 0.3 < bank.general_share[-1] <= 0.5
+
+    drawn = [bank.draw(8, 0, u) for u in torch.rand(4000, 5, generator=step_generator(0, 0))]
+    wide = sum("body part" in text or "thing" in text for text in drawn) / len(drawn)
+    assert abs(wide - 0.9 * bank.general_share[-1]) < 0.03  # of the nine tenths that say anything
 
 
 def test_what_is_held_out_is_kept_from_pictures_and_captions():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -15,8 +16,11 @@ MAX_TOKENS = 16
 EMPTY_SHARE = 0.1  # captions dropped, so that guidance has an unconditional branch
 SYNONYM_SHARE = 0.2
 GENERAL_SHARE = 0.3  # wide words are the hardest to learn: "a sport" is a ball, a ski, a pair of gloves
+GENERAL_MOST = 0.5  # of the captions of a concept whose kind has few members
+NO_NOUN_SHARE = 0.05  # "an emoji in the flat style": what a style looks like, whatever it shows
 STYLE_SHARE = {"concept": 0.75, "general": 0.5}  # of captions that name a concept, or only its kind
 PLAIN_TEMPLATES = ("{noun}", "an emoji of {a_noun}", "a picture of {a_noun}")
+NO_NOUN = "emoji"
 STYLE_TEMPLATE = "{a_noun} in the {style} style"
 
 
@@ -36,8 +40,12 @@ class CaptionBank:
         unseen = {row.get("unseen_synonym") for row in table} | {""}
         self.nouns = [[row["name"], *(s for s in row["synonyms"].split("|") if s not in unseen)] for row in table]
         self.general = [[row["group"], row["general"]] for row in table]
+        members = Counter(row["group"] for row in table)
+        mean = len(table) / len(members)
+        # Words of small kinds are met less often, by the square root of their size instead of the size.
+        self.general_share = [min(GENERAL_MOST, GENERAL_SHARE * (mean / members[row["group"]]) ** 0.5) for row in table]
         captions = {""}
-        for noun in {noun for nouns in self.nouns + self.general for noun in nouns}:
+        for noun in {noun for nouns in [*self.nouns, *self.general, [NO_NOUN]] for noun in nouns}:
             captions |= {caption(noun, template, "") for template in PLAIN_TEMPLATES}
             captions |= {caption(noun, STYLE_TEMPLATE, style.name) for style in STYLES}
         ordered = sorted(captions)
@@ -51,9 +59,12 @@ class CaptionBank:
             return ""
         nouns = self.nouns[concept]
         noun, share = nouns[0], STYLE_SHARE["concept"]
-        if kind < GENERAL_SHARE:
+        general = self.general_share[concept]
+        if kind < general:
             noun, share = self.general[concept][int(which * 2)], STYLE_SHARE["general"]
-        elif kind < GENERAL_SHARE + SYNONYM_SHARE and len(nouns) > 1:
+        elif kind < general + NO_NOUN_SHARE:
+            noun, share = NO_NOUN, 1.0
+        elif kind < general + NO_NOUN_SHARE + SYNONYM_SHARE and len(nouns) > 1:
             noun = nouns[1 + int(which * (len(nouns) - 1))]
         if styled < share:
             return caption(noun, STYLE_TEMPLATE, STYLES[style].name)
