@@ -10,8 +10,9 @@ to the original model's pictures of the same seeds; seconds of the erasure alone
 how often, in percent of N pictures, each kind of attempt of `age_core.robustness` still shows the concept. With
 --strengths also `sweep`: the erased concept and the near ones at that many times the eraser, for `matched.py`.
 
-The summary has a row a method: means with 95 % intervals over concepts and seeds, and for each measure the paired
-difference of --reference to it, on the concepts and seeds that both have.
+The summary has a row a method: means with 95 % intervals over concepts, and for each measure the paired difference of
+--reference to it, on the concepts and seeds that both have. Several of these may write the same file at once, each its
+own concepts or methods; `threads` says how many each computed with.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from typing import Any
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from judging import CONCEPTS, Judge
+import torch
+from judging import CONCEPTS, Judge, columns
 
 from age_core import ConceptSet, load_pipeline, load_probe
-from age_core.intervals import hierarchical_bootstrap
 from age_core.methods import erase_by
 
 MEASURES = ["esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far", "distance_near", "distance_far"]
@@ -61,7 +62,7 @@ def measure(
     name, changes = parse(method)
     started = time.monotonic()
     *_, last = erase_by(pipe, name, concept, world, preset, seed=seed, preview_every=0, **changes)
-    row["seconds"] = round(time.monotonic() - started, 2)
+    row["seconds"], row["threads"] = round(time.monotonic() - started, 2), torch.get_num_threads()
     row["targets"] = last.top_targets(3)
     row["entropy"] = round(last.entropy, 3)
     if back:
@@ -71,30 +72,35 @@ def measure(
     return row | judge.verdict(concept, last.eraser)
 
 
-def matrix(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Values (concepts, seeds) of one method, of the concepts that have every seed."""
-    return rows.pivot_table(index="concept", columns="seed", values=column).dropna()
-
-
 def summarise(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     """A row a method and preset: count, means, intervals, and the reference's paired differences to it."""
     measures = [c for c in rows.columns if c in (*MEASURES, "seconds", "entropy") or c.startswith("back_")]
+    rows = rows.set_index(["concept", "seed"])
     table = []
     for (method, preset), mine in rows.groupby(["method", "preset"], sort=False):
         own = rows[(rows["method"] == reference) & (rows["preset"] == preset)]
+        compared = method not in (reference, "original")
         row: dict[str, Any] = {"method": method, "preset": preset, "erasures": len(mine)}
         for measure in measures:
-            values = matrix(mine, measure)
-            if not len(values):
-                continue
-            row[measure] = values.to_numpy().mean()
-            row[f"{measure}_low"], row[f"{measure}_high"] = hierarchical_bootstrap(values.to_numpy())
-            gap = (matrix(own, measure) - values).dropna(axis=1, how="all").dropna() if len(own) else values[:0]
-            if method not in (reference, "original") and len(gap):
-                row[f"{measure}_gap"] = gap.to_numpy().mean()
-                row[f"{measure}_gap_low"], row[f"{measure}_gap_high"] = hierarchical_bootstrap(gap.to_numpy())
+            row |= columns(measure, mine[measure], own[measure] if compared else None)
         table.append(row)
     return pd.DataFrame(table)
+
+
+def as_markdown(summary: pd.DataFrame, measures: Sequence[str]) -> str:
+    """The summary for people: a row a method, each of `measures` as its mean and interval."""
+
+    def cell(row: pd.Series, measure: str) -> str:
+        if pd.isna(row.get(measure)):
+            return ""
+        low, high = row[f"{measure}_low"], row[f"{measure}_high"]
+        return f"{row[measure]:.1f}" + ("" if pd.isna(low) else f" ({low:.1f} to {high:.1f})")
+
+    lines = [f"| method | erasures | {' | '.join(measures)} |", "|---" * (2 + len(measures)) + "|"]
+    for _, row in summary.iterrows():
+        cells = [str(row["method"]), str(row["erasures"]), *(cell(row, measure) for measure in measures)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -108,6 +114,7 @@ def main() -> None:
     parser.add_argument("--strengths", nargs="*", type=float, default=[], help="times the eraser, to sweep")
     parser.add_argument("--reference", default="age", help="whose paired differences to the others are shown")
     parser.add_argument("--summary", type=Path, help="CSV file to write the summary to")
+    parser.add_argument("--markdown", nargs="*", help="print these measures of the summary as a Markdown table")
     args = parser.parse_args()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     lines = args.out.read_text().splitlines() if args.out.exists() else []
@@ -127,6 +134,9 @@ def main() -> None:
     summary = summarise(pd.DataFrame(rows), args.reference)
     if args.summary:
         summary.round(3).to_csv(args.summary, index=False)
+    if args.markdown is not None:
+        print(as_markdown(summary, args.markdown or MEASURES))
+        return
     shown = [c for c in summary.columns if not c.endswith(("_low", "_high"))]
     print(summary[shown].round(1).to_string(index=False))
 

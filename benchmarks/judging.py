@@ -1,4 +1,4 @@
-"""Which concepts the benchmarks erase and watch, and what an eraser did to them."""
+"""Which concepts the benchmarks erase and watch, what an eraser did to them, and how sure a mean of that is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from age_core import ConceptSet, Eraser, Vocabulary
 from age_core.evaluation import draw_and_judge
+from age_core.intervals import bootstrap
 from age_core.metrics import pair_distance
 from age_core.robustness import comebacks
 
@@ -26,6 +28,22 @@ def near_and_far(pipe, world: ConceptSet, concept: str) -> tuple[list[str], list
     ranked = [n for n in Vocabulary(world.names).near(pipe, concept, len(world)).names if n != concept]
     rest = ranked[NEAR:]
     return ranked[:NEAR], rest[:: max(len(rest) // FAR, 1)][:FAR]
+
+
+def columns(measure: str, values: pd.Series, reference: pd.Series | None = None) -> dict[str, float]:
+    """Mean of `values` by (concept, seed) with its 95 % interval, and how much higher the reference is on the same.
+
+    The intervals resample concepts, each with the mean of its seeds: seeds of one concept are no independent evidence.
+    Of a single concept there is none (nan).
+    """
+    found = {}
+    gap = pd.Series(dtype=float) if reference is None else (reference - values).dropna()
+    for name, numbers in ((measure, values.dropna()), (f"{measure}_gap", gap)):
+        if len(numbers):
+            means = numbers.groupby(level="concept").mean().to_numpy()
+            low, high = bootstrap(means) if len(means) > 1 else (np.nan, np.nan)
+            found |= {name: float(means.mean()), f"{name}_low": low, f"{name}_high": high}
+    return found
 
 
 class Judge:

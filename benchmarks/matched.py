@@ -23,7 +23,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from age_core.intervals import bootstrap
+from judging import columns
 
 DAMAGE = ["distance_near", "psr1_near"]
 
@@ -65,20 +65,9 @@ def compare(table: pd.DataFrame, at: float, reference: str) -> pd.DataFrame:
         reached = mine.dropna()
         row: dict[str, Any] = {"method": method, "erasers": len(mine), "reached": len(reached)}
         for measure in ("strength", *DAMAGE) if len(reached) else ():
-            values = reached[measure]
-            row[measure] = values.mean()
-            row[f"{measure}_low"], row[f"{measure}_high"] = bootstrap(by_concept(values))
-            gap = (own[measure] - values).dropna()
-            if method != reference and len(gap):
-                row[f"{measure}_gap"] = gap.mean()
-                row[f"{measure}_gap_low"], row[f"{measure}_gap_high"] = bootstrap(by_concept(gap))
+            row |= columns(measure, reached[measure], None if method == reference else own[measure])
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def by_concept(values: pd.Series) -> np.ndarray:
-    """Means over the seeds: seeds of one concept are no independent evidence."""
-    return values.groupby(level="concept").mean().to_numpy()
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
