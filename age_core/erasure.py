@@ -212,6 +212,7 @@ def _step(
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
     for leaf, gradient in zip(leaves, gradients, strict=True):
         leaf.grad = gradient
+    training.adam.param_groups[0]["lr"] = options.lr_at(step)
     training.adam.step()
     if step % options.pi_every == 0 and options.target == "adaptive":
 

@@ -13,6 +13,7 @@ Relaxation = Literal["straight-through", "top-k", "soft"]
 Gain = Literal["both", "preserve", "student"]
 Weighting = Literal["none", "x0", "clipped"]
 Latents = Literal["cached", "student", "teacher"]
+Schedule = Literal["constant", "linear"]
 TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
 
 
@@ -44,6 +45,7 @@ class EraseOptions:
     prior_strength: float = 6.0  # of the first logits, where a look-ahead sets them; 0: all alike
     pi_lr: float = 0.15
     pi_temperature: float = 1.0
+    committed: bool = False  # the student erases to the likeliest candidate alone; pi goes on exploring all
     pi_every: int = 2
     pi_rows: int = 4
 
@@ -65,6 +67,7 @@ class EraseOptions:
     steps: int = 100
     batch: int = 8  # rows of each of the two terms in a step
     lr: float = 6e-4
+    lr_schedule: Schedule = "constant"  # linear: falls straight to nothing at the end
     preview_every: int = 10  # 0: none
     checkpoint_every: int = 0  # 0: none
     seed: int = 0
@@ -73,6 +76,10 @@ class EraseOptions:
     def preset(name: str, **changes: object) -> EraseOptions:
         """How much computing to spend, one of PRESETS; `changes` that are not None override fields."""
         return make_options(name, {}, changes)
+
+    def lr_at(self, step: int) -> float:
+        """The student's learning rate at a step, the first being 1."""
+        return self.lr * (1 - (step - 1) / self.steps) if self.lr_schedule == "linear" else self.lr
 
     def check(self) -> None:
         """Raise AgeError on values that cannot work."""
@@ -103,6 +110,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "relaxation": get_args(Relaxation),
     "latents": get_args(Latents),
     "latents_of": ("erased", "target"),
+    "lr_schedule": get_args(Schedule),
     "precision": ("float32", "bfloat16", "float16"),
 }
 COUNTS = (

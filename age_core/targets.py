@@ -94,7 +94,8 @@ class AdaptiveTarget:
     """AGE: logits pi climb the gain by Adam through the Gumbel-softmax (paper objective, method.md B).
 
     One optimiser a concept, so that the momentum of one does not move the logits of another that was not drawn.
-    `prior` (n,) are the first logits, 1/n each when left out.
+    `prior` (n,) are the first logits, 1/n each when left out. `committed`: only pi's own steps draw; the student is
+    given the likeliest candidate, so that it is not pulled to and fro while two are still close.
     """
 
     def __init__(
@@ -105,7 +106,9 @@ class AdaptiveTarget:
         relaxation: str = "straight-through",
         top_k: int = 5,
         prior: Sequence[float] = (),
+        committed: bool = False,
     ):
+        self._committed = committed
         first = torch.tensor(prior, dtype=torch.float32) if prior else torch.full((count,), 1.0 / count)
         self.logits = first.requires_grad_(True)
         self._how = {"temperature": temperature, "relaxation": relaxation, "top_k": top_k}
@@ -116,6 +119,9 @@ class AdaptiveTarget:
         return gumbel_softmax(self.logits, rows, generator=generator, **self._how)  # type: ignore[arg-type]
 
     def draw(self, rows: int, generator: torch.Generator) -> Tensor:
+        if self._committed:
+            best = torch.nn.functional.one_hot(self.logits.detach().argmax(), len(self.logits))
+            return best.float().expand(rows, -1)
         return self.relaxed(rows, generator).detach()
 
     def update(self, gain: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
@@ -158,4 +164,6 @@ def make_selector(options: EraseOptions, count: int, prior: Sequence[float] = ()
         return FixedTarget(count, 0)
     if options.target == "random":
         return RandomTarget(count)
-    return AdaptiveTarget(count, options.pi_lr, options.pi_temperature, options.relaxation, options.top_k, prior)
+    return AdaptiveTarget(
+        count, options.pi_lr, options.pi_temperature, options.relaxation, options.top_k, prior, options.committed
+    )

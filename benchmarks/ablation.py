@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from judging import CONCEPTS, Judge, columns
 
-from age_core import ConceptSet, load_pipeline, load_probe
+from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.methods import erase_by
 
 MEASURES = ["esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far", "distance_near", "distance_far"]
@@ -58,7 +58,8 @@ def measure(
     """One erasure and what it did; "original" erases nothing. `back`: pictures of each attempt to bring it back."""
     row: dict[str, Any] = {"method": method, "concept": concept, "seed": seed, "preset": preset}
     if method == "original":
-        return row | judge.verdict(concept, None)
+        untouched = judge.comebacks(concept, Eraser({}), back) if back else {}
+        return row | untouched | judge.verdict(concept, None)
     name, changes = parse(method)
     started = time.monotonic()
     *_, last = erase_by(pipe, name, concept, world, preset, seed=seed, preview_every=0, **changes)

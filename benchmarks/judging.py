@@ -18,8 +18,8 @@ from age_core.metrics import pair_distance
 from age_core.robustness import comebacks
 
 NEAR, FAR = 20, 40
-# One each of eight groups, common words that their neighbours are easy to name for.
-CONCEPTS = ["dog", "owl", "apple", "pizza", "rose", "car", "guitar", "castle"]
+# One each of eight groups, all with a synonym that the model knows.
+CONCEPTS = ["dog", "duck", "apple", "hamburger", "mushroom", "car", "guitar", "castle"]
 OTHERS = ("near", "far")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -72,14 +73,28 @@ def test_closing_the_generator_stops_and_leaves_the_pipeline(tiny_sd):
     assert all(torch.equal(value, dict(tiny_sd.unet.named_parameters())[name]) for name, value in before.items())
 
 
-def test_a_resumed_run_ends_in_the_same_bits(tiny_sd):
-    whole = run(tiny_sd, checkpoint_every=2)
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_a_resumed_run_ends_in_the_same_bits(tiny_sd, schedule):
+    whole = run(tiny_sd, checkpoint_every=2, lr_schedule=schedule)
     state = next(event.state for event in whole if event.state)
     assert state.step == 2
-    again = list(erase(tiny_sd, "dog", Vocabulary(WORDS).near(tiny_sd, "dog", 4), SMALL, resume=state))
+    options = replace(SMALL, lr_schedule=schedule)
+    again = list(erase(tiny_sd, "dog", Vocabulary(WORDS).near(tiny_sd, "dog", 4), options, resume=state))
     assert [event.step for event in again] == [3, 4]
     assert all(torch.equal(again[-1].eraser.delta[n], d) for n, d in whole[-1].eraser.delta.items())
     assert again[-1].logits == whole[-1].logits
+
+
+def test_a_linear_schedule_takes_ever_smaller_steps(tiny_sd):
+    options = replace(SMALL, lr_schedule="linear")
+    assert [options.lr_at(step) / options.lr for step in (1, 2, 3, 4)] == [1, 0.75, 0.5, 0.25]
+    # Adam's first step moves every weight that has a gradient by the learning rate, whatever the gradient
+    states = [e.state for e in run(tiny_sd, lr_schedule="linear", checkpoint_every=1, preview_every=0) if e.state]
+    moved = [
+        max(float((b.tensors[n] - a.tensors[n]).abs().max()) for n in a.tensors if n.startswith("student/"))
+        for a, b in itertools.pairwise(states)
+    ]
+    assert moved[-1] < 0.6 * moved[0]
 
 
 def test_a_fixed_target_can_preserve_the_neighbours_too(tiny_sd):

@@ -44,6 +44,16 @@ def test_draws_of_the_outer_step_carry_no_gradient():
     assert not AdaptiveTarget(3, 0.1, 1.0).draw(2, seeded()).requires_grad
 
 
+def test_a_committed_student_is_given_the_likeliest_candidate_while_pi_explores():
+    selector = AdaptiveTarget(3, 0.1, 1.0, prior=(0.0, 0.2, 0.1), committed=True)
+    assert torch.equal(selector.draw(4, seeded()), torch.tensor([[0.0, 1, 0]] * 4))
+    explored = selector.relaxed(200, seeded()).detach()
+    assert (explored.sum(0) > 20).all()
+    for _ in range(40):
+        selector.update(lambda weights: weights[:, 2].mean(), 8, seeded())
+    assert torch.equal(selector.draw(1, seeded()), torch.tensor([[0.0, 0, 1]]))
+
+
 def test_controls():
     assert torch.equal(FixedTarget(3, 1).draw(2, seeded()), torch.tensor([[0.0, 1, 0], [0, 1, 0]]))
     draws = RandomTarget(4).draw(8000, seeded())
