@@ -33,8 +33,8 @@ from age_core import (
     load_probe,
     same_seed_pairs,
 )
-from age_core.graph import load_side_effects
 from age_core.methods import plan
+from age_core.side_effects import load_side_effects
 from age_core.words import neighbours, outside
 from viz import concept_map, effects, layout, page, panels, theme
 from viz.live import LiveView

@@ -21,12 +21,12 @@ from age_core.evaluation import evaluate, same_seed_pairs
 from age_core.events import EraseEvent
 from age_core.export import export_eraser
 from age_core.files import disk_errors, plain
-from age_core.graph import build_side_effects, gather
 from age_core.options import EraseOptions
 from age_core.pipeline import load_pipeline
 from age_core.probes import BUNDLED, Probe, load_probe
 from age_core.runner import resume_run, start_run
 from age_core.runs import Run, load_eraser
+from age_core.side_effects import build_side_effects, gather
 from age_core.words import resolve
 
 Answer = tuple[dict[str, Any], str]

@@ -1,119 +1,189 @@
-"""Side effects: the table of what erasing one concept does to every other."""
+"""The concept graph and what it says: who is hurt, how locally, how one-sidedly, how surely.
+
+Damage is a DataFrame with a row an erased concept and a column an affected one, nan on the diagonal and where nothing
+was measured; positive is damage (`side_effects`: delta). Every statistic is one function of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import combinations
 
+import networkx as nx
 import numpy as np
 import pandas as pd
-from diffusers import DiffusionPipeline
 
-from age_core.concepts import ASSETS, ConceptSet
+from age_core.concepts import ConceptSet
 from age_core.errors import AgeError
-from age_core.evaluation import Reference, hits, noise_reference, noise_shift
-from age_core.files import plain, read_json, replacing, write_json
 from age_core.intervals import bootstrap
-from age_core.methods import erase_by, method_label, plan
-from age_core.probes import Probe
 
-COLUMNS = (
-    "model", "method", "target", "erased", "affected", "seed", "metric", "before", "after", "delta", "low", "high",
-)  # fmt: skip
+Z95 = 1.96  # half a 95 % interval, in standard errors
+Interval = tuple[float, float, float]  # value, low, high
 
 
-def side_effect_rows(
-    before: pd.DataFrame, after: pd.DataFrame, metric: str, column: str, **labels: object
-) -> pd.DataFrame:
-    """One row an affected concept: shares (0 to 1) before and after, delta (positive is damage), 95 % interval.
+def pairs(table: pd.DataFrame, metric: str, method: str) -> pd.DataFrame:
+    """Columns erased, affected, delta, low, high, runs: seeds of a pair together, without the erased concepts.
 
-    `before` and `after` hold the same pictures in the same order, so the interval is of paired differences.
+    One seed keeps its bootstrap interval. Several: the mean, give or take 1.96 sqrt(w + b/n), with w the mean squared
+    standard error of a seed (its pictures are the same in every run, so more runs do not lower it), b the variance
+    between the n seeds. Raises AgeError where the table holds nothing of the kind.
     """
-    rows = []
-    for name, group in before.groupby("concept", sort=False):
-        first = group[column].to_numpy(float)
-        second = after.loc[group.index, column].to_numpy(float)
-        low, high = bootstrap(first - second)
-        delta = float(np.mean(first - second))
-        rows.append(
-            labels
-            | {"affected": name, "metric": metric, "before": first.mean(), "after": second.mean(), "delta": delta}
-            | {"low": low, "high": high}
+    rows = table[(table["metric"] == metric) & (table["method"] == method) & (table["erased"] != table["affected"])]
+    if rows.empty:
+        found = ", ".join(
+            f"{m} by {how}" for m, how in dict.fromkeys(zip(table["metric"], table["method"], strict=True))
         )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+        raise AgeError(f"The table holds no {metric} by {method}; it holds {found or 'nothing'}.")
+    rows = rows.assign(error=((rows["high"] - rows["low"]) / (2 * Z95)) ** 2)
+    found = rows.groupby(["erased", "affected"], sort=False).agg(
+        delta=("delta", "mean"), low=("low", "mean"), high=("high", "mean"),
+        error=("error", "mean"), between=("delta", "var"), runs=("delta", "size"),
+    ).reset_index()  # fmt: skip
+    many = found["runs"] > 1
+    half = Z95 * np.sqrt(found["error"] + found["between"].fillna(0) / found["runs"])
+    found.loc[many, "low"], found.loc[many, "high"] = found["delta"] - half, found["delta"] + half
+    return found.drop(columns=["error", "between"])
 
 
-def build_side_effects(
-    pipe: DiffusionPipeline,
-    probe: Probe,
-    concepts: ConceptSet,
-    erased: Sequence[str],
-    method: str,
-    folder: Path,
-    images: int = 4,
-    erased_images: int = 16,
-    model: str = "emoji",
-    preset: str = "balanced",
-    target: str | None = None,
-    **changes: Any,
-) -> Iterator[str]:
-    """Erase each of `erased` alone by a named method and measure every concept; yields a name as its table is written.
+def damage_of(found: pd.DataFrame, column: str = "delta") -> pd.DataFrame:
+    """`pairs` as a matrix of damage, or of another of its columns."""
+    return found.pivot(index="erased", columns="affected", values=column)
 
-    method, preset, target, changes: as for `erase_by`; the table's column "target" holds the word that was erased to,
-    "" for the empty prompt, or the method's way to choose ("adaptive", "random").
-    `images` pictures of each concept, `erased_images` of the erased one (the diagonal: its erasure).
-    Metrics: DS-1 and DS-5 (share of pictures whose label is the probe's first, or among its five) and noise-shift
-    (before: 1, after: what is left of the original noise prediction). One parquet file an erasure in `folder`, and
-    beside it its eraser and a JSON file with its seconds, options and probe; a restart goes on where it stopped.
-    Raises AgeError on bad input, and on a folder that holds another method's erasures.
+
+def relation(world: ConceptSet, erased: str, affected: str) -> str:
+    """How two words belong together: "synonym", "general word", "shared word", "same group" or "other"."""
+    one, two = world.find(erased), world.find(affected)
+    if affected in one.synonyms or erased in two.synonyms:
+        return "synonym"
+    if affected in (one.general, one.group) or erased in (two.general, two.group):
+        return "general word"
+    if set(erased.lower().split()) & set(affected.lower().split()):
+        return "shared word"
+    return "same group" if one.group == two.group else "other"
+
+
+def concept_graph(found: pd.DataFrame, world: ConceptSet) -> nx.DiGraph:
+    """A node a concept (attribute group), an edge a damage (or benefit) whose interval of `pairs` excludes zero.
+
+    Edges carry delta, low, high and relation.
     """
-    plan(method, list(erased), concepts, preset, target, **changes)
-    asked = plain({"method": method, "preset": preset, "target": target, "changes": changes, "images": images})
-    folder.mkdir(parents=True, exist_ok=True)
-    everyone: pd.DataFrame | None = None
-    reference: Reference | None = None
-    for name in erased:
-        path = folder / f"{name.replace(' ', '_')}.parquet"
-        if path.exists():
-            found = read_json(path.with_suffix(".json")).get("asked")
-            if found != asked:
-                raise AgeError(f"{folder.name!r} holds an erasure of {name!r} by {found}, not {asked}: name another.")
-            yield name
-            continue
-        if everyone is None or reference is None:
-            everyone = hits(pipe, probe, concepts, concepts.names, images)
-            reference = noise_reference(pipe, concepts, images)
-        *_, last = erase_by(pipe, method, name, concepts, preset, target, **changes)
-        eraser = last.eraser
-        assert eraser is not None  # the last event carries it
-        others = [other for other in concepts.names if other != name]
-        own, kept = (hits(pipe, probe, concepts, [name], erased_images, one) for one in (None, eraser))
-        before = pd.concat([everyone[everyone["concept"] != name], own], ignore_index=True)
-        after = pd.concat([hits(pipe, probe, concepts, others, images, eraser), kept], ignore_index=True)
-        labels: dict[str, object] = {"model": model, "method": method_label(method, target)}
-        labels |= {"target": eraser.info["target"], "erased": name, "seed": eraser.info.get("seed", 0)}
-        parts = [side_effect_rows(before, after, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]
-        shift = noise_shift(pipe, reference, eraser)
-        parts.append(side_effect_rows(shift.assign(kept=1.0), shift, "noise-shift", "kept", **labels))
-        eraser.save(path.with_suffix(".safetensors"))
-        judge = {"name": probe.name, "version": probe.version}
-        seconds, options = round(last.elapsed_s, 2), eraser.info.get("options", {})
-        provenance = {"asked": asked, "seconds": seconds, "options": options, "probe": judge}
-        write_json(path.with_suffix(".json"), provenance)
-        with replacing(path) as temporary:
-            pd.concat(parts).to_parquet(temporary, index=False)
-        yield name
+    graph = nx.DiGraph()
+    graph.add_nodes_from((concept.name, {"group": concept.group}) for concept in world)
+    for row in found[(found["low"] > 0) | (found["high"] < 0)].itertuples():
+        how = {"delta": row.delta, "low": row.low, "high": row.high}
+        graph.add_edge(row.erased, row.affected, **how, relation=relation(world, str(row.erased), str(row.affected)))
+    return graph
 
 
-def gather(folder: Path) -> pd.DataFrame:
-    """All finished tables of `build_side_effects` as one."""
-    return pd.concat([pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))], ignore_index=True)
+def nearest(distances: pd.DataFrame, k: int) -> pd.DataFrame:
+    """Which k concepts are nearest to each erased one; bool, of the shape of `distances` (nan on the diagonal)."""
+    return distances.rank(axis=1, method="first") <= k
 
 
-def load_side_effects(model: str = "emoji") -> pd.DataFrame:
-    """The table shipped for a bundled model. Raises AgeError when there is none."""
-    path = ASSETS / "graphs" / f"{model}.parquet"
-    if not path.exists():
-        raise AgeError(f"No side effects were computed for the model {model!r} yet.")
-    return pd.read_parquet(path)
+def same_group(world: ConceptSet, damage: pd.DataFrame) -> pd.DataFrame:
+    """Which concepts share the erased one's group; bool, of the shape of `damage`."""
+    group = {concept.name: concept.group for concept in world}
+    return pd.DataFrame(
+        [[a != b and group[a] == group[b] for b in damage.columns] for a in damage.index], damage.index, damage.columns
+    )
+
+
+def excess(damage: pd.DataFrame, inside: pd.DataFrame) -> Interval:
+    """Locality: mean damage inside less mean damage outside, averaged over erased concepts, with 95 % interval.
+
+    Erased concepts with nobody inside, or nobody outside, do not count.
+    """
+    known = damage.notna()
+    gaps = damage.where(inside & known).mean(axis=1) - damage.where(~inside & known).mean(axis=1)
+    return _mean_with_interval(gaps.dropna().to_numpy())
+
+
+def rank_correlation(damage: pd.DataFrame, other: pd.DataFrame) -> Interval:
+    """Mean over erased concepts of Spearman's correlation of damage with `other` (alike shaped), with 95 % interval."""
+    other = other.reindex(index=damage.index, columns=damage.columns)
+    found = [spearman(damage.loc[name], other.loc[name]) for name in damage.index]
+    return _mean_with_interval(np.array([value for value in found if np.isfinite(value)]))
+
+
+def spearman(a: pd.Series, b: pd.Series) -> float:
+    """Spearman's rank correlation where both are known; nan where either does not vary."""
+    both = a.notna().to_numpy() & b.notna().to_numpy()
+    x, y = (pd.Series(values.to_numpy(float)[both]).rank() for values in (a, b))
+    if len(x) < 3 or x.std() == 0 or y.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def asymmetry(damage: pd.DataFrame) -> float:
+    """Share of all damage that is one-way: sum |D_ij - D_ji| / sum (D_ij + D_ji), over pairs erased both ways.
+
+    0: as much back as forth; 1: every damage goes one way only. Benefits count as no damage; nan where there is none.
+    """
+    both = [name for name in damage.index if name in damage.columns]
+    square = damage.loc[both, both].clip(lower=0).to_numpy(float)
+    upper = np.triu_indices(len(both), 1)
+    one, other = square[upper], square.T[upper]
+    known = np.isfinite(one) & np.isfinite(other)
+    total = (one + other)[known].sum()
+    return float(np.abs(one - other)[known].sum() / total) if total > 0 else float("nan")
+
+
+def abnormal(clear: pd.DataFrame, rounds: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Concepts hurt by more erasures than chance allows: concept, hurt_by, expected, p; the most hurt first.
+
+    `clear` says which damages are sure (bool; erased by affected). Chance: every erasure hurts as many concepts as it
+    does, but any of them alike. p is the share of `rounds` such worlds in which the most hurt concept of all was hurt
+    by at least as many, so that it holds for all concepts at once.
+    """
+    values = clear.to_numpy(bool)
+    others = np.array([[a != b for b in clear.columns] for a in clear.index])
+    hurt = values & others
+    rng = np.random.default_rng(seed)
+    most = np.empty(rounds)
+    for turn in range(rounds):
+        drawn = rng.random(values.shape)
+        drawn[~others] = np.inf
+        order = np.sort(drawn, axis=1)
+        counts = hurt.sum(axis=1)
+        cut = np.where(counts > 0, order[np.arange(len(order)), np.maximum(counts - 1, 0)], -1.0)
+        most[turn] = (drawn <= cut[:, None]).sum(axis=0).max()
+    count = hurt.sum(axis=0)
+    share = hurt.sum(axis=1) / others.sum(axis=1)
+    table = pd.DataFrame({
+        "concept": clear.columns, "hurt_by": count, "expected": (others * share[:, None]).sum(axis=0),
+        "p": [(1 + (most >= c).sum()) / (1 + rounds) for c in count],
+    })  # fmt: skip
+    return table.sort_values(["hurt_by", "expected"], ascending=[False, True], kind="stable", ignore_index=True)
+
+
+def stability(damages: Sequence[pd.DataFrame]) -> float:
+    """Mean Spearman correlation, over pairs of `damages` (seeds, or methods), of all damages that both measured."""
+    found = [
+        spearman(*(pd.Series(d.reindex_like(one).to_numpy().ravel()) for d in (one, two)))
+        for one, two in combinations(damages, 2)
+    ]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def shuffled(
+    damage: pd.DataFrame, statistic: Callable[[pd.DataFrame], float], rounds: int = 200, seed: int = 0
+) -> Interval:
+    """What a statistic makes of damage that knows nothing of who is who: mean and 95 % range under shuffled labels.
+
+    In each row the damages are dealt out anew among the concepts that were measured.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(rounds):
+        values = damage.to_numpy(float, copy=True)
+        for row in values:
+            known = np.isfinite(row)
+            row[known] = rng.permutation(row[known])
+        found.append(statistic(pd.DataFrame(values, damage.index, damage.columns)))
+    return float(np.mean(found)), float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
+
+
+def _mean_with_interval(values: np.ndarray) -> Interval:
+    if not len(values):
+        return float("nan"), float("nan"), float("nan")
+    return float(values.mean()), *bootstrap(values)

@@ -14,8 +14,8 @@ from age_core import AgeError, ConceptSet, Eraser, encode_text, evaluate, genera
 from age_core import evaluation as module
 from age_core.concepts import Concept
 from age_core.evaluation import hits, noise_reference, noise_shift, seeds_of
-from age_core.graph import COLUMNS, side_effect_rows
 from age_core.intervals import bootstrap, hierarchical_bootstrap
+from age_core.side_effects import COLUMNS, side_effect_rows
 
 EMOJI = ConceptSet.load("emoji")
 

@@ -1,103 +1,136 @@
-"""Building side effects through the command line on a tiny model: complete, restartable, clear when refused."""
+"""The statistics of the concept graph, on damages whose answer is plain."""
 
 from __future__ import annotations
 
-import json
-
+import numpy as np
 import pandas as pd
 import pytest
-import torch
-from conftest import build_tiny_sd
-from transformers import ResNetConfig, ResNetForImageClassification
 
-from age_core import AgeError, ConceptSet, Probe
-from age_core.__main__ import main
+from age_core import AgeError, ConceptSet
 from age_core.concepts import Concept
-from age_core.graph import COLUMNS, build_side_effects, gather, load_side_effects
-
-SMALL = {"steps": 2, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
-WORLD = ConceptSet(
-    "tiny", tuple(Concept(n, "g", "thing") for n in ("dog", "cat", "fox")), "a photo of {a_noun}"
-)  # fmt: skip
-
-
-def random_probe(labels: tuple[str, ...]) -> Probe:
-    torch.manual_seed(0)
-    config = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic", num_labels=len(labels))
-    return Probe(ResNetForImageClassification(config).eval(), labels, name="random", version="0123456789ab")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon")
-
-
-def test_every_pair_is_measured_and_a_restart_recomputes_nothing(tiny, tmp_path, monkeypatch):
-    probe = random_probe(("dog", "cat", "fox", "owl", "bee", "ant"))
-    first = build_side_effects(tiny, probe, WORLD, ["dog", "cat"], "random", tmp_path, 2, 3, **SMALL)
-    assert next(first) == "dog"
-    first.close()  # killed between two erasures
-    assert not (tmp_path / "cat.parquet").exists()
-    written = (tmp_path / "dog.parquet").stat().st_mtime_ns
-    list(build_side_effects(tiny, probe, WORLD, ["dog", "cat"], "random", tmp_path, 2, 3, **SMALL))
-    assert (tmp_path / "dog.parquet").stat().st_mtime_ns == written
-    table = gather(tmp_path)
-    assert list(table.columns) == list(COLUMNS)
-    assert len(table) == 2 * 3 * 3  # erased x affected x metric
-    assert set(table["method"]) == {"random neighbour"} and set(table["target"]) == {"random"}
-    assert ((table["before"] - table["after"] - table["delta"]).abs() < 1e-9).all()
-    shift = table[table["metric"] == "noise-shift"]
-    assert (shift["before"] == 1).all() and (shift["delta"] > 0).all()
-    provenance = json.loads((tmp_path / "dog.json").read_text())
-    assert provenance["seconds"] > 0 and provenance["options"]["steps"] == 2
-    assert provenance["probe"] == {"name": "random", "version": "0123456789ab"}
-
-
-def test_a_folder_holds_the_erasures_of_one_method_only(tiny, tmp_path):
-    probe = random_probe(("dog", "cat", "fox", "owl", "bee", "ant"))
-    list(build_side_effects(tiny, probe, WORLD, ["dog"], "uce", tmp_path, 1, 1, target="fox"))
-    assert set(gather(tmp_path)["method"]) == {"UCE to fox"} and set(gather(tmp_path)["target"]) == {"fox"}
-    with pytest.raises(AgeError, match="name another"):
-        next(build_side_effects(tiny, probe, WORLD, ["dog", "cat"], "uce", tmp_path, 1, 1, target="cat"))
-
-
-def test_an_erasure_killed_while_writing_leaves_no_half_table(tiny, tmp_path, monkeypatch):
-    def full_disk(self, path, **_):
-        path.write_bytes(b"half")
-        raise OSError("No space left on device")
-
-    probe = random_probe(("dog", "cat", "fox", "owl", "bee", "ant"))
-    with monkeypatch.context() as broken:
-        broken.setattr(pd.DataFrame, "to_parquet", full_disk)
-        with pytest.raises(OSError, match="space"):
-            list(build_side_effects(tiny, probe, WORLD, ["dog"], "random", tmp_path, 1, 1, **SMALL))
-    assert not list(tmp_path.glob("*.parquet"))
-    list(build_side_effects(tiny, probe, WORLD, ["dog"], "random", tmp_path, 1, 1, **SMALL))
-    assert len(gather(tmp_path)) == 9
-
-
-def test_a_missing_table_is_explained():
-    with pytest.raises(AgeError, match="No side effects"):
-        load_side_effects("nothing")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--model", "nothing", "erase", "dog"], "pipeline"),
-        (["erase", "quantum"], "no concept"),
-        (["erase", "dog", "--steps", "-2"], "at least 1"),
-        (["evaluate", "absent.safetensors"], "absent.safetensors"),
-    ],
+from age_core.graph import (
+    abnormal,
+    asymmetry,
+    concept_graph,
+    damage_of,
+    excess,
+    nearest,
+    pairs,
+    rank_correlation,
+    relation,
+    same_group,
+    shuffled,
+    spearman,
+    stability,
 )
-def test_the_command_line_refuses_in_one_sentence(arguments, words, capsys):
-    assert main(arguments) == 2
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert words in said and "Traceback" not in said
+
+NAMES = ("dog", "wolf", "hot dog", "car", "taxi", "bus")
+WORLD = ConceptSet(
+    "tiny",
+    (
+        Concept("dog", "mammal", "animal", ("puppy",)),
+        Concept("wolf", "mammal", "animal"),
+        Concept("hot dog", "meal", "food"),
+        Concept("car", "vehicle", "machine"),
+        Concept("taxi", "vehicle", "machine"),
+        Concept("bus", "vehicle", "machine"),
+    ),
+    "a photo of {a_noun}",
+)
 
 
-def test_the_command_line_erases_and_evaluates(tmp_path, capsys):
-    path = tmp_path / "owl.safetensors"
-    assert main(["erase", "owl", "--steps", "1", "--target", "fixed", "--word", "", "--out", str(path)]) == 0
-    assert path.stat().st_size > 1e6
-    assert "saved" in capsys.readouterr().out
+def matrix(rows, names=NAMES):
+    values = np.array(rows, dtype=float)
+    np.fill_diagonal(values, np.nan)
+    return pd.DataFrame(values, list(names)[: len(rows)], list(names))
+
+
+def table(rows):
+    columns = ["erased", "affected", "seed", "delta", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).assign(metric="DS-1", method="AGE")
+
+
+LOCAL = matrix([[0.5 * (WORLD[a].group == WORLD[b].group) for b in NAMES] for a in NAMES])
+
+
+def test_one_seed_keeps_its_interval_and_several_widen_by_what_they_differ():
+    once = pairs(table([("dog", "wolf", 0, 0.2, 0.1, 0.3), ("dog", "dog", 0, 1.0, 1.0, 1.0)]), "DS-1", "AGE")
+    assert once.to_dict("records") == [
+        {"erased": "dog", "affected": "wolf", "delta": 0.2, "low": 0.1, "high": 0.3, "runs": 1}
+    ]
+    same = pairs(table([("dog", "wolf", s, 0.2, 0.1, 0.3) for s in range(3)]), "DS-1", "AGE").iloc[0]
+    assert same["low"] == pytest.approx(0.1) and same["runs"] == 3  # the same pictures: nothing is gained
+    apart = pairs(table([("dog", "wolf", s, d, d - 0.1, d + 0.1) for s, d in enumerate((0.0, 0.4))]), "DS-1", "AGE")
+    assert apart.iloc[0]["delta"] == pytest.approx(0.2)
+    assert apart.iloc[0]["high"] == pytest.approx(0.2 + 1.96 * np.sqrt((0.1 / 1.96) ** 2 + 0.08 / 2))
+    with pytest.raises(AgeError, match="it holds DS-1 by AGE"):
+        pairs(table([("dog", "wolf", 0, 0.2, 0.1, 0.3)]), "DS-5", "AGE")
+
+
+def test_edges_are_damages_that_are_sure_and_know_what_joins_the_two():
+    rows = [("dog", "wolf", 0, 0.2, 0.1, 0.3), ("dog", "car", 0, 0.1, -0.1, 0.3), ("wolf", "dog", 0, -0.2, -0.3, -0.1)]
+    graph = concept_graph(pairs(table(rows), "DS-1", "AGE"), WORLD)
+    assert set(graph.edges) == {("dog", "wolf"), ("wolf", "dog")} and len(graph) == len(NAMES)
+    assert graph.edges["dog", "wolf"]["relation"] == "same group" and graph.nodes["car"]["group"] == "vehicle"
+
+
+def test_relations():
+    assert relation(WORLD, "dog", "hot dog") == "shared word" and relation(WORLD, "wolf", "bus") == "other"
+    words = ConceptSet(
+        "w", (*WORLD.concepts, Concept("animal", "animal", "animal"), Concept("cab", "x", "y", ("taxi",))), ""
+    )
+    assert relation(words, "animal", "dog") == "general word"
+    assert relation(words, "taxi", "cab") == "synonym"
+
+
+def test_locality_is_found_where_it_is_and_not_under_shuffled_labels():
+    inside = same_group(WORLD, LOCAL)
+    value, low, high = excess(LOCAL, inside)
+    assert value == low == high == 0.5
+    mean, low, high = shuffled(LOCAL, lambda d: excess(d, inside)[0])
+    assert abs(mean) < 0.1 and high < 0.5
+    away = matrix([[abs(i - j) for j in range(6)] for i in range(6)])
+    assert nearest(away, 1).sum(axis=1).tolist() == [1] * 6 and nearest(away, 2).loc["wolf"].tolist() == [
+        True, False, True, False, False, False,
+    ]  # fmt: skip
+    assert rank_correlation(-away, away)[0] == pytest.approx(-1)
+
+
+def test_correlation_leaves_out_what_was_not_measured():
+    a = pd.Series([1, 2, 3, np.nan, 4.0])
+    assert spearman(a, pd.Series([10, 20, 30, 0, 40.0])) == pytest.approx(1)
+    assert np.isnan(spearman(a, pd.Series([1.0] * 5)))
+
+
+def test_asymmetry_is_the_share_of_damage_that_goes_one_way():
+    both = matrix([[0, 0.2, 0], [0.2, 0, 0.1], [0, 0.1, 0]], NAMES[:3])
+    assert asymmetry(both) == 0
+    one_way = matrix([[0, 0.4, 0], [0, 0, 0], [0.3, 0, 0]], NAMES[:3])
+    assert asymmetry(one_way) == 1
+    mixed = matrix([[0, 0.3, -0.5], [0.1, 0, 0], [0, 0, 0]], NAMES[:3])
+    assert asymmetry(mixed) == pytest.approx(0.5)  # a benefit is no damage
+    assert asymmetry(matrix([[0, 1, 2, 3, 4, 5]])) != asymmetry(both)  # only one erased: no pair, nan
+
+
+def test_a_concept_that_everything_hurts_is_abnormal_and_nobody_is_by_chance():
+    rng = np.random.default_rng(1)
+    names = [f"c{i}" for i in range(30)]
+    clear = pd.DataFrame(rng.random((30, 30)) < 0.1, names, names)
+    assert (abnormal(clear, 400)["p"] > 0.05).all()
+    clear["c7"] = True
+    found = abnormal(clear, 400)
+    assert found.loc[0, "concept"] == "c7" and found.loc[0, "hurt_by"] == 29  # its own erasure does not count
+    assert found.loc[0, "p"] < 0.01 and (found.loc[1:, "p"] > 0.05).all()
+
+
+def test_stability_compares_every_two():
+    noise = matrix(np.random.default_rng(0).random((6, 6)))
+    assert stability([LOCAL, LOCAL, 2 * LOCAL]) == pytest.approx(1)
+    assert abs(stability([noise, matrix(np.random.default_rng(5).random((6, 6)))])) < 0.5
+    assert np.isnan(stability([LOCAL]))
+
+
+def test_a_matrix_holds_what_the_pairs_say():
+    found = pairs(table([("dog", "wolf", 0, 0.2, 0.1, 0.3), ("wolf", "dog", 0, 0.4, 0.1, 0.7)]), "DS-1", "AGE")
+    assert damage_of(found).loc["wolf", "dog"] == 0.4 and np.isnan(damage_of(found).loc["dog", "dog"])
+    assert damage_of(found, "high").loc["dog", "wolf"] == 0.3
