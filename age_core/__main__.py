@@ -10,9 +10,11 @@ from pathlib import Path
 from age_core import AgeError, cli
 from age_core.errors import RunFailed
 from age_core.export import KINDS
+from age_core.jobs import BACKENDS
 from age_core.methods import METHODS
 from age_core.options import PRESETS, TARGET_KINDS
 from age_core.pipeline import DTYPES
+from age_core.side_effects import METRICS
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 CODES = "exit codes: 0 done, 1 the work failed (divergence, full disk), 2 bad input, 130 interrupted"
@@ -76,8 +78,16 @@ def make_parser() -> argparse.ArgumentParser:
     info = command("info", cli.run_info, "describe a model, an eraser, a run or an export")
     info.add_argument("what", nargs="?", help="a name, file, folder or Hub id (the model)")
     graph = command("graph", cli.run_graph, "side effects of many erasures; a restart goes on where it stopped")
-    graph.add_argument("--erase", nargs="*", default=[], help="concepts to erase (all when left out)")
+    graph.add_argument("--erase", nargs="*", default=[], help="concepts to erase (all watched ones when left out)")
+    graph.add_argument("--watched", help="a concept set to measure the damage on (--concepts)")
     graph.add_argument("--images", type=int, default=4, help="pictures of each concept")
+    graph.add_argument("--erased-images", type=int, default=16, help="pictures of the erased concept")
+    graph.add_argument("--metrics", nargs="+", default=list(METRICS), help=f"what to measure ({', '.join(METRICS)})")
+    graph.add_argument("--seeds", type=int, nargs="*", default=[], help="erase each concept once for each (--seed)")
+    graph.add_argument("--workers", type=int, default=1, help="erasures at once, each in a process of its own")
+    graph.add_argument("--backend", choices=BACKENDS, default="processes")
+    graph.add_argument("--scheduler", help="address of the cluster for --backend dask, such as tcp://host:8786")
+    graph.add_argument("--devices", nargs="*", default=[], help="one for each worker, in turn, such as cuda:0 cuda:1")
     graph.add_argument("--parts", type=Path, required=True, help="folder for finished erasures")
     graph.add_argument("--out", type=Path, required=True, help="parquet file to write")
     add_method_arguments(graph)

@@ -21,12 +21,13 @@ from age_core.evaluation import evaluate, same_seed_pairs
 from age_core.events import EraseEvent
 from age_core.export import export_eraser
 from age_core.files import disk_errors, plain
+from age_core.jobs import build_in_parallel
 from age_core.options import EraseOptions
 from age_core.pipeline import load_pipeline
 from age_core.probes import BUNDLED, Probe, load_probe
 from age_core.runner import resume_run, start_run
 from age_core.runs import Run, load_eraser
-from age_core.side_effects import build_side_effects, gather
+from age_core.side_effects import Source, Task, gather
 from age_core.words import resolve
 
 Answer = tuple[dict[str, Any], str]
@@ -50,9 +51,13 @@ def world(args: argparse.Namespace, name: str = DEFAULT) -> ConceptSet:
     return ConceptSet.load(args.concepts or name)
 
 
+def judge_name(args: argparse.Namespace) -> str:
+    """--probe, or the one that belongs to the concepts or the model."""
+    return args.probe or (args.concepts if args.concepts in BUNDLED else args.model or DEFAULT)
+
+
 def judge(args: argparse.Namespace) -> Probe:
-    own = args.concepts if args.concepts in BUNDLED else args.model or DEFAULT
-    return load_probe(args.probe or own, device=args.device)
+    return load_probe(judge_name(args), device=args.device)
 
 
 def bar(args: argparse.Namespace, **named: Any) -> Any:
@@ -187,18 +192,26 @@ def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
 
 
 def run_graph(args: argparse.Namespace) -> Answer:
-    pipe, concepts, probe = opened(args), world(args), judge(args)
+    watched = args.watched or args.concepts or DEFAULT
+    concepts = ConceptSet.load(watched)
     erased = [concepts.find(name).name for name in args.erase] or list(concepts.names)
     method, word = asked_method(args)
-    changes = {"preview_every": 0} | asked_changes(args)
-    stream = build_side_effects(
-        pipe, probe, concepts, erased, method, args.parts,
-        images=args.images, model=args.model or DEFAULT, preset=args.preset, target=word, **changes,
+    changes = {"preview_every": 0} | {k: v for k, v in asked_changes(args).items() if k != "seed" and v is not None}
+    task = Task.of(
+        method, changes, preset=args.preset, target=word, images=args.images, erased_images=args.erased_images,
+        metrics=tuple(args.metrics),
     )  # fmt: skip
-    with bar(args, total=len(erased), unit="erasure") as shown:
-        for name in stream:
+    source = Source(
+        args.model or DEFAULT, args.concepts or DEFAULT, watched, judge_name(args), args.device, args.dtype,
+        args.low_memory,
+    )  # fmt: skip
+    seeds = args.seeds or [args.seed or 0]
+    with bar(args, total=len(erased) * len(seeds), unit="erasure") as shown:
+        for job in build_in_parallel(
+            source, task, erased, args.parts, seeds, args.workers, args.backend, args.scheduler, args.devices
+        ):
             shown.update()
-            shown.set_postfix_str(name)
+            shown.set_postfix_str(job.erased)
     with disk_errors(f"The table {args.out.name!r}"):
         args.out.parent.mkdir(parents=True, exist_ok=True)
         table = gather(args.parts)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from age_core.concept_csv import read_rows, split
 from age_core.errors import AgeError
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -25,7 +25,8 @@ class Concept:
     """One nameable thing. `synonyms` should vanish with it; `general` and `group` name what it is a kind of.
 
     `labels` are the probe's labels that count as this concept, its own name unless given: a picture shows the concept
-    when any of them is among the probe's first k.
+    when any of them is among the probe's first k. `targets` are words to erase it to by kind ("in-class", "unrelated"),
+    where its set names them; `splits` the experiments in which it is erased.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Concept:
     general: str
     synonyms: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    targets: Mapping[str, str] = field(default_factory=dict, hash=False)
+    splits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", self.labels or (self.name,))
@@ -54,27 +57,24 @@ class ConceptSet:
 
     @staticmethod
     def load(name: str) -> ConceptSet:
-        """Load a bundled set. Raises AgeError listing the sets there are."""
+        """Load a bundled set, or a CSV file of one's own. Raises AgeError listing the sets there are."""
+        if name.endswith(".csv"):
+            return ConceptSet.read(Path(name), OWN_TEMPLATE)
         if name not in TEMPLATES:
-            raise AgeError(f"There is no concept set named {name!r}; choose one of {', '.join(TEMPLATES)}.")
+            raise AgeError(
+                f"There is no concept set named {name!r}; choose one of {', '.join(TEMPLATES)}, or a .csv file."
+            )
         read = ConceptSet.read(ASSETS / "concepts" / f"{name}.csv", TEMPLATES[name])
         return replace(read, contents=JUDGED_IN.get(name, ()), erase_templates=ERASED_IN.get(name, ()))
 
     @staticmethod
     def read(path: Path, template: str) -> ConceptSet:
-        """Read a CSV file with the columns name, group, general, synonyms and, optionally, labels ("|" between words).
+        """Read a CSV file with the columns name, group, general, synonyms ("|" between words).
 
-        Raises AgeError when the file is missing or lacks a column.
+        Optional columns: labels and splits, words likewise; target_KIND, a target's word. Raises AgeError when the file
+        is missing or lacks a column, and names every row that cannot be used.
         """
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.DictReader(file))
-        except OSError as error:
-            raise AgeError(f"There is no concept file {path.name!r}.") from error
-        missing = [word for word in ("name", "group", "general", "synonyms") if not rows or word not in rows[0]]
-        if missing:
-            raise AgeError(f"The concept file {path.name!r} lacks the columns {', '.join(missing)}, or has no rows.")
-        return ConceptSet(path.stem, tuple(_concept(row) for row in rows), template)
+        return ConceptSet(path.stem, tuple(_concept(row) for row in read_rows(path)), template)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,6 +102,14 @@ class ConceptSet:
             raise AgeError(f"The {self.name} set has no concept {text.strip()!r}; {hint}")
         return known[wanted]
 
+    def split(self, name: str) -> tuple[str, ...]:
+        """The names that an experiment of the set's erases together. Raises AgeError with the splits there are."""
+        members = tuple(concept.name for concept in self if name in concept.splits)
+        if not members:
+            known = sorted({split for concept in self for split in concept.splits})
+            raise AgeError(f"The {self.name} set has no split {name!r}; it has {', '.join(known) or 'none'}.")
+        return members
+
     def of_general(self, word: str) -> Concept:
         """The concept that `word` names in general: it is seen where any concept of that kind or group is seen.
 
@@ -126,11 +134,24 @@ class ConceptSet:
 
 
 def _concept(row: dict[str, str]) -> Concept:
-    synonyms, labels = (tuple(filter(None, (row.get(key) or "").split("|"))) for key in ("synonyms", "labels"))
-    return Concept(row["name"], row["group"], row["general"], synonyms, labels)
+    synonyms, labels, splits = (split(row.get(key)) for key in ("synonyms", "labels", "splits"))
+    prefix = "target_"
+    targets = {
+        key.removeprefix(prefix).replace("_", "-"): word for key, word in row.items() if key.startswith(prefix) and word
+    }
+    return Concept(row["name"], row["group"], row["general"], synonyms, labels, targets, splits)
 
 
-TEMPLATES = {"emoji": "an emoji of {a_noun}", "emoji-styles": "a cat in the {noun} style"}
+OWN_TEMPLATE = "a picture of {a_noun}"
+TEMPLATES = {
+    "emoji": "an emoji of {a_noun}",
+    "emoji-netfive": "an emoji of {a_noun}",
+    "emoji-attributes": "an emoji of {a_noun}",
+    "emoji-styles": "a cat in the {noun} style",
+    "sd-netfive": "a photo of {noun}",
+    "sd-imagenette": "Image of {noun}",
+    "sd-artists": "a painting in the style of {noun}",
+}
 
 
 def _in_styles(*things: str) -> tuple[str, ...]:

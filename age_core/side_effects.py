@@ -1,114 +1,234 @@
-"""Side effects: the table of what erasing one concept does to every other."""
+"""Side effects: the table of what erasing one concept does to every other, a job an erasure."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 from diffusers import DiffusionPipeline
 
-from age_core.concepts import ASSETS, ConceptSet
+from age_core.concepts import ASSETS, Concept, ConceptSet
 from age_core.errors import AgeError
-from age_core.evaluation import Reference, hits, noise_reference, noise_shift
-from age_core.files import plain, read_json, replacing, write_json
+from age_core.evaluation import draw_and_judge, noise_shift
+from age_core.files import disk_errors, plain, read_json, replacing, write_json
 from age_core.intervals import bootstrap
-from age_core.methods import erase_by, method_label, plan
-from age_core.probes import Probe
+from age_core.methods import erase_by, find_method, method_label, plan
+from age_core.metrics import pair_distance
+from age_core.original import Original
+from age_core.pipeline import load_pipeline
+from age_core.probes import Probe, load_probe
 
 COLUMNS = (
     "model", "method", "target", "erased", "affected", "seed", "metric", "before", "after", "delta", "low", "high",
 )  # fmt: skip
+METRICS = ("DS-1", "DS-5", "distance", "noise-shift")
+LONGEST = 150  # characters of a name in a file's name; file systems allow 255
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What erasures are made and measured with. Candidates come from `world`, damage is measured on `watched`."""
+
+    pipe: DiffusionPipeline
+    probe: Probe
+    world: ConceptSet
+    watched: ConceptSet
+    model: str = "emoji"
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a worker opens a Bench of its own: names, not objects, so that another process or machine can."""
+
+    model: str = "emoji"
+    world: str = "emoji"
+    watched: str = ""  # the world itself
+    probe: str = "emoji"
+    device: str = "cpu"
+    dtype: str = "float32"
+    low_memory: bool = False
+
+    def open(self) -> Bench:
+        """Load everything. Raises AgeError on an unknown name."""
+        save = self.low_memory
+        pipe = load_pipeline(
+            self.model, self.device, self.dtype, attention_slicing=save, gradient_checkpointing=save, offload=save
+        )
+        world = ConceptSet.load(self.world)
+        watched = ConceptSet.load(self.watched) if self.watched else world
+        return Bench(pipe, load_probe(self.probe, self.device), world, watched, self.model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """How every erasure of a graph is made and how finely it is measured."""
+
+    method: str
+    preset: str = "balanced"
+    target: str | None = None  # a word for methods with a fixed target
+    changes: tuple[tuple[str, Any], ...] = ()  # options by hand
+    images: int = 4  # of each concept
+    erased_images: int = 16  # of the erased one: the diagonal, its erasure
+    metrics: tuple[str, ...] = METRICS
+
+    @staticmethod
+    def of(method: str, changes: dict[str, Any] | None = None, **fields: Any) -> Task:
+        """A task with options as a dictionary. Raises AgeError on unknown metrics and counts below 1."""
+        task = Task(method=method, changes=tuple(sorted((changes or {}).items())), **fields)
+        unknown = [metric for metric in task.metrics if metric not in METRICS]
+        if unknown or not task.metrics:
+            raise AgeError(f"There is no metric {(unknown or [''])[0]!r}; choose among {', '.join(METRICS)}.")
+        if task.images < 1 or task.erased_images < 1:
+            raise AgeError(f"Each concept needs at least one picture, not {min(task.images, task.erased_images)}.")
+        return task
+
+    def target_of(self, concept: Concept) -> str | None:
+        """The word to erase a concept to: the task's, else the one its set names for the method's kind of target."""
+        kind = find_method(self.method).word
+        return self.target if self.target is not None else concept.targets.get(kind or "")
+
+    def asked(self) -> dict[str, Any]:
+        """As it is written beside each erasure, and compared at a restart."""
+        fields = ("method", "preset", "target", "images", "erased_images", "metrics")
+        return plain({field: getattr(self, field) for field in fields} | {"changes": dict(self.changes)})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One erasure, and the files that it leaves in the graph's folder."""
+
+    erased: str
+    seed: int
+    folder: Path
+
+    @property
+    def table(self) -> Path:
+        """The parquet file, written last; beside it the eraser and a JSON file. Any name is one file's name."""
+        name = quote(self.erased, safe=" ")
+        if len(name) > LONGEST:
+            name = f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        return self.folder / f"{name}-{self.seed}.parquet"
+
+    def done(self, task: Task) -> bool:
+        """Whether it is finished. Raises AgeError where another task left its files."""
+        if not self.table.exists():
+            return False
+        found = read_json(self.table.with_suffix(".json")).get("asked")
+        if found != task.asked():
+            raise AgeError(f"{self.folder.name!r} holds an erasure of {self.erased!r} by {found}: name another folder.")
+        return True
 
 
 def side_effect_rows(
     before: pd.DataFrame, after: pd.DataFrame, metric: str, column: str, **labels: object
 ) -> pd.DataFrame:
-    """One row an affected concept: shares (0 to 1) before and after, delta (positive is damage), 95 % interval.
+    """One row an affected concept: means before and after, delta (positive is damage), 95 % interval.
 
-    `before` and `after` hold the same pictures in the same order, so the interval is of paired differences.
+    `before` and `after` hold the same pictures in the same order, so the interval is of paired differences. delta is
+    before less after, for a distance after less before.
     """
     rows = []
     for name, group in before.groupby("concept", sort=False):
         first = group[column].to_numpy(float)
         second = after.loc[group.index, column].to_numpy(float)
-        low, high = bootstrap(first - second)
-        delta = float(np.mean(first - second))
+        lost = second - first if metric == "distance" else first - second
+        low, high = bootstrap(lost)
         rows.append(
             labels
-            | {"affected": name, "metric": metric, "before": first.mean(), "after": second.mean(), "delta": delta}
-            | {"low": low, "high": high}
+            | {"affected": name, "metric": metric, "before": first.mean(), "after": second.mean()}
+            | {"delta": float(np.mean(lost)), "low": low, "high": high}
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def build_side_effects(
-    pipe: DiffusionPipeline,
-    probe: Probe,
-    concepts: ConceptSet,
-    erased: Sequence[str],
-    method: str,
-    folder: Path,
-    images: int = 4,
-    erased_images: int = 16,
-    model: str = "emoji",
-    preset: str = "balanced",
-    target: str | None = None,
-    **changes: Any,
-) -> Iterator[str]:
-    """Erase each of `erased` alone by a named method and measure every concept; yields a name as its table is written.
-
-    method, preset, target, changes: as for `erase_by`; the table's column "target" holds the word that was erased to,
-    "" for the empty prompt, or the method's way to choose ("adaptive", "random").
-    `images` pictures of each concept, `erased_images` of the erased one (the diagonal: its erasure).
-    Metrics: DS-1 and DS-5 (share of pictures whose label is the probe's first, or among its five) and noise-shift
-    (before: 1, after: what is left of the original noise prediction). One parquet file an erasure in `folder`, and
-    beside it its eraser and a JSON file with its seconds, options and probe; a restart goes on where it stopped.
-    Raises AgeError on bad input, and on a folder that holds another method's erasures.
-    """
-    plan(method, list(erased), concepts, preset, target, **changes)
-    asked = plain({"method": method, "preset": preset, "target": target, "changes": changes, "images": images})
-    folder.mkdir(parents=True, exist_ok=True)
-    everyone: pd.DataFrame | None = None
-    reference: Reference | None = None
-    for name in erased:
-        path = folder / f"{name.replace(' ', '_')}.parquet"
-        if path.exists():
-            found = read_json(path.with_suffix(".json")).get("asked")
-            if found != asked:
-                raise AgeError(f"{folder.name!r} holds an erasure of {name!r} by {found}, not {asked}: name another.")
-            yield name
-            continue
-        if everyone is None or reference is None:
-            everyone = hits(pipe, probe, concepts, concepts.names, images)
-            reference = noise_reference(pipe, concepts, images)
-        *_, last = erase_by(pipe, method, name, concepts, preset, target, **changes)
-        eraser = last.eraser
-        assert eraser is not None  # the last event carries it
-        others = [other for other in concepts.names if other != name]
-        own, kept = (hits(pipe, probe, concepts, [name], erased_images, one) for one in (None, eraser))
-        before = pd.concat([everyone[everyone["concept"] != name], own], ignore_index=True)
-        after = pd.concat([hits(pipe, probe, concepts, others, images, eraser), kept], ignore_index=True)
-        labels: dict[str, object] = {"model": model, "method": method_label(method, target)}
-        labels |= {"target": eraser.info["target"], "erased": name, "seed": eraser.info.get("seed", 0)}
-        parts = [side_effect_rows(before, after, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]
-        shift = noise_shift(pipe, reference, eraser)
-        parts.append(side_effect_rows(shift.assign(kept=1.0), shift, "noise-shift", "kept", **labels))
-        eraser.save(path.with_suffix(".safetensors"))
-        judge = {"name": probe.name, "version": probe.version}
+def run_job(bench: Bench, original: Original, task: Task, job: Job) -> None:
+    """Erase, measure every concept, and leave table, eraser and provenance in the job's folder."""
+    pipe, world, name = bench.pipe, bench.watched, job.erased
+    changes = dict(task.changes) | {"seed": job.seed}
+    target = task.target_of(world.find(name))
+    *_, last = erase_by(pipe, task.method, name, bench.world, task.preset, target, **changes)
+    eraser = last.eraser
+    assert eraser is not None  # the last event carries it
+    labels: dict[str, object] = {"model": bench.model, "method": method_label(task.method, task.target)}
+    labels |= {"target": eraser.info["target"], "erased": name, "seed": job.seed}
+    tables = []
+    if set(task.metrics) - {"noise-shift"}:
+        own, seen = (
+            draw_and_judge(pipe, bench.probe, world, [world[name]], task.erased_images, one)[0]
+            for one in (None, eraser)
+        )
+        others, before = original.without(name)
+        everyone = [concept for concept in world if concept.name != name]
+        kept, pictures = draw_and_judge(pipe, bench.probe, world, everyone, task.images, eraser)
+        before_all, after_all = (pd.concat(pair, ignore_index=True) for pair in ((others, own), (kept, seen)))
+        for k in (1, 5):
+            if f"DS-{k}" in task.metrics:
+                tables.append(side_effect_rows(before_all, after_all, f"DS-{k}", f"top{k}", **labels))
+        if "distance" in task.metrics:
+            after = kept.assign(distance=pair_distance(bench.probe, before, pictures))
+            tables.append(side_effect_rows(others.assign(distance=0.0), after, "distance", "distance", **labels))
+    if "noise-shift" in task.metrics:
+        shift = noise_shift(pipe, original.reference, eraser)
+        tables.append(side_effect_rows(shift.assign(kept=1.0), shift, "noise-shift", "kept", **labels))
+    with disk_errors(f"The side effects of {name!r}"):
+        eraser.save(job.table.with_suffix(".safetensors"))
+        judge = {"name": bench.probe.name, "version": bench.probe.version}
         seconds, options = round(last.elapsed_s, 2), eraser.info.get("options", {})
-        provenance = {"asked": asked, "seconds": seconds, "options": options, "probe": judge}
-        write_json(path.with_suffix(".json"), provenance)
-        with replacing(path) as temporary:
-            pd.concat(parts).to_parquet(temporary, index=False)
-        yield name
+        write_json(
+            job.table.with_suffix(".json"),
+            {"asked": task.asked(), "seconds": seconds, "options": options, "probe": judge},
+        )
+        with replacing(job.table) as temporary:
+            pd.concat(tables).to_parquet(temporary, index=False)
+
+
+def build_side_effects(
+    bench: Bench, task: Task, erased: Sequence[str], folder: Path, seeds: Sequence[int] = (0,)
+) -> Iterator[Job]:
+    """Run every job that is not finished yet, one after the other; yields each, finished ones first.
+
+    `jobs.build_in_parallel` does the same with many workers. A restart recomputes nothing. Raises AgeError on bad
+    input, and on a folder that holds another task's erasures.
+    """
+    done, left = check_jobs(bench, task, erased, folder, seeds)
+    yield from done
+    if not left:
+        return
+    original = Original.open(bench.pipe, bench.probe, bench.watched, task.images, folder)
+    for job in left:
+        run_job(bench, original, task, job)
+        yield job
+
+
+def check_jobs(
+    bench: Bench, task: Task, erased: Sequence[str], folder: Path, seeds: Sequence[int]
+) -> tuple[list[Job], list[Job]]:
+    """The jobs that are finished and those that are left, before any work. Raises AgeError as above."""
+    names = [bench.watched.find(name).name for name in erased]
+    plan(task.method, names, bench.world, task.preset, task.target, **dict(task.changes))
+    bench.probe.rows(label for concept in bench.watched for label in concept.labels)
+    with disk_errors(f"The folder {folder.name!r}"):
+        folder.mkdir(parents=True, exist_ok=True)
+    jobs = [Job(name, seed, folder) for seed in seeds for name in dict.fromkeys(names)]
+    finished = [job.done(task) for job in jobs]
+    return (
+        [job for job, done in zip(jobs, finished, strict=True) if done],
+        [job for job, done in zip(jobs, finished, strict=True) if not done],
+    )
 
 
 def gather(folder: Path) -> pd.DataFrame:
-    """All finished tables of `build_side_effects` as one."""
-    return pd.concat([pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))], ignore_index=True)
+    """All finished tables of a folder as one. Raises AgeError where there is none."""
+    tables = [pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
+    if not tables:
+        raise AgeError(f"No erasure is finished in {folder.name!r} yet.")
+    return pd.concat(tables, ignore_index=True)
 
 
 def load_side_effects(model: str = "emoji") -> pd.DataFrame:

@@ -67,10 +67,12 @@ def fixed_word(
     erased: Sequence[Concept] = (),
     seed: int = 0,
 ) -> str:
-    """The target word of a kind (method.md, section A); `pool` and `erased` as for `neighbours`.
+    """The target word of a kind (method.md, section A): the one that its set names, else as the kind says.
 
-    Raises AgeError where the concept has none.
+    `pool` and `erased` as for `neighbours`. Raises AgeError where the concept has none.
     """
+    if kind in concept.targets:
+        return concept.targets[kind]
     rng = np.random.default_rng(seed)
     if kind == "empty":
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from age_core import AgeError, ConceptSet
-from age_core.concepts import Concept, fill
+from age_core.concepts import TEMPLATES, Concept, fill
 
 
 def test_articles():
@@ -65,6 +65,75 @@ def test_a_concept_file_without_its_columns_is_explained(tmp_path, text):
         ConceptSet.read(path, "{noun}")
     with pytest.raises(AgeError, match=r"absent\.csv"):
         ConceptSet.read(tmp_path / "absent.csv", "{noun}")
+
+
+GOOD = "name,group,general,synonyms\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("dog,mammal,animal,\n,mammal,animal,\n", "line 3: the field 'name' is empty"),
+        ("dog,mammal,animal,\nDog,x,y,\n", "line 3: 'dog' is in line 2 already"),
+        ("dog,mammal,animal,hound\nhound,x,y,\n", "line 3: 'hound' is in line 2 already"),
+        ("dog,mammal,animal,,more\n", "line 2: there are more fields than columns"),
+        ("dog,mammal\n", "line 2: there are fewer fields"),
+        ("dog" * 50 + ",mammal,animal,\n", "line 2: 'dogdog.*longer than 100"),
+        ("dog\x07,mammal,animal,\n", "line 2: .*cannot be printed"),
+        (",a,b,\n" * 9, "line 6: the field 'name' is empty; and 4 more"),
+    ],
+)
+def test_every_bad_row_of_a_file_is_named(tmp_path, rows, words):
+    path = tmp_path / "own.csv"
+    path.write_text(GOOD + rows)
+    with pytest.raises(AgeError, match=rf"own\.csv.*{words}"):
+        ConceptSet.load(str(path))
+
+
+def test_a_file_of_ones_own_is_loaded_by_its_path_whatever_wrote_it(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + (GOOD + " dog ,mammal,animal, hound | puppy \r\n").encode())
+    own = ConceptSet.load(str(path))
+    assert own["dog"].synonyms == ("hound", "puppy") and own.prompt("dog") == "a picture of a dog"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(AgeError, match="no CSV file in UTF-8"):
+        ConceptSet.load(str(path))
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_bundled_sets_are_whole(name):
+    found = ConceptSet.load(name)
+    assert len(found) >= 5 and all(found.prompt(concept.name) for concept in found)
+
+
+def test_netfive_has_five_groups_of_five_each_led_by_an_anchor_with_targets():
+    emoji = ConceptSet.load("emoji")
+    for name in ("emoji-netfive", "sd-netfive"):
+        five = ConceptSet.load(name)
+        assert len(five) == 25 and [c.group for c in five] == [
+            g for g in dict.fromkeys(c.group for c in five) for _ in "12345"
+        ]
+        for row, concept in enumerate(five):
+            assert set(concept.targets) == (set() if row % 5 else {"synonym", "in-class", "general", "unrelated"})
+            if not row % 5:
+                assert five[concept.targets["in-class"]].group == concept.group
+                assert five[concept.targets["unrelated"]].group != concept.group
+    assert all(emoji[concept.name].group == concept.group for concept in ConceptSet.load("emoji-netfive"))
+
+
+def test_imagenette_splits_are_two_pairs_of_halves():
+    ten = ConceptSet.load("sd-imagenette")
+    for one, other in (("v1", "v2"), ("v3", "v4")):
+        assert len(ten.split(one)) == 5 and set(ten.split(one)) | set(ten.split(other)) == set(ten.names)
+    assert "Cassette Player" in ten.split("v3")
+    with pytest.raises(AgeError, match="it has v1, v2, v3, v4"):
+        ten.split("v5")
+
+
+def test_labels_of_emoji_sets_are_the_probes(emoji_probe):
+    for name in ("emoji-netfive", "emoji-attributes"):
+        for concept in ConceptSet.load(name):
+            assert emoji_probe.rows(concept.labels)
 
 
 def test_a_general_word_counts_as_everything_of_that_kind():

@@ -7,10 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    "errors", "files", "concepts", "pipeline", "vocabulary", "losses", "weights", "options", "student", "scene",
-    "targets", "objective", "events", "erasure", "probes", "metrics", "intervals", "evaluation",
+    "errors", "files", "concept_csv", "concepts", "pipeline", "vocabulary", "losses", "weights", "options", "student",
+    "scene", "targets", "objective", "events", "erasure", "probes", "metrics", "intervals", "evaluation",
     "closed_form_math", "closed_form_problem", "closed_form", "lookahead", "words", "methods",
-    "side_effects", "graph", "prediction",
+    "original", "side_effects", "jobs", "graph", "prediction",
     "checkpoints", "run_config", "runs", "runner", "export", "compare", "describe", "cli",
 ]  # fmt: skip
 

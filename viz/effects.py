@@ -9,11 +9,13 @@ KEYS = ["method", "metric"]
 METRICS = {
     "DS-1": "the share of pictures in which the probe no longer recognises the concept (DS-1)",
     "DS-5": "the share of pictures in which the concept is no longer among the probe's five guesses (DS-5)",
+    "distance": "how differently the probe sees the pictures of the same seeds before and after; 0 is the same picture "
+    "(probe-feature distance)",
     "noise-shift": "how far the edit moved the model's noise prediction for the concept; 1 would be as far as deleting "
     "the word (noise shift)",
 }
 # The finest first: a few pictures a concept decide little about DS, while noise shift sees every edit.
-ORDER = ["noise-shift", "DS-1", "DS-5"]
+ORDER = ["noise-shift", "distance", "DS-1", "DS-5"]
 
 
 def sources(table: pd.DataFrame) -> list[tuple[str, str]]:
