@@ -100,18 +100,18 @@ def excess(damage: pd.DataFrame, inside: pd.DataFrame) -> Interval:
 
 def rank_correlation(damage: pd.DataFrame, other: pd.DataFrame) -> Interval:
     """Mean over erased concepts of Spearman's correlation of damage with `other` (alike shaped), with 95 % interval."""
-    other = other.reindex(index=damage.index, columns=damage.columns)
-    found = [spearman(damage.loc[name], other.loc[name]) for name in damage.index]
-    return _mean_with_interval(np.array([value for value in found if np.isfinite(value)]))
+    return _mean_with_interval(spearman(damage, other).dropna().to_numpy())
 
 
-def spearman(a: pd.Series, b: pd.Series) -> float:
-    """Spearman's rank correlation where both are known; nan where either does not vary."""
-    both = a.notna().to_numpy() & b.notna().to_numpy()
-    x, y = (pd.Series(values.to_numpy(float)[both]).rank() for values in (a, b))
-    if len(x) < 3 or x.std() == 0 or y.std() == 0:
-        return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
+def spearman(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
+    """Spearman's rank correlation of each row of `a` with that of `b`, where both are known; nan where one is even."""
+    b = b.reindex_like(a)
+    known = a.notna() & b.notna()
+    x, y = (
+        table.where(known).rank(axis=1).sub(table.where(known).rank(axis=1).mean(axis=1), axis=0) for table in (a, b)
+    )
+    spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    return ((x * y).sum(axis=1) / spread).where((spread > 0) & (known.sum(axis=1) > 2))
 
 
 def asymmetry(damage: pd.DataFrame) -> float:
@@ -158,15 +158,15 @@ def abnormal(clear: pd.DataFrame, rounds: int = 2000, seed: int = 0) -> pd.DataF
 
 def stability(damages: Sequence[pd.DataFrame]) -> float:
     """Mean Spearman correlation, over pairs of `damages` (seeds, or methods), of all damages that both measured."""
-    found = [
-        spearman(*(pd.Series(d.reindex_like(one).to_numpy().ravel()) for d in (one, two)))
-        for one, two in combinations(damages, 2)
-    ]
+    found = []
+    for one, two in combinations(damages, 2):
+        flat = [pd.DataFrame([damage.reindex_like(one).to_numpy().ravel()]) for damage in (one, two)]
+        found.append(float(spearman(*flat).iloc[0]))
     return float(np.mean(found)) if found else float("nan")
 
 
 def shuffled(
-    damage: pd.DataFrame, statistic: Callable[[pd.DataFrame], float], rounds: int = 200, seed: int = 0
+    damage: pd.DataFrame, statistic: Callable[[pd.DataFrame], Interval], rounds: int = 200, seed: int = 0
 ) -> Interval:
     """What a statistic makes of damage that knows nothing of who is who: mean and 95 % range under shuffled labels.
 
@@ -179,7 +179,7 @@ def shuffled(
         for row in values:
             known = np.isfinite(row)
             row[known] = rng.permutation(row[known])
-        found.append(statistic(pd.DataFrame(values, damage.index, damage.columns)))
+        found.append(statistic(pd.DataFrame(values, damage.index, damage.columns))[0])
     return float(np.mean(found)), float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from age_core import AgeError, ConceptSet
 from age_core.concepts import Concept
@@ -87,7 +88,7 @@ def test_locality_is_found_where_it_is_and_not_under_shuffled_labels():
     inside = same_group(WORLD, LOCAL)
     value, low, high = excess(LOCAL, inside)
     assert value == low == high == 0.5
-    mean, low, high = shuffled(LOCAL, lambda d: excess(d, inside)[0])
+    mean, low, high = shuffled(LOCAL, lambda d: excess(d, inside))
     assert abs(mean) < 0.1 and high < 0.5
     away = matrix([[abs(i - j) for j in range(6)] for i in range(6)])
     assert nearest(away, 1).sum(axis=1).tolist() == [1] * 6 and nearest(away, 2).loc["wolf"].tolist() == [
@@ -97,9 +98,11 @@ def test_locality_is_found_where_it_is_and_not_under_shuffled_labels():
 
 
 def test_correlation_leaves_out_what_was_not_measured():
-    a = pd.Series([1, 2, 3, np.nan, 4.0])
-    assert spearman(a, pd.Series([10, 20, 30, 0, 40.0])) == pytest.approx(1)
-    assert np.isnan(spearman(a, pd.Series([1.0] * 5)))
+    a = pd.DataFrame([[1, 2, 3, np.nan, 4.0]] * 3)
+    b = pd.DataFrame([[10, 20, 30, 0, 40.0], [1, 1, 1, 1, 1], [4, 3, 3, 9, 1]])
+    one, constant, ties = spearman(a, b)
+    assert one == pytest.approx(1) and np.isnan(constant)
+    assert ties == pytest.approx(spearmanr([1, 2, 3, 4], [4, 3, 3, 1]).statistic)
 
 
 def test_asymmetry_is_the_share_of_damage_that_goes_one_way():

@@ -10,7 +10,7 @@ ORDER = [
     "errors", "files", "concept_csv", "concepts", "pipeline", "vocabulary", "losses", "weights", "options", "student",
     "scene", "targets", "objective", "events", "erasure", "probes", "metrics", "intervals", "evaluation",
     "closed_form_math", "closed_form_problem", "closed_form", "lookahead", "words", "methods",
-    "original", "side_effects", "jobs", "graph", "prediction",
+    "original", "side_effects", "jobs", "graph", "prediction", "reading",
     "checkpoints", "run_config", "runs", "runner", "export", "compare", "describe", "cli",
 ]  # fmt: skip
 

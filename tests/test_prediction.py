@@ -10,7 +10,7 @@ import torch
 
 from age_core import ConceptSet
 from age_core.closed_form import uce
-from age_core.closed_form_problem import ErasureProblem, read_prompts
+from age_core.closed_form_problem import ClosedFormOptions, ErasureProblem, read_prompts
 from age_core.evaluation import noise_reference, noise_shift
 from age_core.graph import rank_correlation, same_group
 from age_core.prediction import look_ahead_damage, output_distance, text_distance, text_overlap
@@ -35,7 +35,7 @@ def test_neighbours_are_near_in_words_and_in_looks(emoji_pipe, emoji_probe, few)
 
 def test_the_overlap_of_encodings_is_how_far_a_plain_edit_reaches(emoji_pipe, few):
     overlap = text_overlap(emoji_pipe, few, ["dog"])
-    problem = ErasureProblem.of(emoji_pipe, ("dog",))
+    problem = ErasureProblem.of(emoji_pipe, ("dog",), (), ClosedFormOptions(tokens="last"))
     # With a target whose outputs differ from the concept's by orthonormal vectors, the edit moves W x by exactly that.
     name, W = next(iter(problem.weights.items()))
     wanted = problem.C @ W.T + torch.eye(len(problem.C), W.shape[0], dtype=W.dtype)
@@ -44,6 +44,7 @@ def test_the_overlap_of_encodings_is_how_far_a_plain_edit_reaches(emoji_pipe, fe
     moved = (x @ change.T).square().sum(-1).mean()
     assert len(problem.C) <= W.shape[0], name
     assert overlap.loc["dog", "wolf"] == pytest.approx(float(moved))
+    assert overlap.loc["dog", "wolf"] > overlap.loc["dog", "piano"]
 
 
 def test_the_look_ahead_predicts_what_the_same_edit_does(emoji_pipe, few):
