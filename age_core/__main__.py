@@ -79,7 +79,6 @@ def make_parser() -> argparse.ArgumentParser:
     info.add_argument("what", nargs="?", help="a name, file, folder or Hub id (the model)")
     graph = command("graph", cli.run_graph, "side effects of many erasures; a restart goes on where it stopped")
     graph.add_argument("--erase", nargs="*", default=[], help="concepts to erase (all watched ones when left out)")
-    graph.add_argument("--watched", help="a concept set to measure the damage on (--concepts)")
     graph.add_argument("--images", type=int, default=4, help="pictures of each concept")
     graph.add_argument("--erased-images", type=int, default=16, help="pictures of the erased concept")
     graph.add_argument("--metrics", nargs="+", default=list(METRICS), help=f"what to measure ({', '.join(METRICS)})")
@@ -91,7 +90,14 @@ def make_parser() -> argparse.ArgumentParser:
     graph.add_argument("--parts", type=Path, required=True, help="folder for finished erasures")
     graph.add_argument("--out", type=Path, required=True, help="parquet file to write")
     add_method_arguments(graph)
-    for parser_with_probe in (judge, compare, graph):
+    reading = command("statistics", cli.run_statistics, "what tables of side effects say, beside shuffled labels")
+    reading.add_argument("tables", type=Path, nargs="+", help="parquet files that `graph` wrote")
+    reading.add_argument("--metric", choices=METRICS, default="noise-shift")
+    reading.add_argument("--methods", nargs="*", default=[], help="as the tables name them (all that they hold)")
+    reading.add_argument("--nearest", type=int, default=5, help="how many count as near")
+    for parser_watching in (graph, reading):
+        parser_watching.add_argument("--watched", help="a concept set that the damage is measured on (--concepts)")
+    for parser_with_probe in (judge, compare, graph, reading):
         parser_with_probe.add_argument("--probe", help="an image classifier that judges (the model's own)")
     return parser
 

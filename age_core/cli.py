@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from diffusers import DiffusionPipeline
 from tqdm import tqdm
 
@@ -25,9 +26,10 @@ from age_core.jobs import build_in_parallel
 from age_core.options import EraseOptions
 from age_core.pipeline import load_pipeline
 from age_core.probes import BUNDLED, Probe, load_probe
+from age_core.reading import read
 from age_core.runner import resume_run, start_run
 from age_core.runs import Run, load_eraser
-from age_core.side_effects import Source, Task, gather
+from age_core.side_effects import Source, Task, gather, read_table
 from age_core.words import resolve
 
 Answer = tuple[dict[str, Any], str]
@@ -191,19 +193,36 @@ def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
+def source_of(args: argparse.Namespace) -> Source:
+    """What a graph is built and read with, by names that a worker can open."""
+    world = args.concepts or DEFAULT
+    return Source(
+        args.model or DEFAULT, world, args.watched or world, judge_name(args), args.device, args.dtype, args.low_memory
+    )
+
+
+def run_statistics(args: argparse.Namespace) -> Answer:
+    tables = [read_table(path) for path in args.tables]
+    table = pd.concat(tables, ignore_index=True)
+    bench = source_of(args).open()
+    methods = args.methods or list(dict.fromkeys(table["method"]))
+    document, lines = {}, []
+    for method in methods:
+        parts = read(bench, table, args.metric, method, args.nearest)
+        document[method] = {name: plain(part.to_dict("records")) for name, part in parts.items()}
+        lines += [f"{args.metric} by {method}", *(part.round(3).to_string(index=False) for part in parts.values()), ""]
+    return {"metric": args.metric, "methods": document}, "\n".join(lines).strip()
+
+
 def run_graph(args: argparse.Namespace) -> Answer:
-    watched = args.watched or args.concepts or DEFAULT
-    concepts = ConceptSet.load(watched)
+    source = source_of(args)
+    concepts = ConceptSet.load(source.watched)
     erased = [concepts.find(name).name for name in args.erase] or list(concepts.names)
     method, word = asked_method(args)
     changes = {"preview_every": 0} | {k: v for k, v in asked_changes(args).items() if k != "seed" and v is not None}
     task = Task.of(
         method, changes, preset=args.preset, target=word, images=args.images, erased_images=args.erased_images,
         metrics=tuple(args.metrics),
-    )  # fmt: skip
-    source = Source(
-        args.model or DEFAULT, args.concepts or DEFAULT, watched, judge_name(args), args.device, args.dtype,
-        args.low_memory,
     )  # fmt: skip
     seeds = args.seeds or [args.seed or 0]
     with bar(args, total=len(erased) * len(seeds), unit="erasure") as shown:

@@ -231,9 +231,21 @@ def gather(folder: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of side effects that `gather` made. Raises AgeError where it is missing, broken or something else."""
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise AgeError(f"The table {path.name!r} cannot be read: {str(error).splitlines()[0]}") from error
+    lacking = [column for column in COLUMNS if column not in table.columns]
+    if lacking:
+        raise AgeError(f"The table {path.name!r} holds no side effects: it lacks the columns {', '.join(lacking)}.")
+    return table
+
+
 def load_side_effects(model: str = "emoji") -> pd.DataFrame:
     """The table shipped for a bundled model. Raises AgeError when there is none."""
     path = ASSETS / "graphs" / f"{model}.parquet"
     if not path.exists():
         raise AgeError(f"No side effects were computed for the model {model!r} yet.")
-    return pd.read_parquet(path)
+    return read_table(path)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from age_core.__main__ import main
 from age_core.prediction import text_distance
 from age_core.reading import noise_floor, read, stabilities
 from age_core.side_effects import COLUMNS, Source, Task
@@ -57,3 +60,21 @@ def test_without_an_edit_nothing_moves_and_other_seeds_do(bench, tmp_path):
     assert (same["delta"].abs() < 1e-4).all() and set(same["metric"]) == {"DS-1", "DS-5", "distance", "noise-shift"}
     assert set(others["metric"]) == {"DS-1", "DS-5"} and len(others) == 2 * 25
     assert list(floor.columns) == list(COLUMNS)
+
+
+def test_the_command_line_reads_tables_and_refuses_others(bench, tmp_path, capsys):
+    near = text_distance(bench.pipe, bench.watched, bench.watched.names)
+    path = tmp_path / "table.parquet"
+    table_of(bench.watched, lambda a, b, rng: 0 if a == b else 1 - near.loc[a, b], "mine").to_parquet(path)
+    asked = ["--json", "statistics", str(path), "--metric", "DS-1", "--watched", "emoji-netfive"]
+    assert main(asked) == 0
+    found = json.loads(capsys.readouterr().out)["methods"]["mine"]
+    assert {row["statistic"] for row in found["statistics"]} >= {"one-way share", "excess in the same group"}
+    assert len(found["abnormal"]) == 10 and found["stability"][0]["erasers"] == 1
+    assert main([*asked, "--methods", "other"]) == 2
+    assert "it holds DS-1 by mine" in capsys.readouterr().err
+    for broken in (b"nothing", b""):
+        path.write_bytes(broken)
+        assert main(asked) == 2 and "cannot be read" in capsys.readouterr().err
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    assert main(asked) == 2 and "lacks the columns" in capsys.readouterr().err
