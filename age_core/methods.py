@@ -48,8 +48,9 @@ METHODS: dict[str, Method] = {
         "AGE",
         "The default: adaptive target by minimax from where a look-ahead points, any neighbour preserved.",
         prior=True,
+        changes={"committed": True},
     ),
-    "age-even": Method("AGE from even logits", "The default without its look-ahead."),
+    "age-even": Method("AGE from even logits", "The default without its look-ahead, each picture's target drawn."),
     "age-paper": Method(
         "AGE, as published",
         "The published equation: eta 0, both terms differentiated through a soft mixture, the student's own latents.",

@@ -46,7 +46,7 @@ class EraseOptions:
     pi_lr: float = 0.15
     pi_temperature: float = 1.0
     committed: bool = False  # the student erases to the likeliest candidate alone; pi goes on exploring all
-    pi_every: int = 2
+    pi_every: int = 3
     pi_rows: int = 4
 
     # the latents z
@@ -64,10 +64,10 @@ class EraseOptions:
     train: str = "xattn"
     lora_rank: int = 8  # for train="lora"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the UNet's arithmetic; masters stay float32
-    steps: int = 100
+    steps: int = 60
     batch: int = 8  # rows of each of the two terms in a step
     lr: float = 6e-4
-    lr_schedule: Schedule = "constant"  # linear: falls straight to nothing at the end
+    lr_schedule: Schedule = "linear"  # linear: falls straight to nothing at the end
     preview_every: int = 10  # 0: none
     checkpoint_every: int = 0  # 0: none
     seed: int = 0
@@ -119,11 +119,14 @@ COUNTS = (
 )  # fmt: skip
 
 # The paper's hyper-parameters for Stable Diffusion (method.md, section B); pi climbs after every student step.
-PAPER = {"steps": 1000, "batch": 1, "lr": 1e-5, "pi_every": 1, "pi_rows": 1, "grid": 50, "sample_guidance": 3.0}
+PAPER = {
+    "steps": 1000, "batch": 1, "lr": 1e-5, "lr_schedule": "constant", "pi_every": 1, "pi_rows": 1, "grid": 50,
+    "sample_guidance": 3.0,
+}  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"steps": 50, "lr": 1e-3},
+    "fast": {"steps": 30, "batch": 4, "lr": 8e-4, "samples": 8, "candidate_samples": 1, "sample_steps": 4},
     "balanced": {},
-    "thorough": {"steps": 200, "samples": 24},
+    "thorough": {"steps": 160, "samples": 24},
     "paper-object": PAPER | {"pi_lr": 1e-2, "pi_temperature": 0.1, "relaxation": "straight-through"},
     "paper-style": PAPER | {"pi_lr": 1e-3, "pi_temperature": 2.0, "relaxation": "top-k", "top_k": 5},
     "paper-attribute": PAPER

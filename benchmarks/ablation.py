@@ -68,9 +68,11 @@ def measure(
     row["entropy"] = round(last.entropy, 3)
     if back:
         row |= judge.comebacks(concept, last.eraser, back)
+    verdict = judge.verdict(concept, last.eraser)
     if strengths:
         row["sweep"] = [{"strength": s} | judge.verdict(concept, last.eraser.scaled(s), ("near",)) for s in strengths]
-    return row | judge.verdict(concept, last.eraser)
+        row["sweep"].append({"strength": 1.0} | {k: v for k, v in verdict.items() if not k.endswith("_far")})
+    return row | verdict
 
 
 def summarise(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
@@ -112,7 +114,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--comebacks", type=int, default=0, help="pictures of each attempt to bring a concept back")
-    parser.add_argument("--strengths", nargs="*", type=float, default=[], help="times the eraser, to sweep")
+    parser.add_argument("--strengths", nargs="*", type=float, default=[], help="times the eraser, to sweep, besides 1")
     parser.add_argument("--reference", default="age", help="whose paired differences to the others are shown")
     parser.add_argument("--summary", type=Path, help="CSV file to write the summary to")
     parser.add_argument("--markdown", nargs="*", help="print these measures of the summary as a Markdown table")
