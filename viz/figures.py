@@ -35,7 +35,7 @@ def damage_bars(effects: pd.DataFrame, other: str) -> str:
 
 
 def target_bars(names: Sequence[str], shares: Sequence[float], used: Sequence[float], title: str) -> str:
-    """Live target weights: the bar is a word's share of the blend, the dot how much of it this step really used.
+    """Live target weights: the bar is a word's weight, the dot how much of it this step really used.
 
     The order of the rows never changes during a run, so that the eye can follow one word.
     """
@@ -57,7 +57,7 @@ def target_bars(names: Sequence[str], shares: Sequence[float], used: Sequence[fl
             f'<span class="number">{share:.1%}</span></li>'
         )
     return (
-        f'<div class="age"><h3>{html.escape(title)}</h3><p class="soft">Bar: share of the blend. Dot: how much '
+        f'<div class="age"><h3>{html.escape(title)}</h3><p class="soft">Bar: weight of the word. Dot: how much '
         f"of it this step really used. The full width is {scale:.0%}.</p>"
         f'<div role="img" aria-label="Largest shares: {html.escape(spoken)}">{bars(rows)}</div></div>'
     )

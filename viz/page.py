@@ -106,8 +106,8 @@ def map_section(
 def erase_section(ui: SimpleNamespace) -> None:
     text_block(
         "2 · Erase it",
-        "The target is what the model is taught to draw instead of the erased word. AGE adjusts a blend of candidate "
-        "words as it trains.",
+        "The target is what the model is taught to draw instead of the erased word. AGE weighs candidate words as "
+        "it trains, and maps the word onto the heaviest.",
     )
     ui.kind = gr.Radio(list(TARGETS), value="Adaptive (AGE)", label="Target", elem_id="target-kind")
     ui.word = gr.Textbox(label="Word to map to", visible=False, elem_id="fixed-target", max_lines=1)
