@@ -8,7 +8,6 @@ from pathlib import Path
 from age_core.errors import AgeError
 
 REQUIRED = ("name", "group", "general", "synonyms")
-OPTIONAL = ("labels", "splits")  # and target_KIND for any kind of target
 MOST_ROWS, MOST_CHARACTERS, MOST_BYTES = 10_000, 100, 10_000_000
 SHOWN = 5  # bad rows that are named; the rest are counted
 

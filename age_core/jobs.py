@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -45,8 +46,8 @@ def build_in_parallel(
         raise AgeError("The dask backend needs the address of a scheduler, such as tcp://localhost:8786.")
     if workers < 1:
         raise AgeError(f"The number of workers must be at least 1, not {workers}.")
-    bench = source.open()
-    if backend == "processes" and workers == 1 and len(devices) < 2:
+    bench = (replace(source, device=devices[0]) if devices else source).open()
+    if backend == "processes" and workers == 1:
         yield from build_side_effects(bench, task, erased, folder, seeds)
         return
     done, left = check_jobs(bench, task, erased, folder, seeds)
@@ -54,7 +55,7 @@ def build_in_parallel(
     if not left:
         return
     folder = folder.resolve()  # workers may stand elsewhere
-    _original(bench, task, folder)  # once, before many would draw it at the same time
+    Original.open(bench.pipe, bench.probe, bench.watched, task.images, folder)  # before many would draw it at once
     del bench
     failed: list[str] = []
     with _workers(backend, scheduler) as how, _slots(folder) as slots:
@@ -115,18 +116,19 @@ def _work(source: Source, task: Task, job: Job, devices: tuple[str, ...], slots:
     """One job in a worker: the job, and what went wrong, if anything."""
     try:
         if not job.done(task):  # a lost worker may have finished it before it was lost
-            bench = _opened(source, devices, slots)
-            run_job(bench, _original(bench, task, job.folder), task, job)
-    except (AgeError, RunFailed) as error:
+            run_job(*_opened(source, devices, slots, task.images, job.folder), task, job)
+    except AgeError as error:
         return job, f"{job.erased}: {error}"
     return job, ""
 
 
 @lru_cache(maxsize=1)
-def _opened(source: Source, devices: tuple[str, ...], slots: Path) -> Bench:
+def _opened(source: Source, devices: tuple[str, ...], slots: Path, images: int, folder: Path) -> tuple[Bench, Original]:
+    """What a worker opens once for all its jobs."""
     if devices:
-        source = Source(**{**vars(source), "device": devices[_claim(slots) % len(devices)]})
-    return source.open()
+        source = replace(source, device=devices[_claim(slots) % len(devices)])
+    bench = source.open()
+    return bench, Original.open(bench.pipe, bench.probe, bench.watched, images, folder)
 
 
 def _claim(slots: Path) -> int:
@@ -138,14 +140,3 @@ def _claim(slots: Path) -> int:
             return number
         except FileExistsError:
             number += 1
-
-
-_ORIGINALS: dict[tuple[Path, int], Original] = {}
-
-
-def _original(bench: Bench, task: Task, folder: Path) -> Original:
-    key = (folder, task.images)
-    if key not in _ORIGINALS:
-        _ORIGINALS.clear()
-        _ORIGINALS[key] = Original.open(bench.pipe, bench.probe, bench.watched, task.images, folder)
-    return _ORIGINALS[key]

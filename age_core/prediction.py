@@ -15,8 +15,8 @@ from diffusers import DiffusionPipeline
 from age_core.closed_form import uce
 from age_core.closed_form_problem import ClosedFormOptions, ErasureProblem, read_prompts
 from age_core.concepts import ConceptSet
-from age_core.evaluation import GUIDANCE, STEPS, Reference, noise_shift, seeds_of
-from age_core.pipeline import embed_concepts, generate
+from age_core.evaluation import Reference, draw_and_judge, noise_shift
+from age_core.pipeline import embed_concepts
 from age_core.probes import Probe
 
 
@@ -30,10 +30,8 @@ def output_distance(
     pipe: DiffusionPipeline, probe: Probe, world: ConceptSet, erased: Sequence[str], images: int = 4
 ) -> pd.DataFrame:
     """Distance of the mean probe features of what the model draws: what is near in looks. `images` of each concept."""
-    prompts = [world.prompt(name, picture) for name in world.names for picture in range(images)]
-    seeds = [seed for name in world.names for seed in seeds_of(name, images)]
-    features = probe.features(generate(pipe, prompts, seeds, STEPS, GUIDANCE))
-    means = features.reshape(len(world), images, -1).mean(axis=1)
+    _, pictures = draw_and_judge(pipe, probe, world, list(world), images)
+    means = probe.features(pictures).reshape(len(world), images, -1).mean(axis=1)
     return _between(world, erased, lambda row: np.linalg.norm(means - means[row], axis=1))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from age_core.concepts import ConceptSet
-from age_core.evaluation import draw_and_judge, noise_shift
+from age_core.evaluation import draw_and_judge
 from age_core.graph import (
     Interval,
     abnormal,
@@ -24,10 +24,9 @@ from age_core.graph import (
     shuffled,
     stability,
 )
-from age_core.metrics import pair_distance
 from age_core.original import Original
 from age_core.prediction import output_distance, text_distance, text_overlap
-from age_core.side_effects import Bench, Task, side_effect_rows
+from age_core.side_effects import Bench, Task, measure, side_effect_rows
 from age_core.weights import Eraser
 
 NEAREST = 5
@@ -77,25 +76,33 @@ def statistics(
     return pd.DataFrame(rows)
 
 
-def read(bench: Bench, table: pd.DataFrame, metric: str, method: str, k: int = NEAREST) -> dict[str, pd.DataFrame]:
-    """ "statistics" as above, "abnormal" concepts, and "stability": across the seeds, and against other methods.
+def read(
+    bench: Bench, table: pd.DataFrame, metric: str, methods: Sequence[str], k: int = NEAREST
+) -> dict[str, dict[str, pd.DataFrame]]:
+    """By method: "statistics" as above, "abnormal" concepts, and "stability" across seeds and against other methods.
 
-    Raises AgeError where the table holds nothing of that metric and method.
+    Distances and the text-overlap null are computed once for all. Raises AgeError, before that, where the table holds
+    nothing of the metric and a method.
     """
-    world, found = bench.watched, pairs(table, metric, method)
-    damage = damage_of(found).reindex(columns=list(world.names))
-    erased = list(damage.index)
+    world = bench.watched
+    found = {method: pairs(table, metric, method) for method in methods}
+    erased = list(dict.fromkeys(name for rows in found.values() for name in rows["erased"]))
     distances = {
         "words": text_distance(bench.pipe, world, erased),
         "looks": output_distance(bench.pipe, bench.probe, world, erased),
     }
     overlap = text_overlap(bench.pipe, world, erased)
-    sure = damage_of(found, "low").reindex_like(damage) > 0
-    return {
-        "statistics": statistics(damage, world, distances, overlap, k),
-        "abnormal": abnormal(sure).head(10),
-        "stability": stabilities(table, metric, method),
-    }
+    read: dict[str, dict[str, pd.DataFrame]] = {}
+    for method, rows in found.items():
+        damage = damage_of(rows).reindex(columns=list(world.names))
+        mine = {how: distance.reindex_like(damage) for how, distance in distances.items()}
+        sure = damage_of(rows, "low").reindex_like(damage) > 0
+        read[method] = {
+            "statistics": statistics(damage, world, mine, overlap, k),
+            "abnormal": abnormal(sure).head(10),
+            "stability": stabilities(table, metric, method),
+        }
+    return read
 
 
 def stabilities(table: pd.DataFrame, metric: str, method: str) -> pd.DataFrame:
@@ -117,20 +124,13 @@ def noise_floor(bench: Bench, task: Task, folder: Path) -> pd.DataFrame:
     "no edit": everything measured again on the same seeds. "no edit, other seeds": DS on as many other pictures, which
     is what a graph whose before and after came from different seeds would take for damage.
     """
-    pipe, probe, world = bench.pipe, bench.probe, bench.watched
-    original = Original.open(pipe, probe, world, task.images, folder)
-    before, pictures = original.without("")
-    labels: dict[str, object] = {"model": bench.model, "target": "", "erased": "", "seed": 0}
-    again, drawn = draw_and_judge(pipe, probe, world, list(world), task.images, Eraser({}))
-    others, _ = draw_and_judge(pipe, probe, world, list(world), task.images, first=task.images)
-    tables = []
-    for k in (1, 5):
-        for method, after in (("no edit", again), ("no edit, other seeds", others)):
-            tables.append(side_effect_rows(before, after, f"DS-{k}", f"top{k}", method=method, **labels))
-    far = again.assign(distance=pair_distance(probe, pictures, drawn))
-    tables.append(
-        side_effect_rows(before.assign(distance=0.0), far, "distance", "distance", method="no edit", **labels)
+    original = Original.open(bench.pipe, bench.probe, bench.watched, task.images, folder)
+    labels: dict[str, object] = {"target": "", "seed": 0}
+    tables = [measure(bench, original, task, Eraser({}), "", method="no edit", **labels)]
+    before, _ = original.without("")
+    others, _ = draw_and_judge(
+        bench.pipe, bench.probe, bench.watched, list(bench.watched), task.images, first=task.images
     )
-    shift = noise_shift(pipe, original.reference, Eraser({}))
-    tables.append(side_effect_rows(shift.assign(kept=1.0), shift, "noise-shift", "kept", method="no edit", **labels))
+    labels |= {"model": bench.model, "erased": "", "method": "no edit, other seeds"}
+    tables += [side_effect_rows(before, others, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]
     return pd.concat(tables, ignore_index=True)

@@ -23,6 +23,7 @@ from age_core.metrics import pair_distance
 from age_core.original import Original
 from age_core.pipeline import load_pipeline
 from age_core.probes import Probe, load_probe
+from age_core.weights import Eraser
 
 COLUMNS = (
     "model", "method", "target", "erased", "affected", "seed", "metric", "before", "after", "delta", "low", "high",
@@ -147,35 +148,44 @@ def side_effect_rows(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def run_job(bench: Bench, original: Original, task: Task, job: Job) -> None:
-    """Erase, measure every concept, and leave table, eraser and provenance in the job's folder."""
-    pipe, world, name = bench.pipe, bench.watched, job.erased
-    changes = dict(task.changes) | {"seed": job.seed}
-    target = task.target_of(world.find(name))
-    *_, last = erase_by(pipe, task.method, name, bench.world, task.preset, target, **changes)
-    eraser = last.eraser
-    assert eraser is not None  # the last event carries it
-    labels: dict[str, object] = {"model": bench.model, "method": method_label(task.method, task.target)}
-    labels |= {"target": eraser.info["target"], "erased": name, "seed": job.seed}
+def measure(
+    bench: Bench, original: Original, task: Task, eraser: Eraser, erased: str, **labels: object
+) -> pd.DataFrame:
+    """The rows of one eraser by the task's metrics, `labels` on each; `erased` "" where nothing was."""
+    pipe, probe, world = bench.pipe, bench.probe, bench.watched
+    labels = labels | {"model": bench.model, "erased": erased}
     tables = []
     if set(task.metrics) - {"noise-shift"}:
-        own, seen = (
-            draw_and_judge(pipe, bench.probe, world, [world[name]], task.erased_images, one)[0]
-            for one in (None, eraser)
-        )
-        others, before = original.without(name)
-        everyone = [concept for concept in world if concept.name != name]
-        kept, pictures = draw_and_judge(pipe, bench.probe, world, everyone, task.images, eraser)
-        before_all, after_all = (pd.concat(pair, ignore_index=True) for pair in ((others, own), (kept, seen)))
+        others, pictures = original.without(erased)
+        everyone = [concept for concept in world if concept.name != erased]
+        kept, drawn = draw_and_judge(pipe, probe, world, everyone, task.images, eraser)
+        before, after = [others], [kept]
+        if erased:  # the diagonal, on more pictures
+            for table, one in ((before, None), (after, eraser)):
+                table.append(draw_and_judge(pipe, probe, world, [world[erased]], task.erased_images, one)[0])
+        both = pd.concat(before, ignore_index=True), pd.concat(after, ignore_index=True)
         for k in (1, 5):
             if f"DS-{k}" in task.metrics:
-                tables.append(side_effect_rows(before_all, after_all, f"DS-{k}", f"top{k}", **labels))
+                tables.append(side_effect_rows(*both, metric=f"DS-{k}", column=f"top{k}", **labels))
         if "distance" in task.metrics:
-            after = kept.assign(distance=pair_distance(bench.probe, before, pictures))
-            tables.append(side_effect_rows(others.assign(distance=0.0), after, "distance", "distance", **labels))
+            far = kept.assign(distance=pair_distance(probe, pictures, drawn))
+            tables.append(side_effect_rows(others.assign(distance=0.0), far, "distance", "distance", **labels))
     if "noise-shift" in task.metrics:
         shift = noise_shift(pipe, original.reference, eraser)
         tables.append(side_effect_rows(shift.assign(kept=1.0), shift, "noise-shift", "kept", **labels))
+    return pd.concat(tables, ignore_index=True)
+
+
+def run_job(bench: Bench, original: Original, task: Task, job: Job) -> None:
+    """Erase, measure every concept, and leave table, eraser and provenance in the job's folder."""
+    name = job.erased
+    changes = dict(task.changes) | {"seed": job.seed}
+    target = task.target_of(bench.watched.find(name))
+    *_, last = erase_by(bench.pipe, task.method, name, bench.world, task.preset, target, **changes)
+    eraser = last.eraser
+    assert eraser is not None  # the last event carries it
+    labels = {"method": method_label(task.method, task.target), "target": eraser.info["target"], "seed": job.seed}
+    table = measure(bench, original, task, eraser, name, **labels)
     with disk_errors(f"The side effects of {name!r}"):
         eraser.save(job.table.with_suffix(".safetensors"))
         judge = {"name": bench.probe.name, "version": bench.probe.version}
@@ -185,7 +195,7 @@ def run_job(bench: Bench, original: Original, task: Task, job: Job) -> None:
             {"asked": task.asked(), "seconds": seconds, "options": options, "probe": judge},
         )
         with replacing(job.table) as temporary:
-            pd.concat(tables).to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False)
 
 
 def build_side_effects(

@@ -41,9 +41,8 @@ def test_a_local_graph_beats_its_nulls_and_a_graph_of_chance_does_not(bench):
     )
     chance = table_of(world, lambda a, b, rng: rng.random(), "chance", (0, 1))
     both = pd.concat([local, chance])
-    found, null = (
-        read(bench, both, "DS-1", method)["statistics"].set_index("statistic") for method in ("local", "chance")
-    )
+    parts = read(bench, both, "DS-1", ["local", "chance"])
+    found, null = (parts[method]["statistics"].set_index("statistic") for method in ("local", "chance"))
     for name in ("excess in the same group", "rank correlation with nearness in words"):
         assert found.loc[name, "low"] > found.loc[name, "shuffled_high"]
         assert null.loc[name, "shuffled_low"] <= null.loc[name, "value"] <= null.loc[name, "shuffled_high"]
