@@ -6,7 +6,6 @@ Only sets whose licence allows reuse without share-alike are listed; see `assets
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import subprocess
@@ -18,6 +17,8 @@ import resvg_py
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+
+from age_core.concept_csv import read_rows
 
 PICTURE_PX = 128  # stored size; training reduces to 64 while augmenting
 _RENDER_PX = 256  # rendered larger, then reduced, for clean edges
@@ -92,8 +93,7 @@ def read_concept_table(path: Path) -> list[dict[str, str]]:
 
     `unseen_style` and `unseen_synonym`, where a row has them, are kept from the denoiser, to see what it generalises.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_rows(path)
 
 
 class IconSet:
