@@ -145,8 +145,12 @@ def _partial_samples(
         for index in range(top, int(stop.min()), -1):
             going = (ending < index).nonzero().flatten()  # rows that arrived rest
             t = torch.full((len(going),), index * spacing + 1, device=z.device)
-            both = torch.cat([empty.expand_as(states[going]), states[going]])
-            unguided, guided = predict(pipe, z[going].repeat(2, 1, 1, 1), t.repeat(2), both).chunk(2)
+            # a row's trajectories start from one noise: there one answer to the empty prompt serves them all
+            bare = going[: len(going) // several] if index == top else going
+            both = torch.cat([empty.expand_as(states[bare]), states[going]])
+            answer = predict(pipe, torch.cat([z[bare], z[going]]), t[:1].expand(len(both)), both)
+            unguided, guided = answer.split([len(bare), len(going)])
+            unguided = unguided.repeat(len(going) // len(bare), 1, 1, 1)
             prediction = unguided + options.sample_guidance * (guided - unguided)
             below = torch.full_like(t, max(index - 1, 0) * spacing + (1 if index else 0))  # the last step ends at t = 0
             a, a_below = alpha_bar(scheduler, t), alpha_bar(scheduler, below)

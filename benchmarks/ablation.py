@@ -6,7 +6,8 @@
 
 A method may carry options after a colon. ESR-k on 16 pictures of the erased concept; PSR-k near (the 20 nearest
 concepts) and far (40 others spread over the rest), 4 pictures each, and distance: 1000 times the mean `pair_distance`
-to the original model's pictures of the same seeds; seconds of the erasure alone. With --comebacks N also `back_...`:
+to the original model's pictures of the same seeds; seconds of the erasure alone, of computing a thread, so that a run
+may be paused. With --comebacks N also `back_...`:
 how often, in percent of N pictures, each kind of attempt of `age_core.robustness` still shows the concept. With
 --strengths also `sweep`: the erased concept and the near ones at that many times the eraser, for `matched.py`.
 
@@ -61,9 +62,10 @@ def measure(
         untouched = judge.comebacks(concept, Eraser({}), back) if back else {}
         return row | untouched | judge.verdict(concept, None)
     name, changes = parse(method)
-    started = time.monotonic()
+    started = time.process_time()
     *_, last = erase_by(pipe, name, concept, world, preset, seed=seed, preview_every=0, **changes)
-    row["seconds"], row["threads"] = round(time.monotonic() - started, 2), torch.get_num_threads()
+    row["seconds"] = round((time.process_time() - started) / torch.get_num_threads(), 2)
+    row["threads"] = torch.get_num_threads()
     row["targets"] = last.top_targets(3)
     row["entropy"] = round(last.entropy, 3)
     if back:

@@ -1,31 +1,34 @@
 """How long an erasure takes: the published code's schedule beside ours, in one run on one machine.
 
-    python benchmarks/erase_speed.py                       # idle machine; about ten minutes on two CPU cores
+    python benchmarks/erase_speed.py                       # idle machine; about an hour on two CPU cores
+    python benchmarks/erase_speed.py --until-erased        # only what an update costs: three minutes
     python benchmarks/erase_speed.py --updates 20 --concept guitar
 
-Three runs on the same model:
+Runs on the same model:
 - "as published": the shipped schedule written out plainly. At every step, of the student and of pi alike, two partial
   samplings of their own (50-step grid, guidance 3), three evaluations of the teacher and two of the student, batch 1,
   every text encoded anew, nothing shared, a second UNet as the teacher.
-- "ours, equivalent": the method age-paper-code under the same schedule, by the package.
+- "ours, equivalent": the method age-paper-code under the same schedule, by the package; and once more with weights in
+  bfloat16 (the trained ones keep float32 masters).
 - "ours, default": the method age at its balanced preset, preparation and look-ahead included.
 
 Printed: seconds an update of the student (with its update of pi), UNet calls and evaluated rows, the ratios; then, by
 the probe, the time each takes until ESR-1 reaches 95 % (the published one's from its seconds an update and the updates
-that the equivalent run needed), the share of the default's loop spent inside the UNet, and peak memory over that of
-loading.
+that the equivalent run needs, at the default's learning rate and at the published one; a finished count is kept), the
+share of the default's loop spent inside the UNet, and peak memory over that of loading.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import json
 import math
 import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +36,15 @@ import pandas as pd
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from age_core import ConceptSet, Eraser, load_pipeline, load_probe
+from age_core import ConceptSet, EraseOptions, Eraser, load_pipeline, load_probe
 from age_core.evaluation import hits
 from age_core.losses import alpha_bar, ddim_step, error_weights, row_errors
-from age_core.methods import erase_by
+from age_core.methods import erase_by, method_options
 from age_core.pipeline import encode_text
 from age_core.words import neighbours
 
 GRID, GUIDANCE, ETA = 50, 3.0, 1.0
+EVERY = 3e-3  # learning rate times updates between two looks at ESR-1
 
 
 class Meter:
@@ -143,9 +147,9 @@ class AsPublished:
             self.pi_adam.step()
 
 
-def time_published(pipe, world: ConceptSet, concept: str, updates: int, options: dict[str, float]) -> dict[str, Any]:
+def time_published(pipe, world: ConceptSet, concept: str, updates: int, options: EraseOptions) -> dict[str, Any]:
     words = neighbours(pipe, world[concept], world).names
-    run = AsPublished(pipe, concept, words, options["lr"], options["pi_lr"], options["pi_temperature"])
+    run = AsPublished(pipe, concept, words, options.lr, options.pi_lr, options.pi_temperature)
     torch.manual_seed(0)
     run.half_step(True)  # warm-up
     torch.manual_seed(0)
@@ -182,36 +186,51 @@ def esr1(pipe, probe, world: ConceptSet, concept: str, eraser: Eraser | None) ->
 
 
 def updates_until_erased(
-    pipe, probe, world, concept: str, method: str, tried: list[int], **changes
-) -> tuple[int, float]:
-    """The fewest of `tried` updates after which ESR-1 is at least 95 %, and that ESR-1."""
+    pipe, probe, world, concept: str, method: str, preset: str, every: int, most: int, **changes
+) -> dict[str, float]:
+    """After how many updates, looked at `every` so many, ESR-1 is first at least 95 % (0: not within `most`)."""
+    before = dict(pipe.unet.named_parameters())
+    events = erase_by(
+        pipe, method, concept, world, preset, seed=0, preview_every=0, steps=most, checkpoint_every=every, **changes
+    )
     found = math.nan
-    for steps in tried:
-        *_, last = erase_by(pipe, method, concept, world, steps=steps, seed=0, preview_every=0, **changes)
-        found = esr1(pipe, probe, world, concept, last.eraser)
-        print(f"{method}, {steps} updates: ESR-1 {found:.0f}", file=sys.stderr, flush=True)
-        if found >= 95:
-            return steps, found
-    return 0, found
+    with closing(events):
+        for event in events:
+            if event.state is None:
+                continue
+            leaves = {n.partition("/")[2]: v for n, v in event.state.tensors.items() if n.startswith("student/")}
+            found = esr1(pipe, probe, world, concept, Eraser({n: v - before[n] for n, v in leaves.items()}))
+            print(f"{method}, {event.step} updates: ESR-1 {found:.0f}", file=sys.stderr, flush=True)
+            if found >= 95:
+                return {"updates": event.step, "esr1": found}
+    return {"updates": 0, "esr1": found}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--concept", default="dog")
     parser.add_argument("--updates", type=int, default=20, help="of the student, for the two schedules as published")
-    parser.add_argument("--lr", type=float, default=6e-4, help="of the student in the published schedule")
+    parser.add_argument(
+        "--until-erased", type=float, nargs="*", default=[6e-4, 1e-5], metavar="RATE",
+        help="learning rates of the published schedule to count the updates at until the concept is erased",
+    )  # fmt: skip
+    parser.add_argument("--counted", type=Path, default=Path("build/erase_speed.json"), help="where counts are kept")
     args = parser.parse_args()
     pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
     loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    as_coded = {"lr": args.lr, "pi_lr": 1e-2, "pi_temperature": 0.1}
-    schedule: dict[str, Any] = as_coded | {"batch": 1, "pi_rows": 1, "pi_every": 1}
     default = time_ours(pipe, world, args.concept, "ours, default", "age", "balanced")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     equivalent = time_ours(
-        pipe, world, args.concept, "ours, equivalent", "age-paper-code", "balanced", steps=args.updates, **schedule
+        pipe, world, args.concept, "ours, equivalent", "age-paper-code", "paper-object", steps=args.updates
     )
-    published = time_published(pipe, world, args.concept, args.updates, as_coded)
-    rows = pd.DataFrame([published, equivalent, default]).drop(columns=["eraser", "forward", "backward"])
+    halved = time_ours(
+        load_pipeline("emoji", dtype="bfloat16"), world, args.concept, "equivalent, bfloat16", "age-paper-code",
+        "paper-object", steps=args.updates,
+    )  # fmt: skip
+    published = time_published(
+        pipe, world, args.concept, args.updates, method_options("age-paper-code", "paper-object")
+    )
+    rows = pd.DataFrame([published, equivalent, halved, default]).drop(columns=["eraser", "forward", "backward"])
     for column in ("seconds", "calls", "rows"):
         rows[f"{column} an update"] = rows[column] / rows["updates"]
         rows[f"{column}: published over it"] = rows[f"{column} an update"].iloc[0] / rows[f"{column} an update"]
@@ -220,18 +239,22 @@ def main() -> None:
     shares = ", ".join(f"{part} {share:.0%}" for part, share in inside.items())
     print(f"the default's loop inside the UNet: {shares}, together {sum(inside.values()):.0%}")
     print(f"peak memory of the default over that of loading: {peak / loaded:.2f}")
-    needed, reached = updates_until_erased(
-        pipe, probe, world, args.concept, "age-paper-code", [25, 50, 100, 200, 400, 800], **schedule
-    )
     whole = default["seconds"] + default["preparation"]
     print(f"default: ESR-1 {esr1(pipe, probe, world, args.concept, default['eraser']):.0f} in {whole:.1f} s")
-    if needed:
+    counted = json.loads(args.counted.read_text()) if args.counted.exists() else {}
+    for rate in args.until_erased:
+        key = f"{args.concept} {rate:g}"
+        if key not in counted:
+            every = max(1, round(EVERY / rate))
+            counted[key] = updates_until_erased(
+                pipe, probe, world, args.concept, "age-paper-code", "paper-object", every, 80 * every, lr=rate
+            )
+            args.counted.parent.mkdir(parents=True, exist_ok=True)
+            args.counted.write_text(json.dumps(counted))
+        needed, reached = counted[key]["updates"], counted[key]["esr1"]
         theirs = needed * published["seconds"] / published["updates"]
-        print(
-            f"as published: ESR-1 {reached:.0f} after {needed} updates, {theirs:.1f} s: {theirs / whole:.1f} times it"
-        )
-    else:
-        print(f"as published: ESR-1 {reached:.0f} after the most updates tried")
+        said = f"{needed} updates, {theirs:.1f} s: {theirs / whole:.1f} times it" if needed else "the most tried"
+        print(f"as published, at a rate of {rate:g}: ESR-1 {reached:.0f} after {said}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from age_core import EraseOptions, encode_text
 from age_core.losses import alpha_bar, ddim_step, error_weights, to_x0
 from age_core.objective import gain_gradient, losses
 from age_core.pipeline import predict
-from age_core.scene import Scene, draw_batch, prepare
+from age_core.scene import Scene, _partial_samples, draw_batch, prepare
 from age_core.student import Student
 from age_core.targets import gumbel_softmax
 
@@ -229,8 +229,23 @@ def test_no_trajectory_is_sampled_in_vain(tiny_sd, monkeypatch, changes, for_pi,
     batch = draw_batch(
         tiny_sd, scene, torch.eye(3)[:2], options, torch.Generator().manual_seed(1), student, for_pi=for_pi
     )
-    steps = (9 - (batch.t - 1) // 100).sum()  # of each row's trajectory from the top of the grid to its own level
-    assert sum(rows) == 2 * trajectories * steps  # twice, for guidance
+    steps = 9 - (batch.t - 1) // 100  # of each row's trajectory from the top of the grid to its own level
+    shared = (trajectories - 1) * (steps > 0).sum()  # from one noise, one answer to the empty prompt serves all
+    assert sum(rows) == 2 * trajectories * steps.sum() - shared  # twice, for guidance
+
+
+def test_trajectories_sampled_together_are_those_sampled_alone(tiny_sd):
+    states = encode_text(tiny_sd, ["dog", "cat", "fox", "pizza"]).unflatten(0, (2, 2))  # two trajectories of two rows
+    empty = encode_text(tiny_sd, [""])[0]
+    options = replace(SMALL, latents="teacher", grid=10)
+    student = Student(tiny_sd.unet, options)
+
+    def sample(wanted):
+        return _partial_samples(tiny_sd, wanted, empty, options, torch.Generator().manual_seed(1), student)[0]
+
+    together, alone = sample(states), torch.cat([sample(states[:1]), sample(states[1:])])
+    assert torch.allclose(together, alone, atol=1e-4)
+    assert not torch.allclose(together[0], together[1], atol=1e-2)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
