@@ -95,6 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     reading.add_argument("--metric", choices=METRICS, default="noise-shift")
     reading.add_argument("--methods", nargs="*", default=[], help="as the tables name them (all that they hold)")
     reading.add_argument("--nearest", type=int, default=5, help="how many count as near")
+    reading.add_argument("--predict", action="store_true", help="also how well the damage was told before training")
     for parser_watching in (graph, reading):
         parser_watching.add_argument("--watched", help="a concept set that the damage is measured on (--concepts)")
     for parser_with_probe in (judge, compare, graph, reading):

@@ -207,7 +207,7 @@ def run_statistics(args: argparse.Namespace) -> Answer:
     bench = source_of(args).open()
     methods = args.methods or list(dict.fromkeys(table["method"]))
     document, lines = {}, []
-    for method, parts in read(bench, table, args.metric, methods, args.nearest).items():
+    for method, parts in read(bench, table, args.metric, methods, args.nearest, args.predict).items():
         document[method] = {name: plain(part.to_dict("records")) for name, part in parts.items()}
         lines += [f"{args.metric} by {method}", *(part.round(3).to_string(index=False) for part in parts.values()), ""]
     return {"metric": args.metric, "methods": document}, "\n".join(lines).strip()

@@ -95,12 +95,12 @@ def excess(damage: pd.DataFrame, inside: pd.DataFrame) -> Interval:
     """
     known = damage.notna()
     gaps = damage.where(inside & known).mean(axis=1) - damage.where(~inside & known).mean(axis=1)
-    return _mean_with_interval(gaps.dropna().to_numpy())
+    return mean_with_interval(gaps.dropna().to_numpy())
 
 
 def rank_correlation(damage: pd.DataFrame, other: pd.DataFrame) -> Interval:
     """Mean over erased concepts of Spearman's correlation of damage with `other` (alike shaped), with 95 % interval."""
-    return _mean_with_interval(spearman(damage, other).dropna().to_numpy())
+    return mean_with_interval(spearman(damage, other).dropna().to_numpy())
 
 
 def spearman(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
@@ -183,7 +183,8 @@ def shuffled(
     return float(np.mean(found)), float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
 
 
-def _mean_with_interval(values: np.ndarray) -> Interval:
+def mean_with_interval(values: np.ndarray) -> Interval:
+    """Their mean and its 95 % bootstrap interval; nan of none."""
     if not len(values):
         return float("nan"), float("nan"), float("nan")
     return float(values.mean()), *bootstrap(values)

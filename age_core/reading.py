@@ -10,22 +10,24 @@ import numpy as np
 import pandas as pd
 
 from age_core.concepts import ConceptSet
-from age_core.evaluation import draw_and_judge
+from age_core.evaluation import draw_and_judge, noise_reference
 from age_core.graph import (
     Interval,
     abnormal,
     asymmetry,
     damage_of,
     excess,
+    mean_with_interval,
     nearest,
     pairs,
     rank_correlation,
     same_group,
     shuffled,
+    spearman,
     stability,
 )
 from age_core.original import Original
-from age_core.prediction import output_distance, text_distance, text_overlap
+from age_core.prediction import look_ahead_damage, output_distance, text_distance, text_overlap
 from age_core.side_effects import Bench, Task, measure, side_effect_rows
 from age_core.weights import Eraser
 
@@ -77,12 +79,13 @@ def statistics(
 
 
 def read(
-    bench: Bench, table: pd.DataFrame, metric: str, methods: Sequence[str], k: int = NEAREST
+    bench: Bench, table: pd.DataFrame, metric: str, methods: Sequence[str], k: int = NEAREST, ahead: bool = False
 ) -> dict[str, dict[str, pd.DataFrame]]:
     """By method: "statistics" as above, "abnormal" concepts, and "stability" across seeds and against other methods.
 
-    Distances and the text-overlap null are computed once for all. Raises AgeError, before that, where the table holds
-    nothing of the metric and a method.
+    With `ahead` also "prediction": how well the damage was told before training. Distances, the text-overlap null and
+    the look-ahead are computed once for all. Raises AgeError, before that, where the table holds nothing of the metric
+    and a method.
     """
     world = bench.watched
     found = {method: pairs(table, metric, method) for method in methods}
@@ -92,6 +95,9 @@ def read(
         "looks": output_distance(bench.pipe, bench.probe, world, erased),
     }
     overlap = text_overlap(bench.pipe, world, erased)
+    looked = {}
+    if ahead:
+        looked["look-ahead"] = look_ahead_damage(bench.pipe, world, erased, noise_reference(bench.pipe, world, 2))
     read: dict[str, dict[str, pd.DataFrame]] = {}
     for method, rows in found.items():
         damage = damage_of(rows).reindex(columns=list(world.names))
@@ -102,7 +108,29 @@ def read(
             "abnormal": abnormal(sure).head(10),
             "stability": stabilities(table, metric, method),
         }
+        if ahead:
+            near = {f"nearness in {how}": -distance for how, distance in distances.items()}
+            read[method]["prediction"] = predictions(damage, looked | near | {"text overlap": overlap})
     return read
+
+
+def predictions(damage: pd.DataFrame, predictors: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """How each predictor's order agrees with that of the damage; one row a predictor, the first being the favourite.
+
+    correlation, low, high: Spearman's, mean over erased concepts with interval. ahead, ahead_low, ahead_high: how much
+    better the favourite does, on the same erased concepts.
+    """
+    found = {name: spearman(damage, predicted) for name, predicted in predictors.items()}
+    best = next(iter(found.values()))
+    rows = []
+    for name, one in found.items():
+        row: dict[str, object] = {"predictor": name}
+        row |= dict(zip(("correlation", "low", "high"), mean_with_interval(one.dropna().to_numpy()), strict=True))
+        if one is not best:
+            gap = mean_with_interval((best - one).dropna().to_numpy())
+            row |= dict(zip(("ahead", "ahead_low", "ahead_high"), gap, strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def stabilities(table: pd.DataFrame, metric: str, method: str) -> pd.DataFrame:

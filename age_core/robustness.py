@@ -42,26 +42,29 @@ def revived_states(pipe: DiffusionPipeline, eraser: Eraser, states: Tensor, rho:
 
 
 def attempts(
-    pipe: DiffusionPipeline, concepts: ConceptSet, concept: Concept, eraser: Eraser, images: int
-) -> Iterator[tuple[str, str, Tensor, Tensor]]:
-    """(kind, what was tried, latents by the edited model, by the original), `images` of each."""
+    pipe: DiffusionPipeline, concepts: ConceptSet, concept: Concept, eraser: Eraser, images: int, ceilings: bool = True
+) -> Iterator[tuple[str, str, Tensor, Tensor | None]]:
+    """(kind, what was tried, latents by the edited model, with `ceilings` by the original), `images` of each."""
     seeds = seeds_of(concept.name, images)
 
     def draw(states: Tensor, edited: bool, late_from: int = 0) -> Tensor:
         late = (lambda: eraser.applied_to(pipe)) if edited else None
         return sample_latents(pipe, states, seeds, PAIR_STEPS, GUIDANCE, late=late, late_from=late_from)
 
+    def untouched(states: Tensor) -> Tensor | None:
+        return draw(states, False) if ceilings else None
+
     def asked(prompt: str) -> Tensor:
         return encode_text(pipe, [prompt]).expand(images, -1, -1)
 
     own, nothing = asked(concepts.prompt(concept.name)), asked("")
-    ceiling, unasked = draw(own, False), draw(nothing, False)
+    ceiling, unasked = untouched(own), untouched(nothing)
     yield "the word itself", concept.name, draw(own, True), ceiling
     words = dict.fromkeys(concept.synonyms, "synonym")
     words |= {word: "general word" for word in (concept.general, concept.group) if word.lower() != concept.name.lower()}
     for word, kind in words.items():
         states = asked(concepts.prompt(word))
-        yield kind, word, draw(states, True), draw(states, False)
+        yield kind, word, draw(states, True), untouched(states)
     revived = None
     with suppress(AgeError):  # no keys and values to revive
         revived = revived_states(pipe, eraser, own)
@@ -75,20 +78,28 @@ def attempts(
 
 
 def comebacks(
-    pipe: DiffusionPipeline, probe: Probe, concepts: ConceptSet, erased: str, eraser: Eraser, images: int = 16
+    pipe: DiffusionPipeline,
+    probe: Probe,
+    concepts: ConceptSet,
+    erased: str,
+    eraser: Eraser,
+    images: int = 16,
+    ceilings: bool = True,
 ) -> pd.DataFrame:
     """How often each attempt still shows the erased concept, in percent of `images` pictures.
 
     Columns: kind, tried, shown (edited model), ceiling (the original model asked the same way; for completion and
-    revival, asked by the word itself). Raises AgeError on an unknown concept or a label that the probe lacks.
+    revival, asked by the word itself; half the time is saved by leaving it out, nan then). Raises AgeError on an
+    unknown concept or a label that the probe lacks.
     """
     concept = concepts.find(erased)
     rows = probe.rows(concept.labels)
     if images < 1:
         raise AgeError(f"Each attempt needs at least one picture, not {images}.")
     table = []
-    for kind, tried, edited, original in attempts(pipe, concepts, concept, eraser, images):
-        shown, ceiling = (100 * _share(pipe, probe, rows, latents) for latents in (edited, original))
+    for kind, tried, edited, original in attempts(pipe, concepts, concept, eraser, images, ceilings):
+        shown = 100 * _share(pipe, probe, rows, edited)
+        ceiling = np.nan if original is None else 100 * _share(pipe, probe, rows, original)
         table.append({"kind": kind, "tried": tried, "shown": shown, "ceiling": ceiling})
     return pd.DataFrame(table)
 

@@ -76,7 +76,7 @@ class Judge:
     def comebacks(self, concept: str, eraser: Eraser, images: int) -> dict[str, float]:
         """Share of pictures, by kind of attempt, that still show the concept."""
         pipe, probe, world = self._parts
-        found = comebacks(pipe, probe, world, concept, eraser, images)
+        found = comebacks(pipe, probe, world, concept, eraser, images, ceilings=False)
         return {
             f"back_{kind.replace(' ', '_')}": share for kind, share in found.groupby("kind")["shown"].mean().items()
         }

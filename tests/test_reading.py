@@ -10,7 +10,7 @@ import pytest
 
 from age_core.__main__ import main
 from age_core.prediction import text_distance
-from age_core.reading import noise_floor, read, stabilities
+from age_core.reading import noise_floor, predictions, read, stabilities
 from age_core.side_effects import COLUMNS, Source, Task
 
 
@@ -53,6 +53,18 @@ def test_a_local_graph_beats_its_nulls_and_a_graph_of_chance_does_not(bench):
     assert stabilities(both, "DS-1", "chance")["correlation"].abs().max() < 0.2
 
 
+def test_a_predictor_is_judged_by_its_order_and_against_the_favourite():
+    names = list("abcdefgh")
+    rng = np.random.default_rng(0)
+    damage = pd.DataFrame(rng.random((4, 8)), names[:4], names)
+    noisy = damage + rng.normal(0, 0.3, damage.shape)
+    table = predictions(damage, {"exact": damage**3, "noisy": noisy, "chance": damage * 0 + rng.random(damage.shape)})
+    exact, noisy_row, chance = (row for _, row in table.iterrows())
+    assert exact["correlation"] == pytest.approx(1) and np.isnan(exact["ahead"])
+    assert 0.3 < noisy_row["low"] <= noisy_row["correlation"] <= noisy_row["high"] < 1
+    assert chance["ahead"] == pytest.approx(1 - chance["correlation"]) and chance["ahead_low"] > 0
+
+
 def test_without_an_edit_nothing_moves_and_other_seeds_do(bench, tmp_path):
     floor = noise_floor(bench, Task.of("uce", images=2), tmp_path)
     same, others = (floor[floor["method"] == method] for method in ("no edit", "no edit, other seeds"))
@@ -66,9 +78,12 @@ def test_the_command_line_reads_tables_and_refuses_others(bench, tmp_path, capsy
     path = tmp_path / "table.parquet"
     table_of(bench.watched, lambda a, b, rng: 0 if a == b else 1 - near.loc[a, b], "mine").to_parquet(path)
     asked = ["--json", "statistics", str(path), "--metric", "DS-1", "--watched", "emoji-netfive"]
-    assert main(asked) == 0
+    assert main([*asked, "--predict"]) == 0
     found = json.loads(capsys.readouterr().out)["methods"]["mine"]
     assert {row["statistic"] for row in found["statistics"]} >= {"one-way share", "excess in the same group"}
+    told = {row["predictor"]: row for row in found["prediction"]}
+    assert list(told) == ["look-ahead", "nearness in words", "nearness in looks", "text overlap"]
+    assert told["nearness in words"]["correlation"] == pytest.approx(1) and told["look-ahead"]["high"] < 1
     assert len(found["abnormal"]) == 10 and found["stability"][0]["erasers"] == 1
     assert main([*asked, "--methods", "other"]) == 2
     assert "it holds DS-1 by mine" in capsys.readouterr().err
