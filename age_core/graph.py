@@ -18,6 +18,7 @@ from age_core.errors import AgeError
 from age_core.intervals import bootstrap
 
 Z95 = 1.96  # half a 95 % interval, in standard errors
+RANKS = (1, 2, 4, 7, 13, 25, 49, 97, 193)  # where the ranges of the locality curve begin
 Interval = tuple[float, float, float]  # value, low, high
 
 
@@ -96,6 +97,38 @@ def excess(damage: pd.DataFrame, inside: pd.DataFrame) -> Interval:
     known = damage.notna()
     gaps = damage.where(inside & known).mean(axis=1) - damage.where(~inside & known).mean(axis=1)
     return mean_with_interval(gaps.dropna().to_numpy())
+
+
+def by_nearness(damage: pd.DataFrame, distances: pd.DataFrame, edges: Sequence[int] = RANKS) -> pd.DataFrame:
+    """The locality curve: mean damage to the neighbours of ranks first..last, a row a range between `edges`.
+
+    Columns first, last, damage, low, high: averaged over erased concepts, with 95 % interval. Rank 1 is the nearest by
+    `distances` (alike shaped). Ranges beyond the last rank are left out, the last one that begins is cut short.
+    """
+    ranks = distances.reindex_like(damage).where(damage.notna()).rank(axis=1, method="first")
+    most = int(np.nanmax(ranks.to_numpy()))
+    rows = []
+    for first, after in zip(edges, [*edges[1:], most + 1], strict=True):
+        last = min(after - 1, most)
+        if first > most:
+            break
+        means = damage.where((ranks >= first) & (ranks <= last)).mean(axis=1).dropna().to_numpy()
+        rows.append((first, last, *mean_with_interval(means)))
+    return pd.DataFrame(rows, columns=["first", "last", "damage", "low", "high"])
+
+
+def both_ways(found: pd.DataFrame) -> pd.DataFrame:
+    """Pairs erased both ways, each once: columns a, b, there (a's erasure on b), back (b's on a), one_way.
+
+    `found`: of `pairs`. one_way: whether their intervals do not meet, so that the two surely differ.
+    """
+    one = found.rename(columns={"erased": "a", "affected": "b"})
+    two = found.rename(columns={"affected": "a", "erased": "b"})
+    both = one.merge(two, on=["a", "b"], suffixes=("_there", "_back"))
+    both = both[both["a"] < both["b"]]
+    apart = (both["low_there"] > both["high_back"]) | (both["low_back"] > both["high_there"])
+    columns = {"a": both["a"], "b": both["b"], "there": both["delta_there"], "back": both["delta_back"]}
+    return pd.DataFrame(columns | {"one_way": apart}).reset_index(drop=True)
 
 
 def rank_correlation(damage: pd.DataFrame, other: pd.DataFrame) -> Interval:

@@ -12,6 +12,8 @@ from age_core.concepts import Concept
 from age_core.graph import (
     abnormal,
     asymmetry,
+    both_ways,
+    by_nearness,
     concept_graph,
     damage_of,
     excess,
@@ -137,3 +139,28 @@ def test_a_matrix_holds_what_the_pairs_say():
     found = pairs(table([("dog", "wolf", 0, 0.2, 0.1, 0.3), ("wolf", "dog", 0, 0.4, 0.1, 0.7)]), "DS-1", "AGE")
     assert damage_of(found).loc["wolf", "dog"] == 0.4 and np.isnan(damage_of(found).loc["dog", "dog"])
     assert damage_of(found, "high").loc["dog", "wolf"] == 0.3
+
+
+def test_the_locality_curve_falls_where_damage_is_local_and_lies_flat_where_it_is_not():
+    rng = np.random.default_rng(0)
+    names = [f"c{i}" for i in range(30)]
+    distances = matrix(rng.random((30, 30)), names)
+    local = by_nearness(1 - distances, distances, (1, 4, 10))
+    assert list(local["first"]) == [1, 4, 10] and list(local["last"]) == [3, 9, 29]
+    assert local["damage"].is_monotonic_decreasing and (local["low"] < local["damage"]).all()
+    assert local.loc[0, "low"] > local.loc[1, "high"] > local.loc[1, "low"] > local.loc[2, "high"]
+    flat = by_nearness(matrix(np.full((30, 30), 0.3), names), distances, (1, 4, 10, 40))
+    assert np.allclose(flat[["damage", "low", "high"]], 0.3) and len(flat) == 3
+    nearest_of_all = by_nearness(1 - distances, distances, (1, 2))["damage"][0]
+    assert nearest_of_all == pytest.approx((1 - distances).max(axis=1).mean())
+
+
+def test_a_pair_is_told_once_and_is_one_way_where_its_intervals_part():
+    rows = [("wolf", "dog", 0.1, 0.05, 0.15), ("dog", "wolf", 0.5, 0.4, 0.6), ("car", "bus", 0.2, 0.1, 0.3)]
+    rows += [("bus", "car", 0.25, 0.2, 0.4), ("dog", "car", 0.1, 0.0, 0.2)]  # the last was not erased back
+    table = both_ways(pd.DataFrame(rows, columns=["erased", "affected", "delta", "low", "high"]))
+    found = table.set_index(["a", "b"]).to_dict("index")
+    assert found == {
+        ("dog", "wolf"): {"there": 0.5, "back": 0.1, "one_way": True},
+        ("bus", "car"): {"there": 0.25, "back": 0.2, "one_way": False},
+    }

@@ -9,15 +9,43 @@ GROUP_COLOURS = {
 }
 GROUP_SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down")
 
-CSS = """
-:root {
-  --damage: #C2410C; --gain: #0072B2; --pick: #C2410C; --ink: #1f2937; --soft: #5b6472; --line: #d5dae1;
-  --panel: #ffffff; --halo: #ffffff;
+# What the style sheet calls --damage, --gain and so on, for figures, which cannot read it.
+LIGHT = {
+    "damage": "#C2410C",
+    "gain": "#0072B2",
+    "ink": "#1f2937",
+    "soft": "#5b6472",
+    "line": "#d5dae1",
+    "panel": "#ffffff",
 }
-.dark {
-  --damage: #FF9E4A; --gain: #6CB6FF; --pick: #FF9E4A; --ink: #eef1f5; --soft: #b3bbc7; --line: #3b4453;
-  --panel: #18202c; --halo: #0b0f19;
+DARK = {
+    "damage": "#FF9E4A",
+    "gain": "#6CB6FF",
+    "ink": "#eef1f5",
+    "soft": "#b3bbc7",
+    "line": "#3b4453",
+    "panel": "#18202c",
 }
+INK, SOFT = LIGHT["ink"], LIGHT["soft"]
+# Lines of a figure: told apart by colour-blind eyes in this order (Okabe and Ito 2008, without their yellow).
+SERIES = ["#0072B2", "#C2410C", "#009E73", "#CC79A7", "#56B4E9", "#5b6472"]
+DARK_OF = {LIGHT[name]: DARK[name] for name in LIGHT} | {
+    "#009E73": "#2DD4A7",
+    "#CC79A7": "#F0A6CD",
+    "#56B4E9": "#9ADBFF",
+}
+
+
+def _variables(colours: dict[str, str], halo: str) -> str:
+    named = {f"--{name}": colour for name, colour in colours.items()}
+    return " ".join(
+        f"{name}: {colour};" for name, colour in (named | {"--pick": colours["damage"], "--halo": halo}).items()
+    )
+
+
+CSS = (
+    f":root {{ {_variables(LIGHT, '#ffffff')} }}\n.dark {{ {_variables(DARK, '#0b0f19')} }}"
+    + """
 .gradio-container { max-width: 1320px !important; overflow-x: clip; }
 .age { color: var(--ink); line-height: 1.45; overflow-wrap: anywhere; }
 .age h1 { font-size: 1.6rem; margin: 0 0 .2rem; color: var(--ink); }
@@ -86,6 +114,7 @@ CSS = """
 .pair .sides { display: flex; gap: .9rem; } .pair h3 { margin: 0 0 .3rem; }
 .pair figcaption b { color: var(--ink); font-weight: 600; }
 """
+)
 
 
 def theme() -> gr.themes.Base:
