@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import pdist
 
 from viz.theme import INK, LIGHT, SERIES, SOFT
 
@@ -44,7 +45,7 @@ def profile_order(damage: pd.DataFrame) -> list[str]:
     if len(damage.columns) < 3:
         return list(damage.columns)
     profiles = damage.fillna(0).to_numpy(float).T
-    return [str(damage.columns[i]) for i in leaves_list(linkage(profiles, "average", optimal_ordering=True))]
+    return [str(damage.columns[i]) for i in leaves_list(linkage(pdist(profiles), "average", optimal_ordering=True))]
 
 
 def heat_map(damage: pd.DataFrame, groups: Mapping[str, str], title: str, clustered: bool = False) -> go.Figure:
