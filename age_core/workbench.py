@@ -1,0 +1,233 @@
+"""Runs that go on by themselves: one training at a time, any number of people watching, pictures drawn in between."""
+
+from __future__ import annotations
+
+import logging
+import math
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from diffusers import DiffusionPipeline
+
+from age_core.concepts import ConceptSet
+from age_core.errors import AgeError
+from age_core.events import EraseEvent
+from age_core.runner import resume_run, start_run
+from age_core.runs import Run
+
+State = Literal["waiting", "running", "finished", "stopped", "failed"]
+PATIENCE_S = 20.0  # a run that nobody watches ends after so long, unless it was asked to go on
+REMEMBERED = 50  # ended runs whose events stay in memory; their folders stay anyway
+
+
+class Turns:
+    """A lock that is given in the order in which it was asked for.
+
+    A training takes it anew for each step, so that whoever wants pictures waits for a step, not for the whole run; a
+    plain lock could be taken again and again by the training before anyone else wakes up.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._line: deque[object] = deque()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the model. What is changed in it must be changed back before the turn ends."""
+        me = object()
+        with self._condition:
+            self._line.append(me)
+            try:
+                self._condition.wait_for(lambda: self._line[0] is me)
+            except BaseException:
+                self._line.remove(me)
+                self._condition.notify_all()
+                raise
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._line.popleft()
+                self._condition.notify_all()
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One run that was asked for: where it stands, and every event so far (pictures only of the last that has any)."""
+
+    run: Run
+    owner: str
+    keep: bool  # go on although nobody watches
+    source: Iterator[EraseEvent] = field(repr=False)
+    state: State = "waiting"
+    reason: str = ""  # why it failed
+    events: list[EraseEvent] = field(default_factory=list, repr=False)
+    seen: float = field(default_factory=time.monotonic)  # when somebody last watched
+    stopping: bool = False
+    changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
+
+    @property
+    def ended(self) -> bool:
+        return self.state not in ("waiting", "running")
+
+    def set(self, **values: Any) -> None:
+        """Change fields and wake whoever watches."""
+        with self.changed:
+            for name, value in values.items():
+                setattr(self, name, value)
+            self.changed.notify_all()
+
+    def add(self, event: EraseEvent) -> None:
+        with self.changed:
+            if event.previews:
+                self.events = [replace(old, previews=()) if old.previews else old for old in self.events]
+            self.events.append(replace(event, state=None))
+            self.changed.notify_all()
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a watcher is told: the state, the events since the last time, and who is before this run in the queue."""
+
+    state: State
+    reason: str
+    events: tuple[EraseEvent, ...]
+    ahead: int
+    wait_s: float  # until its turn, as far as one can tell; nan where one cannot
+
+
+class Workbench:
+    """Trains the runs that are asked for one after the other in a thread of its own, on one pipeline.
+
+    `turns` guards the pipeline: whoever draws with it, or applies an eraser to it, does so within a turn.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline, world: ConceptSet, model: str = "", patience: float = PATIENCE_S):
+        self.pipe, self.world, self.model = pipe, world, model
+        self.turns = Turns()
+        self._patience = patience
+        self._tickets: list[Ticket] = []
+        self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="workbench", daemon=True)
+        self._thread.start()
+
+    def start(
+        self,
+        root: str | Path,
+        method: str,
+        concepts: str | Sequence[str],
+        owner: str = "",
+        keep: bool = False,
+        **asked: Any,
+    ) -> Ticket:
+        """Ask for a run in a new folder of `root`; `asked` as for `start_run`. Raises AgeError at once on bad input."""
+        with self.turns.turn():  # reading the candidates' texts takes the model
+            run, events = start_run(self.pipe, root, method, concepts, self.world, self.model, **asked)
+        return self._enqueue(Ticket(run, owner, keep, events))
+
+    def resume(self, run: Run, owner: str = "", keep: bool = False) -> Ticket:
+        """Ask for a stopped run to go on. Raises AgeError when it cannot, or is waiting or running already."""
+        if any(ticket.run.path == run.path and not ticket.ended for ticket in self._tickets):
+            raise AgeError(f"The run {run.path.name!r} is already waiting or running.")
+        with self.turns.turn():
+            events = resume_run(self.pipe, run, self.world)
+        return self._enqueue(Ticket(run, owner, keep, events))
+
+    def _enqueue(self, ticket: Ticket) -> Ticket:
+        ended = [old for old in self._tickets if old.ended]
+        forgotten = set(map(id, ended[: max(len(ended) - REMEMBERED, 0)]))
+        self._tickets = [old for old in self._tickets if id(old) not in forgotten] + [ticket]
+        self._queue.put(ticket)
+        return ticket
+
+    def find(self, run: Path, owner: str) -> Ticket | None:
+        """The owner's latest ticket of a run folder; None where there is none, or it is someone else's."""
+        mine = [ticket for ticket in self._tickets if ticket.run.path == run and ticket.owner == owner]
+        return mine[-1] if mine else None
+
+    def stop(self, ticket: Ticket) -> None:
+        """End a run after its present step, or before its first; it can be resumed from its last checkpoint."""
+        ticket.set(stopping=True)
+
+    def watch(self, ticket: Ticket, every: float = 0.2) -> Iterator[Sight]:
+        """What happens to a run from its first event on, at most each `every` seconds, until it has ended.
+
+        Closing it only stops watching; nobody else's run ends with it, and this one after a while unless it is kept.
+        """
+        told = 0
+        while True:
+            ticket.seen = time.monotonic()
+            ended = ticket.ended  # before the events, so that none comes after the last look
+            new = tuple(ticket.events[told:])
+            told += len(new)
+            yield Sight(ticket.state, ticket.reason, new, *self._line(ticket))
+            if ended:
+                return
+            again = time.monotonic() + every
+            with ticket.changed:
+                if not ticket.ended and len(ticket.events) == told:
+                    ticket.changed.wait(timeout=1.0)
+            if not ticket.ended:
+                time.sleep(max(0.0, again - time.monotonic()))
+
+    def _line(self, ticket: Ticket) -> tuple[int, float]:
+        """How many runs come before this one, and how many seconds they may take."""
+        before = []
+        for other in list(self._tickets):
+            if other is ticket:
+                break
+            if not other.ended:
+                before.append(other)
+        if ticket.state != "waiting" or not before:
+            return 0, 0.0
+        last = before[0].events[-1] if before[0].events else None
+        if last is None or not math.isfinite(last.remaining_s):
+            return len(before), math.nan
+        whole = last.elapsed_s + last.remaining_s
+        return len(before), last.remaining_s + whole * (len(before) - 1)
+
+    def close(self) -> None:
+        """Stop everything and wait for it."""
+        for ticket in self._tickets:
+            self.stop(ticket)
+        self._queue.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while (ticket := self._queue.get()) is not None:
+            try:
+                ended = self._train(ticket)
+            except AgeError as error:
+                ended = "failed", str(error)
+            except Exception as error:  # a defect must not end the queue for everybody else
+                logging.getLogger(__name__).exception("The run %s broke off.", ticket.run.path.name)
+                ended = "failed", f"{type(error).__name__}: {error}"
+            ticket.set(state=ended[0], reason=ended[1])
+
+    def _train(self, ticket: Ticket) -> tuple[State, str]:
+        def unwanted() -> bool:
+            left = not ticket.keep and time.monotonic() - ticket.seen > self._patience
+            return ticket.stopping or left
+
+        if unwanted():
+            return "stopped", ""
+        ticket.set(state="running")
+        with closing(ticket.source) as events:  # type: ignore[type-var]
+            while True:
+                with self.turns.turn():
+                    event = next(events, None)
+                if event is None:
+                    return "stopped", ""
+                ticket.add(event)
+                if event.eraser is not None:
+                    break
+                if unwanted():
+                    return "stopped", ""
+        return "finished", ""
