@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import math
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from safetensors import SafetensorError
 from age_core.errors import AgeError, RunFailed
 
 PARTIAL = ".partial"
+REMOVED = f".removed{PARTIAL}"
 NAME = re.compile(r"\w[\w .+-]*")
 NAME_BYTES = 100  # file systems allow 255; ours get suffixes
 
@@ -33,14 +36,31 @@ def safe_name(name: str) -> str:
 
 
 @contextmanager
-def disk_errors(what: str) -> Iterator[None]:
-    """Turn a failed write into one sentence: RunFailed naming `what` could not be written and why."""
+def disk_errors(what: str, done: str = "written") -> Iterator[None]:
+    """Turn a failed write into one sentence: RunFailed naming `what` could not be written, or otherwise `done`."""
     try:
         yield
     except (OSError, SafetensorError) as error:  # safetensors has its own error for a failed write
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
         reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
-        raise RunFailed(f"{what} could not be written: {reason}.") from error
+        raise RunFailed(f"{what} could not be {done}: {reason}.") from error
+
+
+@contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file, which the system takes back when this process dies, however it dies.
+
+    Raises AgeError saying `busy` when another holds it, OSError when it cannot be opened or is a link.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AgeError(busy) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -75,6 +95,31 @@ def new_folder(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def rename_folder(path: Path, name: str) -> Path:
+    """Give a folder another name beside it. Raises AgeError on a bad or taken one, OSError when it cannot be moved."""
+    renamed = path.parent / safe_name(name)
+    if renamed.exists() or renamed.is_symlink():
+        raise AgeError(f"{name!r} exists already: choose another name.")
+    os.rename(path, renamed)
+    sync(path.parent)
+    return renamed
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder and what lies in it; of a link in it only the link goes. Raises OSError when that fails.
+
+    It first gets a hidden name, which no run has, so that a kill leaves no half of it at `path`; what a kill leaves
+    under the hidden name goes with the next folder that is removed beside it.
+    """
+    hidden = path.parent / f".-{secrets.token_hex(8)}{REMOVED}"
+    os.rename(path, hidden)
+    sync(path.parent)
+    for left in path.parent.glob(f".-*{REMOVED}"):
+        shutil.rmtree(left, ignore_errors=True)  # another process may be removing the same: both then get it done
+    if hidden.exists():
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(hidden))
 
 
 def sync(path: Path) -> None:

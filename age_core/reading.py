@@ -30,6 +30,7 @@ from age_core.original import Original
 from age_core.prediction import look_ahead_damage, output_distance, text_distance, text_overlap
 from age_core.side_effects import Bench, Task, measure, side_effect_rows
 from age_core.weights import Eraser
+from age_core.words import neighbours
 
 NEAREST = 5
 Statistic = Callable[[pd.DataFrame], Interval]
@@ -83,7 +84,8 @@ def read(
 ) -> dict[str, dict[str, pd.DataFrame]]:
     """By method: "statistics" as above, "abnormal" concepts, and "stability" across seeds and against other methods.
 
-    With `ahead` also "prediction": how well the damage was told before training. Distances, the text-overlap null and
+    With `ahead` also "prediction": how well the damage was told before training, the look-ahead trying UCE's edit to the
+    nearest word (as `studio.Studio.predict`). Distances, the text-overlap null and
     the look-ahead are computed once for all. Raises AgeError, before that, where the table holds nothing of the metric
     and a method.
     """
@@ -97,7 +99,9 @@ def read(
     overlap = text_overlap(bench.pipe, world, erased)
     looked = {}
     if ahead:
-        looked["look-ahead"] = look_ahead_damage(bench.pipe, world, erased, noise_reference(bench.pipe, world, 2))
+        words = {name: neighbours(bench.pipe, world[name], bench.world, 1).names[0] for name in erased}
+        reference = noise_reference(bench.pipe, world, 2)
+        looked["look-ahead"] = look_ahead_damage(bench.pipe, world, erased, reference, words)
     read: dict[str, dict[str, pd.DataFrame]] = {}
     for method, rows in found.items():
         damage = damage_of(rows).reindex(columns=list(world.names))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
+
+from age_core.errors import AgeError
 
 HARMLESS = ("preview_every", "checkpoint_every")  # options that change no bit of the eraser
 
@@ -27,6 +29,18 @@ class RunConfig:
     versions: Mapping[str, str]
     machine: Mapping[str, str]  # device and number of CPU threads: sums in another order end in other last bits
     created: str  # ISO 8601, UTC
+
+    @staticmethod
+    def of(found: Mapping[str, Any], run: str) -> RunConfig:
+        """Read what the config.json of the run named `run` holds. Raises AgeError when that are other fields."""
+        inner = ("options", "request", "versions", "machine")
+        if (
+            set(found) != {field.name for field in fields(RunConfig)}
+            or not isinstance(found["concepts"], list)
+            or not all(isinstance(found[name], dict) for name in inner)
+        ):
+            raise AgeError(f"The run {run!r} was written by another version: its config.json has other fields.")
+        return RunConfig(**dict(found) | {"concepts": tuple(found["concepts"])})
 
     def differences(self, other: RunConfig) -> list[str]:
         """What would make `other` end in another eraser, a phrase each, such as 'lr (0.1, not 0.2)'."""

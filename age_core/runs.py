@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +18,25 @@ import torch
 from age_core.checkpoints import load_state, save_state
 from age_core.errors import AgeError, RunFailed
 from age_core.events import EraseEvent, TrainingState
-from age_core.files import PARTIAL, disk_errors, new_folder, plain, read_json, replacing, safe_name, sync, write_json
+from age_core.files import (
+    NAME_BYTES,
+    PARTIAL,
+    disk_errors,
+    locked,
+    new_folder,
+    plain,
+    read_json,
+    remove_folder,
+    rename_folder,
+    replacing,
+    safe_name,
+    sync,
+    write_json,
+)
 from age_core.run_config import RunConfig
 from age_core.weights import Eraser
 
+PICTURE = re.compile(r"[0-9]{6,9}-[0-9]{2,4}\.png")  # step and row
 NOT_PLAIN = ("previews", "state", "eraser")  # fields of an event that get files of their own
 
 
@@ -46,7 +60,7 @@ class Run:
             needed, free = 4 * copies * config.trained_parameters, shutil.disk_usage(root).free
             if needed > free:
                 raise AgeError(f"This run needs {needed / 1e6:.0f} MB in {root.name!r}; {free / 1e6:.0f} MB are free.")
-            path = root / safe_name(name or _unused_name(root, config))
+            path = root / safe_name(name or unused_name(root, config))
             with new_folder(path) as temporary:
                 (temporary / "pictures").mkdir()
                 write_json(temporary / "config.json", asdict(config))
@@ -59,13 +73,7 @@ class Run:
         path = Path(path)
         if not (path / "config.json").is_file():
             raise AgeError(f"{path.name!r} is no run folder: it holds no config.json.")
-        found = read_json(path / "config.json")
-        names = {field.name for field in fields(RunConfig)}
-        if set(found) != names or not all(
-            isinstance(found[key], dict) for key in ("options", "request", "versions", "machine")
-        ):
-            raise AgeError(f"The run {path.name!r} was written by another version: its config.json has other fields.")
-        return Run(path, RunConfig(**found | {"concepts": tuple(found["concepts"])}))
+        return Run(path, RunConfig.of(read_json(path / "config.json"), path.name))
 
     @property
     def checkpoint(self) -> Path:
@@ -98,6 +106,21 @@ class Run:
             raise AgeError(f"The run {self.path.name!r} has no eraser: it is {self.status}.")
         return Eraser.load(self.path / "eraser.safetensors")
 
+    def rename(self, name: str) -> Run:
+        """The same run in a folder of another name. Raises AgeError on a bad or taken one and during a recording."""
+        with disk_errors(f"The run {self.path.name!r}", "renamed"), self.alone():
+            return Run(rename_folder(self.path, name), self.config)
+
+    def delete(self) -> None:
+        """Remove the folder, but nothing that links in it point to; killed halfway, no run is left.
+
+        Raises AgeError during a recording and when the folder itself is a link.
+        """
+        if self.path.is_symlink():
+            raise AgeError(f"The run {self.path.name!r} is a link to another folder: delete that one.")
+        with disk_errors(f"The run {self.path.name!r}", "deleted"), self.alone():
+            remove_folder(self.path)
+
     def resume_state(self, config: RunConfig) -> TrainingState | None:
         """Where to go on; None: from the start. Raises AgeError when `config` would end in another eraser."""
         if (self.path / "eraser.safetensors").exists():
@@ -113,7 +136,7 @@ class Run:
         Raises RunFailed when training diverges or the disk fills, naming the checkpoint that is left; its
         `__cause__` says more. Raises AgeError when another process records here. Closing it stops the run.
         """
-        with self._alone():
+        with self.alone():
             self._trim(resumed.step if resumed else 0)
             step, finished = 0, False
             try:
@@ -198,35 +221,32 @@ class Run:
                 return f"The last good checkpoint, of step {state.step}, is in {self.path.name!r}."
         return f"There is no checkpoint in {self.path.name!r} yet."
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the run's lock, which the system takes back when this process dies, however it dies."""
-        with (self.path / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise AgeError(f"The run {self.path.name!r} is being recorded by another process.") from None
-            yield
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the run's lock. Raises AgeError when another process does, as while it records."""
+        return locked(self.path / "lock", f"The run {self.path.name!r} is being recorded by another process.")
 
     def _busy(self) -> bool:
         try:
-            with self._alone():
+            with self.alone():
                 return False
         except AgeError:
             return True
 
 
-def _unused_name(root: Path, config: RunConfig) -> str:
+def unused_name(root: Path, config: RunConfig) -> str:
+    """A name from concept and method that nothing in `root` has."""
     stem = re.sub(r"[\W_]+", "-", f"{config.concepts[0][:30]}-{config.method}").strip("-")
+    stem = stem.encode()[: NAME_BYTES - 10].decode(errors="ignore")
     return next(name for row in itertools.count(1) if not (root / (name := f"{stem}-{row:03d}")).exists())
 
 
 def list_runs(root: str | Path) -> list[Run]:
-    """The runs in a folder, newest first; other folders and files in it are passed over."""
+    """The runs in a folder, newest first; other folders and files in it, hidden ones included, are passed over."""
     runs = []
     for path in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:
         with suppress(AgeError):
-            runs.append(Run.open(path))
+            if not path.name.startswith("."):  # half written, or half removed
+                runs.append(Run.open(path))
     return sorted(runs, key=lambda run: run.config.created, reverse=True)
 
 

@@ -15,15 +15,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from judging import columns
+from pictures import save_png
+
+from viz.graph_figures import strength_figure
 
 DAMAGE = ["distance_near", "psr1_near"]
 
@@ -70,18 +73,14 @@ def compare(table: pd.DataFrame, at: float, reference: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw(table: pd.DataFrame, path: Path) -> None:
+def draw(table: pd.DataFrame, methods: Sequence[str], path: Path) -> None:
     """Damage against erasure, a line a method, mean over concepts and seeds at each strength."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axis = figure.subplots()
-    means = table.groupby(["method", "strength"], sort=False)[["esr1", "distance_near"]].mean()
-    for method in dict.fromkeys(table["method"]):
-        line = means.loc[method].sort_index()
-        axis.plot(line["esr1"], line["distance_near"], marker=".", label=method)
-    axis.set(xlabel="ESR-1, %", ylabel="distance of the 20 nearest concepts, x 1000", xlim=(0, 101))
-    axis.set_title("The same erasure at rising strength: lower right is better", loc="left")
-    axis.legend(frameon=False)
-    figure.savefig(path, dpi=100)
+    means = table.groupby(["method", "strength"], sort=False)[["esr1", "distance_near"]].mean().reset_index()
+    lines = means.sort_values("strength").rename(columns={"method": "name", "esr1": "x", "distance_near": "y"})
+    lines = pd.concat([lines[lines["name"] == method] for method in methods])
+    title = "The same erasure at rising strength: lower right is better"
+    figure = strength_figure(lines, title, "ESR-1, %", "damage: distance near")
+    save_png([figure], path, width=760, columns=1)
 
 
 def main() -> None:
@@ -99,7 +98,7 @@ def main() -> None:
     result = compare(table, args.at, args.reference)
     result.round(3).to_csv(args.out, index=False)
     if args.figure:
-        draw(table, args.figure)
+        draw(table, list(result["method"]), args.figure)
     print(result[[c for c in result.columns if not c.endswith(("_low", "_high"))]].round(1).to_string(index=False))
 
 

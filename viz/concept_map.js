@@ -1,21 +1,21 @@
-// The map in the browser. Plotly draws the dots and handles zoom; labels and arrows lie above it as plain HTML and SVG,
-// which is many times faster than redrawing the figure and takes its colours from CSS in light and dark.
-const root = element.querySelector('.cg'), plot = root.querySelector('.plot'), over = root.querySelector('.over');
-const NS = 'http://www.w3.org/2000/svg';
-let names = [], xs = [], ys = [], index = new Map(), frame = 0;
+// The map in the browser. Plotly draws the dots and handles zoom; labels, arrows and rings lie above it as plain HTML and
+// SVG, and the whole graph beneath it on a canvas, which is many times faster than redrawing the figure and takes its
+// colours from CSS in light and dark. What lies under the pointer is found from the dots' own positions, so that nothing
+// above the figure needs to catch events (which would break panning) and a dot can be picked while it moves.
+const root = element.querySelector('.cg'), part = name => root.querySelector(name);
+const canvas = part('canvas'), plot = part('.plot'), over = part('.over'), tip = part('.tip'), said = part('.said');
+const NS = 'http://www.w3.org/2000/svg', MOVE_MS = 900, WAYS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
+const svg = make('svg', {class: 'arrows', role: 'group', 'aria-label': 'Arrows'}, over), glow = make('g', {class: 'lit'}, svg);
+const shaftsNode = make('g', {}, svg), rings = make('g', {}, svg), labels = new Map(), glowing = new Map();
+const still = matchMedia('(prefers-reduced-motion: reduce)');
+let names = [], index = new Map(), radius = [], own = [[], []], xs = [], ys = [], px = [], py = [];  // p: in pixels
+let shafts = [], bundles = [], brightest = [], tones = {}, shapes = [];
+let frame = 0, move = null, cursor = null, hot = null, waiting = 0, down = null;
 const narrow = () => root.clientWidth < 520;
 const isDark = () => !!document.querySelector('body.dark, .dark');
-
-function draw() {
-  const figure = JSON.parse(props.figure), nodes = figure.data[0];
-  names = nodes.customdata; xs = nodes.x; ys = nodes.y; index = new Map(names.map((n, i) => [n, i]));
-  const palette = nodes.meta[isDark() ? 'dark' : 'light'];
-  nodes.marker.color = nodes.meta.colour.map(i => palette[i]);
-  if (narrow()) figure.layout.dragmode = false;  // a finger must be able to scroll past the map
-  return Plotly.react(plot, figure.data, figure.layout, {responsive: true, scrollZoom: !narrow(), doubleClick: false,
-    showSendToCloud: false, plotlyServerURL: '', displaylogo: false, displayModeBar: narrow() ? false : 'hover',
-    modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d']}).then(decorate);
-}
+const within = (value, low, high) => Math.max(low, Math.min(value, high));
+const at = name => [px[index.get(name)], py[index.get(name)]];
+const soon = () => { cancelAnimationFrame(frame); frame = requestAnimationFrame(decorate); };
 
 function make(tag, attributes, parent) {
   const node = document.createElementNS(NS, tag);
@@ -23,81 +23,161 @@ function make(tag, attributes, parent) {
   return parent.appendChild(node);
 }
 
-// A curve that bows to one side (so that A -> B and B -> A part), thick at its source and thin at its end.
-function arrow(svg, a, b, width, sign) {
-  const dx = b[0] - a[0], dy = b[1] - a[1], far = Math.hypot(dx, dy);
-  if (far < 16) return;
-  const c = [(a[0] + b[0]) / 2 - dy * .18, (a[1] + b[1]) / 2 + dx * .18];
-  const at = t => [0, 1].map(k => (1 - t) ** 2 * a[k] + 2 * t * (1 - t) * c[k] + t * t * b[k]);
-  const left = [], right = [], from = Math.min(.4, 10 / far), to = 1 - Math.min(.4, 9 / far);
-  let middle = null;
-  for (let s = 0; s <= 16; s++) {
-    const t = from + (to - from) * s / 16, p = at(t);
-    const vx = 2 * (1 - t) * (c[0] - a[0]) + 2 * t * (b[0] - c[0]), vy = 2 * (1 - t) * (c[1] - a[1]) + 2 * t * (b[1] - c[1]);
-    const n = Math.hypot(vx, vy) || 1, w = width / 2 * (1 - s / 16) + .6;
-    left.push([p[0] - vy / n * w, p[1] + vx / n * w]); right.unshift([p[0] + vy / n * w, p[1] - vx / n * w]);
-    if (s === 8) middle = [p, vx / n, vy / n];
-  }
-  make('path', {class: sign, d: 'M' + [...left, ...right].map(q => q.map(v => v.toFixed(1)).join(',')).join('L') + 'Z'}, svg);
-  const [p, ux, uy] = middle, h = Math.max(3.5, width / 2);
-  const corner = (f, s) => (p[0] + ux * f - uy * s).toFixed(1) + ',' + (p[1] + uy * f + ux * s).toFixed(1);
-  make('polygon', {class: sign, points: [corner(h + 2, 0), corner(-h, h + 1), corner(-h + 3, 0), corner(-h, -h - 1)].join(' ')}, svg);
+// --- dots -----------------------------------------------------------------------------------------------------------
+
+function draw() {
+  if (!props.figure) return Promise.resolve();
+  const figure = JSON.parse(props.figure), nodes = figure.data[0], size = nodes.marker.size;
+  names = nodes.customdata; index = new Map(names.map((n, i) => [n, i])); own = [nodes.x, nodes.y];
+  radius = names.map((_, i) => (size[i] ?? size) / 2);
+  [nodes.x, nodes.y] = goal();
+  if (!move || xs.length !== names.length) { [xs, ys] = goal(); settle(); }
+  const palette = nodes.meta[isDark() ? 'dark' : 'light'], style = getComputedStyle(root);
+  nodes.marker.color = nodes.meta.colour.map(i => palette[i]);
+  tones = {damage: style.getPropertyValue('--damage'), gain: style.getPropertyValue('--gain')};
+  if (narrow()) figure.layout.dragmode = false;  // a finger must be able to scroll past the map
+  newArrows(); newLit();
+  return Plotly.react(plot, figure.data, figure.layout, {scrollZoom: !narrow(), doubleClick: false,
+    showSendToCloud: false, plotlyServerURL: '', displaylogo: false, displayModeBar: narrow() ? false : 'hover',
+    modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d']}).then(decorate);
 }
 
-function decorate() {
-  const full = plot._fullLayout;
-  if (!full || !full.xaxis) return;
-  const xa = full.xaxis, ya = full.yaxis, W = root.clientWidth, H = root.clientHeight;
-  const at = i => [xa._offset + xa.d2p(xs[i]), ya._offset + ya.d2p(ys[i])];
-  const arrows = JSON.parse(props.arrows || '[]').filter(e => index.has(e.from) && index.has(e.to));
-  const ends = new Map(arrows.map(e => [e.from === props.value ? e.to : e.from, e]));
-  root.classList.toggle('ego', arrows.length > 0);
-  over.replaceChildren();
-  const svg = make('svg', {class: 'arrows', 'aria-hidden': 'true'}, over);
-  for (const e of arrows) {
-    arrow(svg, at(index.get(e.from)), at(index.get(e.to)), e.width, e.sign);
-  }
-  for (const [name, e] of ends) { const p = at(index.get(name)); make('circle', {class: 'end ' + e.sign, cx: p[0], cy: p[1], r: 7}, svg); }
-  if (index.has(props.value)) { const p = at(index.get(props.value)); make('circle', {class: 'pick', cx: p[0], cy: p[1], r: 11}, svg); }
-  // Labels: the pick, the ends of its arrows, then the rest in their given order; a label that would collide is left out.
-  const order = [props.value, ...ends.keys(), ...JSON.parse(props.label_order || '[]')];
-  const boxes = [], seen = new Set(), limit = narrow() ? 14 : 25;
-  for (const name of order) {
-    if (seen.has(name) || !index.has(name) || boxes.length >= limit) continue;
-    seen.add(name);
-    const [x, y] = at(index.get(name)), text = ends.has(name) ? name + ' ' + ends.get(name).text : name, w = text.length * 6.9 + 6;
-    if (x < 0 || x > W || y < 0 || y > H) continue;
-    const inside = cx => Math.min(Math.max(cx, w / 2 + 2), W - w / 2 - 2), side = w / 2 + 9;
-    const spots = [[x, y + 9], [x, y - 24]];
-    if (seen.size <= ends.size + 1) spots.push([x + side, y - 7], [x - side, y - 7], [x + side, y + 10], [x - side, y + 10]);
-    const spot = spots.map(s => [inside(s[0]), s[1], w]).find(s => s[1] > 0 && s[1] + 15 < H &&
-      !boxes.some(b => Math.abs(b[0] - s[0]) < (b[2] + w) / 2 && Math.abs(b[1] - s[1]) < 15));
-    if (!spot) continue;
-    boxes.push(spot);
-    const label = document.createElement('span');
-    label.className = 'label' + (name === props.value ? ' pick' : ends.has(name) ? ' end' : '');
-    label.textContent = text; label.style.left = spot[0] + 'px'; label.style.top = spot[1] + 'px';
-    over.appendChild(label);
-  }
+// Where the dots belong: in the layout of that name, or as the figure has them.
+function goal() {
+  const found = JSON.parse(props.layouts || '{}')[props.layout];
+  return found && found[0].length === names.length ? found : own;
 }
-const soon = () => { cancelAnimationFrame(frame); frame = requestAnimationFrame(decorate); };
+
+function settle() { move = null; root.classList.remove('moving'); }
+
+// Plotly would need a tenth of a second for each step, so the dots move on the canvas and Plotly is told at the end.
+function travel() {
+  const to = goal(), from = [xs, ys], began = performance.now(), mine = {};
+  if (!plot._fullLayout || to[0].every((x, i) => x === xs[i] && to[1][i] === ys[i])) return;
+  shapes = [...plot.querySelectorAll('.scatterlayer .point')].map(n => [new Path2D(n.getAttribute('d')), getComputedStyle(n).fill]);
+  move = mine; hint(null); root.classList.add('moving');
+  const step = now => {
+    if (move !== mine) return;
+    const t = within((now - began) / MOVE_MS, 0, 1), eased = t < .5 ? 4 * t ** 3 : 1 - (2 - 2 * t) ** 3 / 2;
+    [xs, ys] = t < 1 ? from.map((values, k) => values.map((v, i) => v + (to[k][i] - v) * eased)) : to;
+    decorate();
+    if (t < 1) requestAnimationFrame(step);
+    else Plotly.restyle(plot, {x: [to[0]], y: [to[1]]}, [0]).then(() => { if (move === mine) { settle(); decorate(); } });
+  };
+  if (still.matches) step(began + MOVE_MS); else requestAnimationFrame(step);
+}
+
+// Bring a dot that lies outside the view to its centre. A change by the person, to Plotly, so that it outlives redraws.
+function reveal(name) {
+  const i = index.get(name), full = plot._fullLayout;
+  if (i === undefined || !full || !full.xaxis || !root.clientWidth) return;
+  const [x, y] = goal().map(values => values[i]), {xaxis, yaxis} = full;
+  const outside = (axis, v, size) => Math.abs(axis._offset + axis.d2p(v) - size / 2) > size / 2 - 12;
+  if (!outside(xaxis, x, root.clientWidth) && !outside(yaxis, y, root.clientHeight)) return;
+  const around = (axis, v) => { const half = (axis.range[1] - axis.range[0]) / 2; return [v - half, v + half]; };
+  (Plotly._guiRelayout || Plotly.relayout)(plot, {'xaxis.range': around(xaxis, x), 'yaxis.range': around(yaxis, y)});
+}
+
+// --- pointer and keyboard -------------------------------------------------------------------------------------------
+
+// What a person means who points at (x, y): a dot right there, else an arrow, else the nearest dot in reach.
+function under(x, y, touch) {
+  let dot = null, gap = Infinity;
+  names.forEach((name, i) => { const d = Math.hypot(px[i] - x, py[i] - y) - radius[i]; if (d < gap) { gap = d; dot = name; } });
+  if (gap <= (touch ? 8 : 4)) return {dot};
+  const shaft = shaftAt(x, y, touch ? 14 : 9);
+  return shaft ? {shaft} : gap <= (touch ? 20 : 12) ? {dot} : {};
+}
+
+function place(event) { const box = root.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; }
+
+// The arrows of another pick would be wrong until the new ones come; if none come, the old ones are still what holds.
+function pick(name) {
+  if (name !== props.value) {
+    clearTimeout(waiting); waiting = setTimeout(() => { waiting = 0; newArrows(); soon(); }, 1500);
+    props.value = name; newArrows(); soon();
+  }
+  trigger('select', {value: name});
+}
+
+// A click is a press without a drag. Plotly covers the page while a button is down, so the release is caught outside.
+function release(event) {
+  window.removeEventListener('pointerup', release, true);
+  if (!down || event.pointerId !== down.pointerId || Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) > 8) return;
+  const [x, y] = place(event), {dot, shaft} = under(x, y, event.pointerType === 'touch');
+  down = null; cursor = null; hint(shaft || null, x, y);
+  if (dot) { root.focus({preventScroll: true}); pick(dot); }
+}
+
+function press(event) {
+  down = event.isPrimary && event.button === 0 && !event.target.closest('.modebar') ? event : null;
+  if (down) window.addEventListener('pointerup', release, true);
+}
+
+function hover(event) {
+  if (event.pointerType === 'touch' || event.buttons) return;
+  const [x, y] = place(event), {shaft} = under(x, y, false);
+  if (shaft || hot) hint(shaft || null, x, y);
+}
+
+// From the keyboard a cursor goes to the nearest dot in the arrow's direction, and Enter picks it.
+function walk([dx, dy]) {
+  const from = index.get(cursor ?? props.value), [x, y] = from === undefined ? [root.clientWidth / 2, root.clientHeight / 2] : [px[from], py[from]];
+  let best = null, least = Infinity;
+  names.forEach((name, i) => {
+    const along = (px[i] - x) * dx + (py[i] - y) * dy, aside = Math.abs((px[i] - x) * dy) + Math.abs((py[i] - y) * dx);
+    if (i !== from && along > 0 && aside <= along && along + 2 * aside < least) { least = along + 2 * aside; best = name; }
+  });
+  if (best === null) return;
+  cursor = best; reveal(best); soon();
+  const shaft = shafts.find(({e}) => best === e.to || best === e.from);
+  said.textContent = best === props.value || !shaft ? best : best + '. ' + sentence(shaft.e);
+}
+
+function key(event) {
+  const way = WAYS[event.key], seen = shafts.filter(s => s.line.length), k = seen.findIndex(s => s.g === event.target);
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.key === 'Escape') { cursor = null; hint(null); soon(); return; }
+  if (way && k >= 0) seen[(k + way[0] + way[1] + seen.length) % seen.length].g.focus();
+  else if (way && event.target === root) walk(way);
+  else if ((event.key === 'Enter' || event.key === ' ') && event.target === root) { if (cursor) pick(cursor); cursor = null; soon(); }
+  else return;
+  event.preventDefault();
+}
+
+function describe() { root.setAttribute('aria-label', props.label || 'Concept map. Arrow keys go from dot to dot, Enter picks.'); }
 
 function start() {
   if (!window.Plotly) return setTimeout(start, 50);
+  newOverview();
+  describe();
   draw().then(() => {
-    plot.on('plotly_click', event => {
-      const point = event.points.find(p => p.customdata);
-      if (!point) return;
-      props.arrows = '[]'; props.value = point.customdata; soon(); trigger('select', {value: point.customdata});
-    });
     for (const name of ['plotly_relayouting', 'plotly_relayout', 'plotly_afterplot']) plot.on(name, soon);
+    plot.on('plotly_relayouting', () => hint(null));
     root.dataset.ready = 'yes';
   });
-  new ResizeObserver(soon).observe(root);
+  root.addEventListener('pointerdown', press, true);
+  root.addEventListener('pointermove', hover);
+  root.addEventListener('pointerleave', () => { if (hot && hot.g !== document.activeElement) hint(null); });
+  root.addEventListener('keydown', key);
+  root.addEventListener('blur', () => { cursor = null; soon(); });
+  new ResizeObserver(() => {  // also when a tab that was hidden is shown
+    const full = plot._fullLayout, W = root.clientWidth, H = root.clientHeight;
+    if (full && W && (full.width !== W || full.height !== H)) Plotly.Plots.resize(plot).catch(() => {});
+    soon();
+  }).observe(root);
   let dark = isDark();
-  new MutationObserver(() => { if (isDark() !== dark) { dark = isDark(); draw(); } }).observe(document.body, {attributeFilter: ['class']});
+  new MutationObserver((_, observer) => {
+    if (!root.isConnected) return observer.disconnect();
+    if (isDark() !== dark) { dark = isDark(); draw(); }
+  }).observe(document.body, {attributeFilter: ['class']});
 }
 start();
-watch('value', soon);
-watch('arrows', soon);
+watch('value', () => { reveal(props.value); soon(); });
+watch('arrows', () => { clearTimeout(waiting); waiting = 0; newArrows(); soon(); });
+watch('overview', () => { newOverview(); soon(); });
+watch('lit', newLit);
+watch('label_order', soon);
+watch('label', describe);
+watch(['layout', 'layouts'], travel);
 watch('figure', () => window.Plotly && draw());

@@ -2,34 +2,53 @@
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+import numpy as np
 import pandas as pd
 import plotly
 import plotly.graph_objects as go
 
-from viz.layout import group_styles
+from viz.layout import EDGE, group_styles
 from viz.theme import GROUP_COLOURS
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+PLOTLY_SCRIPT = f'<script src="gradio_api/file={PLOTLY_JS}"></script>'
 WIDEST_ARROW = 11  # pixels
+TEMPLATE = (
+    "<div class='cg' tabindex='0' role='application'><canvas></canvas><div class='plot'></div><div class='over'></div>"
+    "<div class='tip' role='tooltip' hidden></div><div class='said' aria-live='polite'></div></div>"
+)
+DOT, SMALLEST_DOT, LARGEST_DOT = 10, 8, 17  # pixels across
 
 
-def map_figure(layout: pd.DataFrame, groups: Sequence[str]) -> go.Figure:
-    """Dots at `layout` (columns name, x, y), one group each. Both palettes travel along; the browser picks by theme."""
+def map_figure(layout: pd.DataFrame, groups: Sequence[str], sizes: Sequence[float] | None = None) -> go.Figure:
+    """Dots at `layout` (columns name, x, y), one group each. Both palettes travel along; the browser picks by theme.
+
+    `sizes`: how abnormal each concept is, from 0 to 1, shown as the dot's area; nan for one that is not known.
+    """
     styles = group_styles(groups)
     names = layout["name"].tolist()
+    texts = [f"{html.escape(n)}<br>{html.escape(g)}" for n, g in zip(names, groups, strict=True)]
+    size: int | list[float] = DOT
+    if sizes is not None:
+        weights = np.asarray(sizes, dtype=float)
+        areas = SMALLEST_DOT**2 + np.nan_to_num(weights).clip(0, 1) * (LARGEST_DOT**2 - SMALLEST_DOT**2)
+        size = np.sqrt(areas).round(1).tolist()
+        known = ["not measured" if np.isnan(w) else f"{w:.2f} (0 least, 1 most)" for w in weights]
+        texts = [f"{text}<br>abnormality: {how}" for text, how in zip(texts, known, strict=True)]
     figure = go.Figure(
         go.Scatter(
             x=layout["x"].tolist(),
             y=layout["y"].tolist(),
             customdata=names,
-            text=[f"{html.escape(n)}<br>{html.escape(g)}" for n, g in zip(names, groups, strict=True)],
+            text=texts,
             hoverinfo="text",
             mode="markers",
-            marker={"size": 10, "symbol": [styles[g][1] for g in groups], "line": {"width": 0}},
+            marker={"size": size, "symbol": [styles[g][1] for g in groups], "line": {"width": 0}},
             meta={**GROUP_COLOURS, "colour": [styles[g][0] for g in groups]},
         )
     )
@@ -42,27 +61,71 @@ def map_figure(layout: pd.DataFrame, groups: Sequence[str]) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         dragmode="pan",
         hovermode="closest",
+        hoverdistance=12,  # as far as a click reaches
         template="none",
         uirevision="map",
     )
     return figure
 
 
+def sentence(row: Mapping[str, Any]) -> str:
+    """An effect in words, with its interval where there is one."""
+    if row["delta"] == 0:
+        change = f"left {row['affected']} as it was"
+    else:
+        change = f"made {row['affected']} {'worse' if row['delta'] > 0 else 'better'}"
+    low, high = row.get("low", np.nan), row.get("high", np.nan)
+    interval = f" (95 % interval {low:.2f} to {high:.2f})" if np.isfinite([low, high]).all() else ""
+    doubt = "" if row.get("clear", True) else " It cannot be told from no effect."
+    return f"Erasing {row['erased']} {change}: {row['delta']:+.2f}{interval}.{doubt}"
+
+
 def arrows_json(effects: pd.DataFrame) -> str:
-    """Rows (erased, affected, delta) as arrows: width is the size of the effect, colour its sign."""
+    """Rows (erased, affected, delta; low, high, clear if known) as arrows: width is the size, colour the sign."""
+    effects = effects.dropna(subset="delta")
     largest = max(effects["delta"].abs().max(), 1e-9) if len(effects) else 1.0
     return json.dumps(
         [
             {
-                "from": row.erased,
-                "to": row.affected,
-                "width": round(3 + (WIDEST_ARROW - 3) * abs(row.delta) / largest, 1),
-                "sign": "damage" if row.delta > 0 else "gain",
-                "text": f"{row.delta:+.2f}",
+                "from": row["erased"],
+                "to": row["affected"],
+                "width": round(3 + (WIDEST_ARROW - 3) * abs(row["delta"]) / largest, 1),
+                "sign": "damage" if row["delta"] > 0 else "gain",
+                "text": f"{row['delta']:+.2f}",
+                "say": sentence(row),
+                "clear": bool(row.get("clear", True)),
             }
-            for row in effects.itertuples()
+            for row in effects.to_dict("records")
         ]
     )
+
+
+def overview_json(effects: pd.DataFrame, names: Sequence[str], above: float = 0.0, most: int = 5000) -> str:
+    """The whole graph for the map whose dots are `names`: the strongest effects larger than `above`, `most` at most."""
+    place = {name: row for row, name in enumerate(names)}
+    known = effects["erased"].isin(place) & effects["affected"].isin(place)
+    edges = effects[known & (effects["delta"].abs() > above)]
+    edges = edges.sort_values("delta", key=abs, ascending=False, kind="stable").head(most)
+    largest = edges["delta"].abs().max()
+    return json.dumps(
+        [
+            [place[a], place[b], round(abs(delta) / largest, 3), 1 if delta > 0 else -1]
+            for a, b, delta in edges[["erased", "affected", "delta"]].itertuples(index=False)
+        ]
+    )
+
+
+def layouts_json(layouts: Mapping[str, pd.DataFrame]) -> str:
+    """Layouts by name, each with its rows in the order of the figure's dots; one that is too wide for the map shrinks.
+
+    A common factor keeps what an alignment achieved: nothing turns, and nothing moves to another side.
+    """
+    shown = {}
+    for name, table in layouts.items():
+        points = table[["x", "y"]].to_numpy(float)
+        points = points / max(np.abs(points).max(initial=0) / EDGE, 1)
+        shown[name] = points.T.round(4).tolist()
+    return json.dumps(shown)
 
 
 def label_order_json(layout: pd.DataFrame, groups: Sequence[str]) -> str:
@@ -93,23 +156,42 @@ def legend(groups: Sequence[str]) -> str:
 
 
 class ConceptGraph(gr.HTML):
-    """The map as an input and an output: its value is the picked concept, and `select` fires when a dot is clicked.
+    """The map as an input and an output: its value is the picked concept, and `select` fires when a dot is picked.
+
+    Every other input is JSON, so that `gr.update` of one of them sends only that:
+    `figure` (see `map_figure`), `arrows`, `label_order`, `layouts`, `overview` (see their makers above), `layout` (the
+    name of the layout shown; another one moves the dots) and `lit` ({name: share}: rings that grow with the share).
+    `label` says in words what the map shows.
 
     `gr.Plot` has no click event and rebuilds the figure at each update, which loses the zoom. `gr.update` replays this
     constructor, so it must stay free of side effects.
     """
 
     def __init__(
-        self, value: str | None = None, figure: str = "", arrows: str = "[]", label_order: str = "[]", **kwargs: object
+        self,
+        value: str | None = None,
+        figure: str = "",
+        arrows: str = "[]",
+        label_order: str = "[]",
+        layouts: str = "{}",
+        layout: str = "",
+        overview: str = "[]",
+        lit: str = "{}",
+        **kwargs: object,
     ) -> None:
+        script = Path(__file__).with_suffix(".js")
         super().__init__(
             value=value,
             figure=figure,
             arrows=arrows,
             label_order=label_order,
-            html_template="<div class='cg'><div class='plot'></div><div class='over'></div></div>",
-            js_on_load=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"),
-            head=f'<script src="gradio_api/file={PLOTLY_JS}"></script>',
+            layouts=layouts,
+            layout=layout,
+            overview=overview,
+            lit=lit,
+            html_template=TEMPLATE,
+            js_on_load="\n".join(p.read_text(encoding="utf-8") for p in (script, script.with_name("map_layers.js"))),
+            head=PLOTLY_SCRIPT,
             apply_default_css=False,
             **kwargs,
         )

@@ -18,21 +18,26 @@ from viz.theme import INK, LIGHT, SERIES, SOFT
 BLANK = "rgba(0,0,0,0)"
 
 
+def escaped(text: str) -> str:
+    """Fit for Plotly, which reads some markup but no entity for a quotation mark."""
+    return html.escape(text, quote=False)
+
+
 def styled(figure: go.Figure, title: str, x: str = "", y: str = "", height: int = 420) -> go.Figure:
     """The look that all figures share: a claim as the title, plain axes, no box."""
     axis = {"gridcolor": LIGHT["line"], "zerolinecolor": LIGHT["line"], "linecolor": LIGHT["line"], "automargin": True}
     figure.update_layout(
         template="none",
-        title={"text": html.escape(title), "x": 0, "xref": "paper", "font": {"size": 15}},
+        title={"text": escaped(title), "x": 0, "xref": "paper", "y": 0.98, "yanchor": "top", "font": {"size": 15}},
         font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
-        xaxis={"title": html.escape(x)} | axis,
-        yaxis={"title": html.escape(y)} | axis,
+        xaxis={"title": escaped(x)} | axis,
+        yaxis={"title": escaped(y)} | axis,
         paper_bgcolor=BLANK,
         plot_bgcolor=BLANK,
-        margin={"l": 60, "r": 16, "t": 46, "b": 48},
+        margin={"l": 60, "r": 16, "t": 70, "b": 48},
         height=height,
         hovermode="closest",
-        legend={"orientation": "h", "y": 1.06, "x": 0, "yanchor": "bottom"},
+        legend={"orientation": "h", "y": 1.0, "x": 0, "yanchor": "bottom"},
     )
     return figure
 
@@ -84,7 +89,7 @@ def locality_figure(curves: Mapping[str, pd.DataFrame], title: str, measure: str
         middle = np.sqrt(curve["first"] * curve["last"])
         ranks = [f"{a}" if a == b else f"{a} to {b}" for a, b in zip(curve["first"], curve["last"], strict=True)]
         figure.add_scatter(
-            x=middle, y=curve["damage"], name=html.escape(name), mode="lines+markers", line={"color": colour},
+            x=middle, y=curve["damage"], name=escaped(name), mode="lines+markers", line={"color": colour},
             customdata=ranks, hovertemplate="neighbours %{customdata}: %{y:.3f}<extra></extra>",
             error_y={
                 "type": "data", "symmetric": False, "array": curve["high"] - curve["damage"],
@@ -101,7 +106,7 @@ def scatter_with_diagonal(
     x: Sequence[float], y: Sequence[float], names: Sequence[str], labelled: int, title: str, across: str, up: str
 ) -> go.Figure:
     """Points against y = x, the `labelled` farthest from it named."""
-    table = pd.DataFrame({"x": x, "y": y, "name": [html.escape(name) for name in names]})
+    table = pd.DataFrame({"x": x, "y": y, "name": [escaped(name) for name in names]})
     off = (table["x"] - table["y"]).abs()
     reach = float(max(table["x"].max(), table["y"].max(), 1e-9)) * 1.05 if len(table) else 1.0
     low = float(min(table["x"].min(), table["y"].min(), 0.0)) * 1.05 if len(table) else 0.0
@@ -143,7 +148,7 @@ def trade_off_figure(points: pd.DataFrame, title: str, across: str, up: str) -> 
             for axis in ("x", "y")
         }  # fmt: skip
         figure.add_scatter(
-            x=[row["x"]], y=[row["y"]], mode="markers+text", text=[html.escape(str(row["name"]))], showlegend=False,
+            x=[row["x"]], y=[row["y"]], mode="markers+text", text=[escaped(str(row["name"]))], showlegend=False,
             textposition="top right", marker={"size": 9, "color": colour}, hoverinfo="text", **bars,
         )  # fmt: skip
     return styled(figure, title, across, up)
@@ -156,7 +161,9 @@ def strength_figure(curves: pd.DataFrame, title: str, across: str, up: str) -> g
     for row, name in enumerate(names):
         line = curves[curves["name"] == name]
         figure.add_scatter(
-            x=line["x"], y=line["y"], mode="lines+markers", name=html.escape(name),
+            x=line["x"], y=line["y"], mode="lines+markers", name=escaped(name),
             line={"color": SERIES[row % len(SERIES)], "dash": ("solid", "dash", "dot")[row // len(SERIES) % 3]},
         )  # fmt: skip
-    return styled(figure, title, across, up)
+    styled(figure, title, across, up)
+    figure.update_layout(legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"})
+    return figure

@@ -44,7 +44,8 @@ def _variables(colours: dict[str, str], halo: str) -> str:
 
 
 CSS = (
-    f":root {{ {_variables(LIGHT, '#ffffff')} }}\n.dark {{ {_variables(DARK, '#0b0f19')} }}"
+    f":root {{ {_variables(LIGHT, '#ffffff')} --lit: #009E73; }}\n"
+    f".dark {{ {_variables(DARK, '#0b0f19')} --lit: {DARK_OF['#009E73']}; }}"
     + """
 .gradio-container { max-width: 1320px !important; overflow-x: clip; }
 .age { color: var(--ink); line-height: 1.45; overflow-wrap: anywhere; }
@@ -62,18 +63,38 @@ CSS = (
 
 /* the map */
 .cg { position: relative; height: 520px; }
-.cg .plot, .cg .over { position: absolute; inset: 0; }
+.cg .plot, .cg .over, .cg canvas { position: absolute; inset: 0; }
+.cg canvas { width: 100%; height: 100%; pointer-events: none; }
 .cg .over { pointer-events: none; overflow: hidden; }
+.cg:focus-visible { outline: 2px solid var(--gain); outline-offset: 2px; border-radius: 4px; }
 .cg svg.arrows { position: absolute; inset: 0; width: 100%; height: 100%; }
-.cg .arrows .damage { fill: var(--damage); } .cg .arrows .gain { fill: var(--gain); }
-.cg .arrows path { fill-opacity: .72; } .cg .arrows polyline { fill: none; stroke: var(--halo); stroke-width: 1.5; }
-.cg .arrows circle.end { fill: none; stroke-width: 2; }
-.cg .arrows circle.damage { stroke: var(--damage); } .cg .arrows circle.gain { stroke: var(--gain); }
-.cg .arrows circle.pick { fill: none; stroke: var(--pick); stroke-width: 3; }
+.cg .arrows .damage { fill: var(--damage); stroke: var(--damage); }
+.cg .arrows .gain { fill: var(--gain); stroke: var(--gain); }
+.cg .arrows path { fill-opacity: .72; stroke: none; } .cg .arrows polygon { stroke: none; }
+.cg .arrows .unclear path { fill-opacity: .1; stroke: inherit; stroke-width: 1.3; stroke-dasharray: 4 3; }
+.cg .arrows g:focus { outline: none; }
+.cg .arrows .hot path { fill-opacity: 1; stroke: var(--ink); stroke-width: 1.3; }
+.cg .arrows .hot polygon { fill: var(--ink); }
+.cg .arrows circle { fill-opacity: 0; stroke-width: 2; }
+.cg .arrows circle.pick { stroke: var(--pick); stroke-width: 3; }
+.cg .arrows circle.cursor { stroke: var(--ink); stroke-dasharray: 4 3; }
+.cg .arrows .lit circle { stroke: var(--lit); transition: stroke-opacity .2s, stroke-width .2s; }
 .cg.ego .scatterlayer { opacity: .38; }
+.cg.moving .scatterlayer { visibility: hidden; } .cg.moving .hoverlayer, .cg.told .hoverlayer { display: none; }
 .cg .label { position: absolute; transform: translate(-50%, 0); white-space: nowrap; font-size: 12px; line-height: 14px;
-  color: var(--soft); text-shadow: 0 0 3px var(--halo), 0 0 3px var(--halo), 0 0 3px var(--halo), 0 0 2px var(--halo); }
+  color: var(--soft); text-shadow: 0 0 3px var(--halo), 0 0 3px var(--halo), 0 0 3px var(--halo), 0 0 2px var(--halo);
+  animation: appear .25s; }
+@keyframes appear { from { opacity: 0; } }
 .cg .label.end { color: var(--ink); font-weight: 600; } .cg .label.pick { color: var(--pick); font-weight: 700; }
+.cg .label.lit { color: var(--ink); font-weight: 600; }
+.cg .tip { position: absolute; z-index: 5; width: max-content; max-width: min(280px, calc(100% - 8px));
+  padding: .35rem .55rem; pointer-events: none; font-size: 13px; line-height: 1.35; color: var(--ink);
+  background: var(--panel); border: 1px solid var(--line); border-radius: 6px; box-shadow: 0 2px 8px rgb(0 0 0 / .2); overflow-wrap: anywhere; }
+.cg .tip[hidden], .chart[hidden] { display: none; }
+.cg .said { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.cg .modebar-btn .icon path, .chart .modebar-btn .icon path { fill: var(--soft) !important; }
+.chart { width: 100%; min-width: 0; overflow: hidden; }
+@media (prefers-reduced-motion: reduce) { .cg .label { animation: none; } .cg .lit circle { transition: none; } }
 .legend { display: flex; flex-wrap: wrap; gap: .15rem .9rem; font-size: .85rem; color: var(--soft); }
 .legend svg { display: inline-block; width: 12px; height: 12px; vertical-align: -1px; margin-right: .3rem; }
 .legend .l { fill: var(--c-light); } .dark .legend .l { fill: var(--c-dark); }

@@ -1,0 +1,191 @@
+"""What the explorer asks of a model, apart from training: pictures, predictions, comparisons and a person's runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from diffusers import DiffusionPipeline
+from PIL import Image
+
+from age_core.closed_form import uce
+from age_core.closed_form_problem import ErasureProblem
+from age_core.concepts import ConceptSet
+from age_core.errors import AgeError
+from age_core.evaluation import Pair, Reference, evaluate, noise_reference, noise_shift, same_seed_pairs, seeds_of
+from age_core.methods import erase_by, find_method
+from age_core.pipeline import embed_concepts, generate
+from age_core.probes import Probe
+from age_core.runs import Run, list_runs
+from age_core.weights import Eraser
+from age_core.words import banned, neighbours, outside, resolve
+from age_core.workbench import Workbench
+
+Kind = Literal["erased", "synonym", "general", "near", "far", "own"]
+NEAR, FAR = 40, 40  # concepts whose damage is predicted, and measured to compare
+OWNER = re.compile(r"[0-9a-f]{32}")
+NOTHING = "(nothing asked)"  # the title of an empty prompt's pictures
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison: what is asked for, and the labels by which the probe should know it (none: its own)."""
+
+    kind: Kind
+    title: str
+    prompt: str
+    expected: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A model with its judge and its words. Whatever takes the model takes a turn of the workbench for it."""
+
+    pipe: DiffusionPipeline
+    probe: Probe
+    world: ConceptSet
+    bench: Workbench
+    runs: Path  # a folder a person
+    shipped: Path | None = None  # runs that came with the model, for everybody
+    _drawn: dict[str, list[Image.Image]] = field(default_factory=dict, repr=False)
+
+    def pictures(self, name: str, count: int = 4) -> list[Image.Image]:
+        """What the original model draws of a concept; the same pictures each time, drawn once."""
+        concept = self.world.find(name)
+        if concept.name not in self._drawn:
+            prompts = [self.world.prompt(concept.name, row) for row in range(count)]
+            with self.bench.turns.turn():
+                self._drawn[concept.name] = generate(self.pipe, prompts, seeds_of(concept.name, count))
+        return self._drawn[concept.name]
+
+    def ranked(self, name: str) -> tuple[str, ...]:
+        """All other concepts, the nearest in words first, without those that should vanish along."""
+        concept = resolve(self.world, name)
+        return _ranked(self.pipe, self.world, concept.name, banned([concept]))
+
+    def watched(self, name: str) -> tuple[str, ...]:
+        """The NEAR nearest concepts, and FAR spread over the rest."""
+        ranked = self.ranked(name)
+        rest = ranked[NEAR:]
+        return ranked[:NEAR] + rest[:: max(len(rest) // FAR, 1)][:FAR]
+
+    def predict(self, name: str, method: str = "age") -> tuple[str, pd.Series]:
+        """The damage to expect of erasing `name`, by concept: noise shift under a closed-form edit; nothing is trained.
+
+        A closed form is tried itself. For methods that train, the edit is UCE's to the nearest word, with nobody
+        preserved: whatever the target, its order agrees best with what they do (rank correlation 0.7 to 0.8 on dog and
+        guitar, 0.6 to 0.7 with the method's own fixed word, 0.3 to 0.6 with UCE as it is used, everybody preserved).
+        Answers the target word as well.
+        """
+        concept = resolve(self.world, name)
+        with self.bench.turns.turn():
+            reference = self._reference(concept.name)
+            if find_method(method).kind == "closed":
+                *_, last = erase_by(self.pipe, method, concept.name, self.world)
+                assert last.eraser is not None  # the last event carries it
+                return str(last.eraser.info["target"]), _shift(self.pipe, reference, last.eraser)
+            word = neighbours(self.pipe, concept, self.world, 1).names[0]
+            return word, _shift(
+                self.pipe, reference, uce(ErasureProblem.of(self.pipe, (concept.name,)), {concept.name: word})
+            )
+
+    def measure(self, name: str, eraser: Eraser) -> pd.Series:
+        """The noise shift that an eraser of `name` really does to the concepts of `predict`."""
+        with self.bench.turns.turn():
+            return _shift(self.pipe, self._reference(resolve(self.world, name).name), eraser)
+
+    def _reference(self, name: str) -> Reference:
+        return _reference(self.pipe, self.world, self.watched(name))
+
+    def rows(self, erased: str, damage: Mapping[str, float] | None = None, near: int = 4, far: int = 2) -> list[Row]:
+        """What to compare for an erased concept: itself, its other words, near concepts (worst first) and far ones."""
+        concept = resolve(self.world, erased)
+
+        def row(kind: Kind, word: str, note: str, expected: Sequence[str]) -> Row:
+            return Row(kind, word, self.world.prompt(word), tuple(expected), note)
+
+        found = [row("erased", concept.name, "erased", concept.labels)]
+        found += [row("synonym", word, "synonym", concept.labels) for word in concept.synonyms[:2]]
+        ranked = self.ranked(erased)
+        nearest = list(ranked[:12])
+        if damage:
+            nearest.sort(key=lambda name: -damage.get(name, 0.0))
+        found += [row("near", name, "near", self.world[name].labels) for name in nearest[:near]]
+        return found + [row("far", name, "far away", self.world[name].labels) for name in ranked[-far:]]
+
+    def own_rows(self, text: str) -> list[Row]:
+        """A person's prompts, one a line; "" asks for nothing. What leaves the model's world says so."""
+        lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+        if len(lines) > 8:
+            raise AgeError(f"{len(lines)} prompts are too many at once: give at most 8 lines.")
+        return [Row("own", line or NOTHING, line, note=outside(self.pipe, line, self.world)) for line in lines]
+
+    def pairs(self, rows: Sequence[Row], eraser: Eraser, first_seed: int, count: int) -> list[Pair]:
+        """`count` pairs of each row, row by row, on seeds from `first_seed` on."""
+        prompts = [row.prompt for row in rows for _ in range(count)]
+        seeds = [first_seed + picture for _ in rows for picture in range(count)]
+        with self.bench.turns.turn():
+            return same_seed_pairs(self.pipe, eraser, self.probe, prompts, seeds)
+
+    def scores(self, erased: Sequence[str], eraser: Eraser) -> pd.DataFrame:
+        """ESR and PSR with intervals, on 16 pictures of each erased concept, 2 of each of the 20 nearest and 20 others."""
+        gone = [resolve(self.world, name) for name in erased]
+        labels = {label for concept in gone for label in concept.labels}
+        watched = dict.fromkeys(name for one in erased for name in self.watched(one)[:20] + self.watched(one)[-20:])
+        kept = [name for name in watched if labels.isdisjoint(self.world[name].labels)]
+        with self.bench.turns.turn():
+            return evaluate(self.pipe, self.probe, self.world, gone, {"edited": eraser}, images=2, others=kept)
+
+    def folder(self, owner: str) -> Path:
+        """Where a person's runs lie. Raises AgeError on anything but a token that the app gave out."""
+        if not OWNER.fullmatch(owner):
+            raise AgeError("This page has no token yet: reload it.")
+        return self.runs / owner
+
+    def runs_of(self, owner: str) -> list[Run]:
+        """A person's runs, newest first, then those that everybody sees."""
+        return list_runs(self.folder(owner)) + (list_runs(self.shipped) if self.shipped else [])
+
+    def run(self, owner: str, name: str) -> Run:
+        """One of them by its name. Raises AgeError where there is none."""
+        for run in self.runs_of(owner):
+            if run.path.name == name:
+                return run
+        raise AgeError(f"There is no run {name!r}." if name else "Choose a run first.")
+
+    def own_run(self, owner: str, name: str) -> Run:
+        """The same, but one that the person may change."""
+        run = self.run(owner, name)
+        if run.path.parent != self.folder(owner):
+            raise AgeError(f"The run {name!r} came with the explorer: it can be opened and exported, not changed.")
+        return run
+
+
+@lru_cache(maxsize=4)
+def _vectors(pipe: DiffusionPipeline, world: ConceptSet) -> np.ndarray:
+    return embed_concepts(pipe, world.names)
+
+
+@lru_cache(maxsize=64)
+def _ranked(pipe: DiffusionPipeline, world: ConceptSet, name: str, without: tuple[str, ...]) -> tuple[str, ...]:
+    # not Vocabulary.near: "hot dog" may be no target for "dog", but it is what erasing "dog" hurts most
+    gone = {word.lower() for word in without} | {name.lower()}
+    own = _vectors(pipe, world)[world.names.index(name)] if name in world.names else embed_concepts(pipe, [name])[0]
+    order = np.argsort(-(_vectors(pipe, world) @ own), kind="stable")
+    return tuple(world.names[row] for row in order if world.names[row].lower() not in gone)
+
+
+@lru_cache(maxsize=16)
+def _reference(pipe: DiffusionPipeline, world: ConceptSet, names: tuple[str, ...]) -> Reference:
+    return noise_reference(pipe, replace(world, concepts=tuple(world[name] for name in names)), 1)
+
+
+def _shift(pipe: DiffusionPipeline, reference: Reference, eraser: Eraser) -> pd.Series:
+    return noise_shift(pipe, reference, eraser).groupby("concept", sort=False)["shift"].mean()

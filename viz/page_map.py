@@ -1,0 +1,60 @@
+"""The tab of the map: concepts as dots, side effects as arrows, and what is known of the one that is picked."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+
+from viz.blocks import live_block, note, text_block
+from viz.chart import Chart
+from viz.concept_map import ConceptGraph, legend
+from viz.effects import Direction
+
+DIRECTIONS: dict[str, Direction] = {"Whom it hurts": "hurts", "Who hurts it": "hurt by", "Both": "both"}
+LAYOUTS = {"By meaning": "meaning", "By looks": "looks", "By side effects": "effects"}
+VIEWS = {"Map": "map", "Heat map": "heat"}
+
+
+def lay_out(ui: SimpleNamespace, start: Mapping[str, Any], catalogue: Mapping[str, Any]) -> None:
+    """`start` holds the first view: name, arrows, panel, caption, figure, label_order, layouts."""
+    sources = catalogue["sources"]
+    with gr.Row():
+        with gr.Column(scale=5, min_width=320):
+            text_block(
+                "Pick a concept",
+                "Each dot is a concept; dots close together usually have similar meaning, but gaps between distant "
+                "clusters mean little. Click a dot or search. A larger dot is hurt by more erasures.",
+            )
+            with gr.Row():
+                ui.search = gr.Dropdown(
+                    list(catalogue["names"]), value=start["name"], label="Search", allow_custom_value=True,
+                    elem_id="concept-search", scale=2, min_width=200,
+                )  # fmt: skip
+                ui.view = gr.Radio(list(VIEWS), value="Map", label="View", elem_id="map-view", scale=1, min_width=160)
+            ui.graph = ConceptGraph(
+                value=start["name"], figure=start["figure"], arrows=start["arrows"], label_order=start["label_order"],
+                layouts=start["layouts"], layout="meaning", elem_id="concept-map",
+            )  # fmt: skip
+            ui.heat = Chart(figure="", label="Heat map of side effects", elem_id="heat-map", visible=False)
+            gr.HTML(f'<div class="age">{legend(catalogue["groups"])}</div>', apply_default_css=False)
+            ui.caption = live_block("map-caption", note(start["caption"]))
+            with gr.Row(visible=bool(sources)):
+                ui.direction = gr.Radio(
+                    list(DIRECTIONS), value="Whom it hurts", label="Arrows", elem_id="map-direction"
+                )
+                ui.layout = gr.Radio(list(LAYOUTS), value="By meaning", label="Arranged", elem_id="map-layout")
+            with gr.Accordion("More on the map", open=False, elem_id="map-more"), gr.Row():
+                ui.source = gr.Dropdown(
+                    [(f"{how}, {metric}", row) for row, (how, metric) in enumerate(sources)],
+                    value=0 if sources else None, label="Measured with", elem_id="map-source",
+                )  # fmt: skip
+                ui.count = gr.Slider(3, 20, value=8, step=1, label="Strongest arrows", elem_id="map-count")
+                ui.unclear = gr.Checkbox(False, label="Unclear ones, dashed", elem_id="map-unclear")
+                ui.everything = gr.Slider(
+                    0, 100, value=0, step=1, label="Whole graph: strongest arrows, % (0: none)", elem_id="map-all"
+                )
+        with gr.Column(scale=4, min_width=320):
+            ui.selection = live_block("selection", start["panel"])
+            ui.own_pictures = live_block("own-pictures")
+            ui.locality = Chart(figure=start["locality"], label="Damage by nearness", elem_id="locality")
