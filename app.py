@@ -1,14 +1,14 @@
-"""The AGE Explorer in the browser: pick a concept on the map, erase it while you watch, compare both models.
+"""The AGE Explorer in the browser: pick a concept on the map, erase it while you watch, compare the models, keep runs.
 
 This file only connects `age_core` (the method) with `viz` (the pictures). Run it with `python app.py`.
 """
 
 import html
+import json
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,57 +18,83 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 import pandas as pd
-from diffusers import StableDiffusionPipeline
+import plotly.graph_objects as go
+from PIL import Image
 
 from age_core import (
+    METHODS,
     AgeError,
-    Concept,
     ConceptSet,
-    EraseEvent,
     Eraser,
-    Probe,
+    Run,
     embed_concepts,
-    erase_by,
+    graph,
+    list_runs,
     load_pipeline,
     load_probe,
-    same_seed_pairs,
 )
-from age_core.methods import plan
+from age_core.bundles import export_bundle, import_bundle
 from age_core.side_effects import load_side_effects
-from age_core.words import neighbours, outside
-from viz import concept_map, effects, layout, page, panels, theme
-from viz.live import LiveView
-from viz.page import DIRECTIONS, PRESETS, TARGETS
+from age_core.studio import Row, Studio
+from age_core.workbench import Ticket, Workbench
+from viz import concept_map, effects, graph_figures, layout, lessons, page, panels, theme, wiring
+from viz.blocks import note
+from viz.live import LiveView, Recording, duration
+from viz.page_map import DIRECTIONS, LAYOUTS
+from viz.page_runs import COLUMNS, EXPORTS
 
-ASSETS = Path(__file__).parent / "assets"
-
-# All sessions share one pipeline, and one machine trains one model at a time.
-MODEL_LOCK = threading.Lock()
+ROOT = Path(__file__).parent
+ASSETS, RUNS = ROOT / "assets", Path(os.environ.get("AGE_RUNS", ROOT / "runs" / "app"))
+ABLATED = ASSETS / "ablation.csv"  # the summary that benchmarks/ablation.py writes
+MOST_ERASERS = 4
+LARGEST_UPLOAD = "200mb"
+ABLATION = ("empty", "random", "age")
 Updates = dict[Any, Any]
-NOTHING = "(nothing asked)"  # the title of an empty prompt's pictures
+Made = Iterator[Updates]
 
 
 @dataclass(frozen=True)
 class World:
     """What every session shares and none changes."""
 
-    pipe: StableDiffusionPipeline
-    probe: Probe
-    concepts: ConceptSet
-    layout: pd.DataFrame
+    studio: Studio
+    layouts: dict[str, pd.DataFrame]
     effects: pd.DataFrame | None
     no_effects: str  # why there is no table
 
+    @property
+    def concepts(self) -> ConceptSet:
+        return self.studio.world
 
-@dataclass(frozen=True, eq=False)  # gr.State hashes its value, and weights have no hash
+
+@dataclass(frozen=True, eq=False)
 class Erased:
-    """The finished run of one session."""
+    """An edited model that a session may compare with the original."""
 
-    name: str
+    names: tuple[str, ...]
     eraser: Eraser
 
 
-def load_world(name: str = "emoji") -> World:
+@dataclass(eq=False)  # gr.State hashes its value
+class Session:
+    """One person's page: nobody else sees it."""
+
+    owner: str = ""
+    ticket: Ticket | None = None
+    recording: Recording | None = None
+    erasers: dict[str, Erased] = field(default_factory=dict)  # by title, the latest last
+    pairs: dict[str, tuple[Image.Image, Image.Image]] = field(default_factory=dict)
+
+    def add(self, run: Run) -> str:
+        """Make a finished run comparable; answers its title."""
+        self.erasers.pop(run.path.name, None)
+        self.erasers[run.path.name] = Erased(run.config.concepts, run.eraser())
+        for old in list(self.erasers)[:-MOST_ERASERS]:
+            del self.erasers[old]
+        return run.path.name
+
+
+def load_world(name: str = "emoji", runs: Path = RUNS) -> World:
     """Load the model and everything precomputed; a missing table of side effects only leaves the map without arrows."""
     pipe, concepts = load_pipeline(name), ConceptSet.load(name)
     try:
@@ -76,23 +102,15 @@ def load_world(name: str = "emoji") -> World:
     except AgeError as error:
         table, reason = None, str(error)
     stored = ASSETS / "graphs" / f"{name}-layout.csv"
-    positions = layout.read_layout(stored, concepts.names)
-    if positions is None:
+    layouts = layout.read_layouts(stored, concepts.names)
+    if layout.MEANING not in layouts:
         points = layout.umap_layout(embed_concepts(pipe, list(concepts.names)))
-        positions = layout.write_layout(stored, concepts.names, points)
-    return World(pipe, load_probe(name), concepts, positions, table, reason)
-
-
-class Stopped(Exception):
-    """Someone pressed Stop; the text says where."""
-
-
-def wait_for_model(region: gr.HTML, stop: threading.Event | None = None) -> Iterator[Updates]:
-    """Take the lock while yielding, so that someone who waits can still stop. The caller releases it."""
-    while not MODEL_LOCK.acquire(timeout=0.5):
-        if stop and stop.is_set():
-            raise Stopped("before the first step")
-        yield {region: panels.status("Waiting for another run to finish …")}
+        layouts = {layout.MEANING: layout.write_layout(stored, concepts.names, points)}
+    shipped = ASSETS / "runs"
+    studio = Studio(
+        pipe, load_probe(name), concepts, Workbench(pipe, concepts, name), runs, shipped if shipped.is_dir() else None
+    )
+    return World(studio, layouts, table, reason)
 
 
 def warn(ui: SimpleNamespace, error: Exception) -> Updates:
@@ -100,224 +118,577 @@ def warn(ui: SimpleNamespace, error: Exception) -> Updates:
     return {ui.messages: panels.message(str(error))}
 
 
+def known(session: Session | None) -> Session:
+    if session is None or not session.owner:
+        raise AgeError("The page is still loading: try again in a moment.")
+    return session
+
+
 # --- the map -----------------------------------------------------------------------------------------------------
 
 
-def show_concept(world: World, text: str, source: int | None, direction: str) -> tuple[str, str, str, str]:
-    """The picked concept's name, arrows, panel and caption."""
-    concept = world.concepts.find(text or "")
+def pairs_of(world: World, source: int | None) -> pd.DataFrame | None:
     if world.effects is None:
-        panel = panels.selection(concept.name, concept.group, concept.synonyms, None)
-        return concept.name, "[]", panel, f"No arrows: {world.no_effects}"
-    origin = effects.sources(world.effects)[source or 0]
-    pairs = effects.of_source(world.effects, origin)
-    mine = effects.strongest(pairs, concept.name, DIRECTIONS[direction])
+        return None
+    return effects.of_source(world.effects, effects.sources(world.effects)[source or 0])
+
+
+def locality(world: World, pairs: pd.DataFrame, name: str, metric: str) -> str:
+    """How the damage of erasing `name` falls with nearness; "" where it was not measured."""
+    mine = pairs[pairs["erased"] == name].set_index("affected")["delta"]
+    if mine.empty:
+        return ""
+    order = {other: rank for rank, other in enumerate(world.studio.ranked(name))}
+    ranks = pd.Series({other: order[other] for other in mine.index if other in order}, dtype=float)
+    curve = graph.by_nearness(mine.reindex(ranks.index).to_frame().T, ranks.to_frame().T.set_axis(["delta"]))
+    title = f"Erasing {name}: damage by nearness"
+    return graph_figures.locality_figure({name: curve}, title, metric).to_json()
+
+
+def show_concept(
+    world: World, text: str, source: int | None, direction: str, count: float = 8, vague: bool = False
+) -> dict[str, str]:
+    """The picked concept's name, arrows, panel, caption and locality curve."""
+    concept = world.concepts.find(text or "")
+    pairs = pairs_of(world, source)
     panel = panels.selection(concept.name, concept.group, concept.synonyms, pairs)
+    if pairs is None:
+        caption = f"No arrows: {world.no_effects}"
+        return {"name": concept.name, "arrows": "[]", "panel": panel, "caption": caption, "locality": ""}
+    origin = effects.sources(world.effects)[source or 0]
+    shown = effects.strongest(pairs, concept.name, DIRECTIONS[direction], int(count))
+    if vague:
+        more = effects.strongest(pairs, concept.name, DIRECTIONS[direction], int(count), clear=False)
+        shown = pd.concat([shown, more], ignore_index=True)
     meaning = f"An arrow from A to B means: erasing A made B worse. {effects.describe(origin)}"
-    return concept.name, concept_map.arrows_json(mine), panel, meaning
+    arrows, curve = concept_map.arrows_json(shown), locality(world, pairs, concept.name, origin[1])
+    return {"name": concept.name, "arrows": arrows, "panel": panel, "caption": meaning, "locality": curve}
 
 
-def on_pick(world: World, ui: SimpleNamespace, text: str, shown: str, source: int | None, direction: str) -> Updates:
+def on_pick(world: World, ui: SimpleNamespace, text: str, shown: Any, source: int | None, *how: Any) -> Updates:
     try:
-        name, arrows, panel, caption = show_concept(world, text, source, direction)
+        view = show_concept(world, text, source, *how)
     except AgeError as error:
         return {ui.search: shown, **warn(ui, error)}
     return {
-        ui.graph: gr.update(value=name, arrows=arrows),
-        ui.search: name,
-        ui.selection: panel,
-        ui.caption: page.note(caption),
+        ui.graph: gr.update(value=view["name"], arrows=view["arrows"]),
+        ui.search: view["name"],
+        ui.selection: view["panel"],
+        ui.caption: note(view["caption"]),
+        ui.locality: gr.update(figure=view["locality"]),
+        ui.where: page.where(view["name"]),
+        ui.erased: [view["name"]],
         ui.messages: "",
     }
+
+
+def on_pictures(world: World, ui: SimpleNamespace, name: str) -> Updates:
+    """What the model draws of the picked concept; drawn after the click was answered, as it takes the model."""
+    try:
+        return {ui.own_pictures: panels.gallery(world.studio.pictures(name), name)}
+    except AgeError:
+        return {ui.own_pictures: ""}
+
+
+def on_view(world: World, ui: SimpleNamespace, view: str, source: int | None) -> Updates:
+    pairs = pairs_of(world, source)
+    if view == "Map" or pairs is None:
+        return {ui.graph: gr.update(visible=True), ui.heat: gr.update(visible="hidden")}
+    damage = pairs.pivot(index="erased", columns="affected", values="delta")
+    hurt = damage.abs().max().sort_values(ascending=False).index[:60]  # more columns than that cannot be told apart
+    groups = {concept.name: concept.group for concept in world.concepts}
+    title = f"Every erasure that was measured, on the {len(hurt)} concepts that any of them moves most"
+    figure = graph_figures.heat_map(damage[list(hurt)], groups, title, clustered=True)
+    # "hidden" keeps the map's zoom; False would take it out of the page
+    return {ui.graph: gr.update(visible="hidden"), ui.heat: gr.update(figure=figure.to_json(), visible=True)}
+
+
+def on_cell(world: World, ui: SimpleNamespace, cell: str | None, *how: Any) -> Updates:
+    """A cell of the heat map was clicked: pick the concept whose erasure it tells of."""
+    erased, _ = json.loads(cell or '["", ""]')
+    return on_pick(world, ui, erased, gr.skip(), *how)
+
+
+def on_everything(world: World, _ui: SimpleNamespace, share: float, source: int | None) -> Any:
+    """The strongest `share` percent of all arrows at once."""
+    pairs = pairs_of(world, source)
+    if pairs is None or not share:
+        return gr.update(overview="[]")
+    clear = pairs[pairs["clear"]]
+    above = float(clear["delta"].abs().quantile(1 - share / 100)) if len(clear) else 0.0
+    return gr.update(overview=concept_map.overview_json(clear, list(world.layouts[layout.MEANING]["name"]), above))
 
 
 # --- erase -------------------------------------------------------------------------------------------------------
 
 
-def read_form(
-    kind: str, word: str, preset: str, steps: float | None, seed: float | None
-) -> tuple[str, str | None, dict[str, Any]]:
-    """Method, target word and options. A blank word must not silently become the empty prompt, a choice of its own."""
-    word = (word or "").strip()
-    if TARGETS[kind] == "word" and not word:
-        raise AgeError("Type the word to map to, or choose the empty prompt.")
-    method = "age" if TARGETS[kind] == "adaptive" else "empty"
-    asked = {"preset": PRESETS[preset], "seed": int(seed or 0), "steps": None if steps is None else int(steps)}
-    return method, word if TARGETS[kind] == "word" else None, asked
+def on_method(_world: World, ui: SimpleNamespace, method: str) -> Updates:
+    return {ui.word: gr.update(visible=METHODS[method].word is not None), ui.about: note(METHODS[method].about)}
 
 
-def refuse_own_name(concept: Concept, word: str | None) -> None:
-    """A concept mapped onto itself, or onto a word that means the same, would not be erased."""
-    own = {own.lower() for own in (concept.name, *concept.synonyms)}
-    if word and word.lower() in own:
-        raise AgeError(f"{word!r} is {concept.name!r} itself and cannot be its own target: choose another.")
-
-
-def on_erase(world: World, ui: SimpleNamespace, name: str, *form: Any) -> Iterator[Updates]:
-    """Run one erasure and stream what it does. Closing this generator (the tab was closed) ends the run as well."""
-    stop = threading.Event()
+def on_start(
+    world: World, ui: SimpleNamespace, session: Session, names: list[str], method: str, keep: bool, *form: Any
+) -> Made:
+    """Ask for a run and stream what it does. Closing this generator (the tab was closed) only stops watching."""
     try:
-        name = world.concepts.find(name).name
-        method, word, asked = read_form(*form)
-        plan(method, name, world.concepts, target=word, **asked)
-        refuse_own_name(world.concepts[name], word)
-        blank = dict.fromkeys([ui.live_targets, ui.live_loss, ui.live_previews, ui.messages], "")
-        running = {ui.erase: gr.update(interactive=False), ui.stop: gr.update(interactive=True)}
-        yield {ui.status: panels.status(f"Preparing to erase {name} …"), ui.stopper: stop, **blank, **running}
-        yield from wait_for_model(ui.status, stop)
-        try:
-            with closing(erase_by(world.pipe, method, name, world.concepts, target=word, **asked)) as events:
-                yield from live_updates(ui, name, events, stop)
-        finally:
-            MODEL_LOCK.release()
-    except Stopped as where:
-        yield {ui.status: panels.status(f"Stopped {where}. The unfinished edit was thrown away.")}
+        ticket = world.studio.ask(known(session).owner, names, method, keep, *form)
     except AgeError as error:
-        yield {ui.status: panels.status("No edit was made."), **warn(ui, error)}
-    except Exception:  # a defect: Gradio reports it, and the page must not look as if the run went on
-        yield {ui.status: panels.status("The run broke off because of an error.")}
-        raise
+        yield warn(ui, error)
+        return
+    yield from follow(world, ui, session, ticket)
 
 
-def live_updates(
-    ui: SimpleNamespace, name: str, events: Iterator[EraseEvent], stop: threading.Event
-) -> Iterator[Updates]:
+def on_resume(world: World, ui: SimpleNamespace, session: Session, keep: bool, name: str | None = None) -> Made:
+    """Go on with a stopped run: the one named, or the one that was watched last."""
+    try:
+        if name is None:
+            if known(session).ticket is None:
+                raise AgeError("There is no stopped run to go on with: start one, or choose one under Runs.")
+            name = session.ticket.run.path.name  # type: ignore[union-attr]
+        run = world.studio.own_run(known(session).owner, name or "")
+        ticket = world.studio.bench.resume(run, session.owner, keep)
+    except AgeError as error:
+        yield warn(ui, error)
+        return
+    yield {ui.tabs: gr.Tabs(selected="erase")}
+    yield from follow(world, ui, session, ticket)
+
+
+def follow(world: World, ui: SimpleNamespace, session: Session, ticket: Ticket) -> Made:
+    """Show a run from its first event to its end, unless the session turns to another."""
+    name, session.ticket, session.recording = ", ".join(ticket.run.config.concepts), ticket, None
+    blank = dict.fromkeys([ui.live_targets, ui.live_loss, ui.live_history, ui.live_previews, ui.messages], "")
+    buttons = {ui.start: gr.update(interactive=False), ui.stop: gr.update(interactive=True)}
+    yield {
+        ui.status: panels.status(f"Preparing to erase {name} …"), **blank, **buttons,
+        ui.resume: gr.update(interactive=False), ui.scrub: gr.update(visible=False),
+        ui.where: page.where(name, ticket.run.path.name),
+    }  # fmt: skip
     view = LiveView(name)
-    for event in events:
-        out: Updates = {getattr(ui, region): value for region, value in view.update(event).items()}
-        if event.eraser is not None:
-            out |= {ui.session: Erased(name, event.eraser), ui.fresh: True}
-        elif stop.is_set():
-            raise Stopped(f"at step {event.step} of {event.steps}" if event.step else "before the first step")
+    for sight in world.studio.bench.watch(ticket):
+        if session.ticket is not ticket:
+            return
+        out: Updates = {getattr(ui, region): value for region, value in view.update(sight.events).items()}
+        if sight.state == "waiting":
+            out[ui.status] = panels.status(in_line(sight.ahead, sight.wait_s))
+        if ui.live_loss in out:  # once a second is enough for the map, which is on another tab
+            out[ui.graph] = gr.update(lit=view.lit(sight.events[-1]))
         if out:
             yield out
+    yield ending(world, ui, session, ticket)
 
 
-def on_stop(ui: SimpleNamespace, stop: threading.Event | None) -> Updates:
-    """Ask the run to stop after its current step. Gradio's own `cancels` would ignore Erase until that step ended."""
-    if stop:
-        stop.set()
+def in_line(ahead: int, wait_s: float) -> str:
+    before = "one run is" if ahead == 1 else f"{ahead} runs are"
+    known_time = f", about {duration(wait_s)}" if wait_s == wait_s else ""
+    return f"Waiting: {before} before yours{known_time}."
+
+
+def ending(world: World, ui: SimpleNamespace, session: Session, ticket: Ticket) -> Updates:
+    ready = {ui.start: gr.update(interactive=True), ui.stop: gr.update(interactive=False)}
+    stopped = ticket.state != "finished"
+    out: Updates = {**ready, ui.resume: gr.update(interactive=stopped), ui.graph: gr.update(lit="{}")}
+    if ticket.state == "finished":
+        title = session.add(ticket.run)
+        out |= show_recording(ui, session, ticket.run)
+        out |= {ui.status: panels.status(f"Done: {', '.join(ticket.run.config.concepts)} was erased in "
+                                         f"{ticket.events[-1].steps} steps ({duration(ticket.events[-1].elapsed_s)}).",
+                                         ticket.events[-1].steps, ticket.events[-1].steps),
+                ui.erasers: gr.update(choices=list(session.erasers), value=[title])}  # fmt: skip
+    elif ticket.state == "stopped":
+        step = ticket.events[-1].step if ticket.events else 0
+        where = f"at step {step} of {ticket.events[-1].steps}" if step else "before the first step"
+        out[ui.status] = panels.status(f"Stopped {where}. Resume goes on from the last checkpoint.")
+    else:
+        out |= {ui.status: panels.status("The run failed."), **warn(ui, AgeError(ticket.reason))}
+    return out
+
+
+def on_stop(world: World, ui: SimpleNamespace, session: Session | None) -> Updates:
+    """Ask the run to stop after its present step."""
+    if session and session.ticket:
+        world.studio.bench.stop(session.ticket)
     return {ui.stop: gr.update(interactive=False)}
 
 
-def on_end(ui: SimpleNamespace) -> Updates:
-    return {ui.erase: gr.update(interactive=True), ui.stop: gr.update(interactive=False)}
+def on_predict(world: World, ui: SimpleNamespace, names: list[str], method: str) -> Made:
+    """Draw the damage to expect on the map, before any training."""
+    try:
+        if len(names) != 1:
+            raise AgeError("The damage is predicted for one concept at a time: name one.")
+        name = world.concepts.find(names[0]).name
+        yield {ui.predicted: note("Trying a closed-form edit …"), ui.messages: ""}
+        word, shift = world.studio.predict(name, method)
+    except AgeError as error:
+        yield {ui.predicted: "", **warn(ui, error)}
+        return
+    rows = pd.DataFrame({"erased": name, "affected": shift.index, "delta": shift.to_numpy()})
+    top = rows.nlargest(10, "delta")
+    said = (
+        f"Predicted by a closed-form edit to “{word}”, a guess without an interval: erasing {name} will move "
+        "these most (noise shift; 1 would be as far as deleting the word). The map shows them as arrows."
+    )
+    yield {
+        ui.predicted: panels.predicted(said, top),
+        ui.graph: gr.update(value=name, arrows=concept_map.arrows_json(top.head(8))),
+        ui.caption: note(said),
+    }
 
 
 # --- compare -----------------------------------------------------------------------------------------------------
 
-Row = tuple[panels.Kind, str, str, str | None]  # kind, title, prompt, the label the probe should see
+
+def chosen_erasers(session: Session | None, titles: list[str]) -> dict[str, Erased]:
+    found = {title: known(session).erasers[title] for title in titles or [] if title in known(session).erasers}
+    if not found:
+        raise AgeError("Erase a concept first, or open a run, and choose it: there is no edited model to compare with.")
+    return found
 
 
-def draw_pairs(world: World, erased: Erased, rows: list[Row], seed: float | None) -> list[panels.Pair]:
-    """Every prompt from both models with the same seed. Must hold the lock: the edit is applied to the shared model."""
-    prompts, seeds = [row[2] for row in rows], [int(seed or 0)] * len(rows)
-    drawn = same_seed_pairs(world.pipe, erased.eraser, world.probe, prompts, seeds)
-    return [
-        panels.Pair(*row, pair.original, pair.edited, pair.original_verdict, pair.edited_verdict)
-        for row, pair in zip(rows, drawn, strict=True)
-    ]
+def draw_cards(
+    world: World, session: Session, found: dict[str, Erased], rows: Sequence[Row], seed: float | None, count: float
+) -> list[panels.Card]:
+    """Every row and seed by the original and by each eraser."""
+    drawn = {title: world.studio.pairs(rows, one.eraser, int(seed or 0), int(count)) for title, one in found.items()}
+    cards = []
+    for place, pairs in enumerate(zip(*drawn.values(), strict=True)):
+        row, first = rows[place // int(count)], pairs[0]
+        edited = tuple(
+            panels.Drawn(title, pair.edited, pair.edited_verdict, pair.distance)
+            for title, pair in zip(drawn, pairs, strict=True)
+        )
+        cards.append(
+            panels.Card(
+                row.kind, row.title, row.note, row.prompt, first.seed, row.expected, first.original,
+                first.original_verdict, edited,
+            )
+        )  # fmt: skip
+        for one in edited:
+            session.pairs[f"{row.title}, seed {first.seed}, {one.by}"] = (first.original, one.image)
+    return cards
 
 
-def compared_concepts(world: World, erased: Erased) -> list[Row]:
-    """The erased concept, its three nearest and the two farthest: damage should fall with distance."""
-    ranked = neighbours(world.pipe, world.concepts[erased.name], world.concepts, len(world.concepts)).names
-    chosen: list[tuple[panels.Kind, str, str]] = [("erased", erased.name, "erased")]
-    chosen += [("near", n, "near") for n in ranked[:3]] + [("far", n, "far away") for n in ranked[-2:]]
-    return [(kind, f"{n} ({note})", world.concepts.prompt(n), n) for kind, n, note in chosen]
-
-
-def on_compare(world: World, ui: SimpleNamespace, target: Any, own: str | None, erased: Erased | None, seed: float):
-    """Fill `target` with pairs: of the person's own prompt, or (own is None) of the concepts around the erased one."""
+def on_compare(
+    world: World, ui: SimpleNamespace, session: Session, titles: list[str], own: str, seed: float | None, count: float
+) -> Made:
+    """Pairs of a person's own prompts or, where there is none, of the concepts around the erased one."""
     try:
-        if erased is None:
-            raise AgeError("Erase a concept first: there is no edited model to compare with yet.")
-        yield {ui.compare_status: panels.status("Waiting for the model …"), ui.messages: "", ui.fresh: False}
-        yield from wait_for_model(ui.compare_status)
-        try:
-            yield {ui.compare_status: panels.status("Drawing with both models …")}
-            rows: list[Row] = compared_concepts(world, erased) if own is None else [("own", own or NOTHING, own, None)]
-            pairs = draw_pairs(world, erased, rows, seed)
-        finally:
-            MODEL_LOCK.release()
-        heading = f"Original and edited model ({erased.name} erased), both from seed {int(seed or 0)}"
-        note = "" if own is None else outside(world.pipe, own, world.concepts)
-        yield {target: panels.compare_grid(pairs, heading, note), ui.compare_status: ""}
+        found = chosen_erasers(session, titles)
+        yield {ui.compare_status: panels.status("Drawing with all models …"), ui.messages: ""}
+        names = dict.fromkeys(name for one in found.values() for name in one.names)
+        rows = world.studio.own_rows(own) if (own or "").strip() else []
+        if not rows:
+            for name in names:
+                damage = world.studio.measure(name, next(iter(found.values())).eraser)
+                rows += world.studio.rows(name, damage.to_dict())
+        session.pairs.clear()
+        cards = draw_cards(world, session, found, rows, seed, count)
     except AgeError as error:
         yield {ui.compare_status: "", **warn(ui, error)}
+        return
+    heading = f"Original and edited models ({', '.join(names)} erased), seeds from {int(seed or 0)}"
+    first = next(iter(session.pairs))
+    yield {
+        ui.grid: panels.compare_grid(cards, heading), ui.compare_status: "",
+        ui.pair: gr.update(choices=list(session.pairs), value=first, visible=True),
+        ui.slider: gr.update(value=enlarged(session.pairs[first]), visible=True),
+    }  # fmt: skip
 
 
-def on_own_prompt(world: World, ui: SimpleNamespace, own: str, erased: Erased | None, seed: float) -> Iterator[Updates]:
-    yield from on_compare(world, ui, ui.own_grid, own or "", erased, seed)
+def enlarged(pair: tuple[Image.Image, Image.Image]) -> tuple[Image.Image, ...]:
+    return tuple(one.resize((320, 320), Image.Resampling.NEAREST) if one.width < 320 else one for one in pair)
 
 
-def on_concepts(world: World, ui: SimpleNamespace, erased: Erased | None, seed: float) -> Iterator[Updates]:
-    yield from on_compare(world, ui, ui.grid, None, erased, seed)
+def on_pair(_world: World, _ui: SimpleNamespace, session: Session | None, title: str) -> Any:
+    pair = session.pairs.get(title) if session else None
+    return gr.update(value=enlarged(pair)) if pair else gr.skip()
 
 
-def after_erase(
-    world: World, ui: SimpleNamespace, fresh: bool, erased: Erased | None, seed: float
-) -> Iterator[Updates]:
-    """Draw the pairs when the run finished; a run that was refused leaves the last pictures as they are."""
-    if fresh:
-        yield from on_compare(world, ui, ui.grid, None, erased, seed)
-    else:
-        yield {ui.fresh: False}  # a generator without a single yield would empty its outputs
+def on_judge(world: World, ui: SimpleNamespace, session: Session, titles: list[str]) -> Made:
+    """ESR and PSR of each chosen eraser, and the damage of the first beside what was predicted."""
+    try:
+        found = chosen_erasers(session, titles)
+        tables: list[tuple[str, dict[str, float]]] = []
+        for title, one in found.items():
+            yield {ui.compare_status: panels.status(f"Measuring {title} …", len(tables), len(found)), ui.messages: ""}
+            table = world.studio.scores(one.names, one.eraser).set_index("method")
+            tables += [("original model", table.loc["original"].to_dict())] if not tables else []
+            tables.append((title, table.loc["edited"].to_dict()))
+        title, one = next(iter(found.items()))
+        name = one.names[0]
+        _, predicted = world.studio.predict(name)
+        measured = world.studio.measure(name, one.eraser)
+    except AgeError as error:
+        yield {ui.compare_status: "", **warn(ui, error)}
+        return
+    rho = predicted.rank().corr(measured.rank())
+    scaled = predicted * measured.sum() / predicted.sum()
+    figure = graph_figures.scatter_with_diagonal(
+        scaled.tolist(), measured.tolist(), list(measured.index), 6,
+        f"{name}: predicted and measured damage, rank correlation {rho:.2f}",
+        "predicted before training (scaled to the same total)", "measured (noise shift)",
+    )  # fmt: skip
+    top = pd.DataFrame({"erased": name, "affected": measured.index, "delta": (measured - scaled).to_numpy()})
+    top = top.reindex(top["delta"].abs().nlargest(8).index)
+    yield {
+        ui.scores: panels.scores(tables), ui.scatter: gr.update(figure=figure.to_json()), ui.compare_status: "",
+        ui.graph: gr.update(value=name, arrows=concept_map.arrows_json(top)),
+        ui.caption: note(f"Measured less predicted damage of erasing {name} ({title}): where the prediction was off."),
+    }  # fmt: skip
+
+
+def on_ablate(world: World, ui: SimpleNamespace, session: Session, names: list[str], seed: float | None) -> Made:
+    """Erase to the empty prompt, to a random neighbour and adaptively, one after the other."""
+    titles = []
+    for method in ABLATION:
+        try:
+            ticket = world.studio.ask(known(session).owner, names[:1], method, False, seed=seed)
+        except AgeError as error:
+            yield warn(ui, error)
+            return
+        for out in follow(world, ui, session, ticket):
+            yield out | {ui.compare_status: out.get(ui.status, gr.skip())}
+        if ticket.state != "finished" or session.ticket is not ticket:
+            yield {ui.compare_status: panels.status("The comparison ended with the run that was stopped.")}
+            return
+        titles.append(ticket.run.path.name)
+    yield {ui.erasers: gr.update(choices=list(session.erasers), value=titles), ui.compare_status: ""}
+
+
+# --- runs --------------------------------------------------------------------------------------------------------
+
+
+def run_rows(world: World, session: Session) -> tuple[list[list[Any]], list[str]]:
+    rows: list[list[Any]] = []
+    names: list[str] = []
+    for run in world.studio.runs_of(session.owner):
+        config, names = run.config, [*names, run.path.name]
+        shown = run.path.name if run.path.parent == world.studio.folder(session.owner) else f"{run.path.name} (shipped)"
+        label = METHODS[config.method].label if config.method in METHODS else config.method
+        rows.append(
+            [shown, ", ".join(config.concepts), label, run.status, config.options.get("steps"), config.seed,
+             config.created[:16].replace("T", " ")]
+        )  # fmt: skip
+    return rows, names
+
+
+def listed(world: World, ui: SimpleNamespace, session: Session, chosen: str | None = None) -> Updates:
+    rows, names = run_rows(world, session)
+    value = chosen if chosen in names else (names[0] if names else None)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return {ui.run: gr.update(choices=names, value=value), ui.run_table: table, ui.sure: gr.update(visible=False)}
+
+
+def on_runs(world: World, ui: SimpleNamespace, session: Session | None, chosen: str | None = None) -> Updates:
+    return listed(world, ui, session, chosen) if session and session.owner else {ui.runs_status: ""}
+
+
+def recorded(run: Run) -> Recording:
+    pictures = {}
+    for path in run.pictures():
+        with Image.open(path) as picture:
+            pictures[path.name] = picture.convert("RGB")
+    return Recording(", ".join(run.config.concepts), run.events(), pictures)
+
+
+def show_recording(ui: SimpleNamespace, session: Session, run: Run) -> Updates:
+    """A run in the Erase tab, at its last step; the slider goes through the others."""
+    session.recording = recorded(run)
+    steps = session.recording.steps
+    slider = gr.update(minimum=1, maximum=max(steps, 2), value=steps, visible=steps > 1)
+    shown = {getattr(ui, region): value for region, value in session.recording.at(steps).items()}
+    return {**shown, ui.scrub: slider}
+
+
+def on_scrub(_world: World, ui: SimpleNamespace, session: Session | None, step: float) -> Updates:
+    if session is None or session.recording is None:
+        return {ui.status: gr.skip()}
+    return {getattr(ui, region): value for region, value in session.recording.at(int(step)).items()}
+
+
+def on_open(world: World, ui: SimpleNamespace, session: Session, name: str, go: bool = True) -> Updates:
+    """Show a run in the Erase tab, and make it comparable if it is finished."""
+    try:
+        run = world.studio.run(known(session).owner, name or "")
+        ticket = world.studio.bench.find(run.path, session.owner)
+        if ticket and not ticket.ended:
+            raise AgeError(f"The run {name!r} is still {ticket.state}: it is shown in the Erase tab when it has ended.")
+        session.ticket = None
+        out = show_recording(ui, session, run)
+        if run.status == "finished":
+            title = session.add(run)
+            out[ui.erasers] = gr.update(choices=list(session.erasers), value=[title])
+    except AgeError as error:
+        return warn(ui, error)
+    concepts = list(run.config.concepts)
+    out |= {ui.where: page.where(", ".join(concepts), run.path.name), ui.erased: concepts, ui.messages: ""}
+    out[ui.runs_status] = panels.status(f"{name} is open: it is in the Erase tab, and can be compared.")
+    return out | ({ui.tabs: gr.Tabs(selected="erase")} if go else {})
+
+
+def on_rename(world: World, ui: SimpleNamespace, session: Session, name: str, new: str) -> Updates:
+    try:
+        renamed = world.studio.own_run(known(session).owner, name or "").rename((new or "").strip())
+    except AgeError as error:
+        return warn(ui, error)
+    said = panels.status(f"{name} is now called {renamed.path.name}.")
+    return {**listed(world, ui, session, renamed.path.name), ui.runs_status: said, ui.new_name: "", ui.messages: ""}
+
+
+def on_delete_asked(world: World, ui: SimpleNamespace, session: Session, name: str) -> Updates:
+    try:
+        run = world.studio.own_run(known(session).owner, name or "")
+    except AgeError as error:
+        return warn(ui, error)
+    return {ui.sure: gr.update(visible=True), ui.sure_text: note(f"Delete {run.path.name} for good?"), ui.messages: ""}
+
+
+def on_delete(world: World, ui: SimpleNamespace, session: Session, name: str) -> Updates:
+    try:
+        world.studio.own_run(known(session).owner, name or "").delete()
+    except AgeError as error:
+        return {ui.sure: gr.update(visible=False), **warn(ui, error)}
+    return {**listed(world, ui, session), ui.runs_status: panels.status(f"{name} was deleted."), ui.messages: ""}
+
+
+def on_export(world: World, ui: SimpleNamespace, session: Session, name: str, kind: str) -> Updates:
+    """Write the file to download into a folder of its own that Gradio clears away by and by."""
+    try:
+        run = world.studio.run(known(session).owner, name or "")
+        folder = Path(gr.utils.get_upload_folder()) / "exports" / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        if EXPORTS[kind] == "bundle":
+            path = export_bundle(run, folder / f"{run.path.name}.zip")
+        else:
+            path = run.eraser().save(folder / f"{run.path.name}.safetensors")
+    except AgeError as error:
+        return {ui.download: gr.update(visible=False), **warn(ui, error)}
+    said = panels.status(f"{path.name} is ready: {path.stat().st_size / 1e6:.1f} MB.")
+    return {ui.download: gr.update(value=str(path), visible=True), ui.runs_status: said, ui.messages: ""}
+
+
+def on_import(world: World, ui: SimpleNamespace, session: Session, path: str | None) -> Updates:
+    if not path:
+        return {ui.upload: None}
+    try:
+        run = import_bundle(Path(path), world.studio.folder(known(session).owner))
+    except AgeError as error:
+        return {ui.upload: None, **warn(ui, error)}
+    said = panels.status(f"Imported as {run.path.name}.")
+    return {**listed(world, ui, session, run.path.name), ui.upload: None, ui.runs_status: said, ui.messages: ""}
 
 
 # --- the page ----------------------------------------------------------------------------------------------------
+
+
+def on_arrive(world: World, ui: SimpleNamespace, first: str, owner: str, request: gr.Request) -> Made:
+    """A page was opened: give it a token, show what its address names, and find the run that went on without it."""
+    try:
+        world.studio.folder(owner or "")
+    except AgeError:
+        owner = uuid.uuid4().hex
+    session = Session(owner)
+    out: Updates = {ui.session: session, ui.owner: owner, **listed(world, ui, session)}
+    asked = dict(request.query_params) if request else {}
+    if asked.get("concept"):
+        out |= on_pick(world, ui, asked["concept"], gr.skip(), 0, "Whom it hurts")
+    shipped = world.studio.shipped and list_runs(world.studio.shipped)
+    wanted = asked.get("run") or (shipped[0].path.name if shipped else "")
+    if wanted:
+        shown = on_open(world, ui, session, wanted, go=False)
+        if not asked.get("run"):  # what the page opens with is no choice of the person's
+            shown = {region: value for region, value in shown.items() if region not in (ui.where, ui.erased)}
+        out |= shown
+    if asked.get("tab") in page.TABS:
+        out[ui.tabs] = gr.Tabs(selected=asked["tab"])
+    yield out
+    name = out.get(ui.search)
+    yield on_pictures(world, ui, name if isinstance(name, str) else first)
+    running = world.studio.bench.running(owner)
+    if running:
+        yield {ui.tabs: gr.Tabs(selected="erase")}
+        yield from follow(world, ui, session, running)
+
+
+def lessons_of(world: World, pairs: pd.DataFrame | None) -> tuple[list[lessons.Lesson], str]:
+    """Every lesson that what was measured allows, and the stages of the recorded run as pictures."""
+    found: list[lessons.Lesson | None] = []
+    film, shipped = "", world.studio.shipped and list_runs(world.studio.shipped)
+    if shipped:
+        recording = recorded(shipped[0])
+        heaviest = recording.events[-1].top[0][0]
+        found.append(lessons.erasing(recording.name, [event.loss_erase for event in recording.events], heaviest))
+        film = recording.film()
+    if pairs is not None and world.effects is not None:
+        how, metric = effects.sources(world.effects)[0]
+        name = "dog" if (pairs["erased"] == "dog").any() else str(pairs["erased"].iloc[0])
+        damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
+        curve = go.Figure(json.loads(locality(world, pairs, name, metric)))
+        found.append(lessons.locality(name, damage, world.studio.ranked(name), curve))
+        measured = graph.pairs(world.effects, metric, how)
+        found.append(lessons.one_way(graph.both_ways(measured), graph.asymmetry(graph.damage_of(measured))))
+    if ABLATED.exists():
+        summary = pd.read_csv(ABLATED).set_index("method")
+        found += [
+            lessons.synonym_trap(summary),
+            lessons.why_targets_matter(summary),
+            lessons.what_can_go_wrong(summary),
+        ]
+    return [lesson for lesson in found if lesson is not None], film
+
+
+def catalogue(world: World) -> dict[str, Any]:
+    return {
+        "names": world.concepts.names,
+        "groups": [world.concepts[n].general for n in world.layouts[layout.MEANING]["name"]],
+        "sources": effects.sources(world.effects) if world.effects is not None else [],
+        "layouts": [title for title, name in LAYOUTS.items() if name in world.layouts],
+        "methods": {key: method.label for key, method in METHODS.items()},
+        "about": {"age": note(METHODS["age"].about)},
+    }
 
 
 def build(world: World | None = None) -> gr.Blocks:
     """The whole page. `world` is loaded here unless given."""
     world = world or load_world()
     gr.set_static_paths([concept_map.PLOTLY_JS])
-    groups = [world.concepts[n].general for n in world.layout["name"]]
-    sources = effects.sources(world.effects) if world.effects is not None else []
-    first = world.concepts.names[0]
-    if sources:
-        first = effects.hero(effects.of_source(world.effects, sources[0]), first)
-    parts = show_concept(world, first, 0, "Whom it hurts")
-    view = dict(zip(("name", "arrows", "panel", "caption"), parts, strict=True))
-    view["figure"] = concept_map.map_figure(world.layout, groups).to_json()
-    view["label_order"] = concept_map.label_order_json(world.layout, groups)
+    offered = catalogue(world)
+    meaning = world.layouts[layout.MEANING]
+    pairs = pairs_of(world, 0)
+    first = effects.hero(pairs, world.concepts.names[0]) if pairs is not None else world.concepts.names[0]
+    view: dict[str, Any] = show_concept(world, first, 0, "Whom it hurts")
+    sizes = effects.fragility(pairs, list(meaning["name"])) if pairs is not None else None
+    view["figure"] = concept_map.map_figure(meaning, offered["groups"], sizes).to_json()
+    view["label_order"] = concept_map.label_order_json(meaning, offered["groups"])
+    view["layouts"] = concept_map.layouts_json(world.layouts)
     with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
-        ui = page.lay_out(view, world.concepts.names, groups, sources)
-        connect(world, ui)
+        ui = page.lay_out(view, offered, *lessons_of(world, pairs))
+        wiring.connect(ui, handlers(world, ui))
         demo.load(js=page.ANNOUNCE_JS)
+        everything = [component for component in vars(ui).values() if isinstance(component, gr.blocks.Block)]
+
+        def arrive(owner: str, request: gr.Request) -> Made:  # Gradio does not see a partial's request
+            yield from on_arrive(world, ui, first, owner, request)
+
+        demo.load(arrive, ui.owner, everything, show_progress="hidden", api_visibility="private")
     return demo
 
 
-def connect(world: World, ui: SimpleNamespace) -> None:
-    quick = {"queue": False, "trigger_mode": "always_last", "show_progress": "hidden", "api_visibility": "private"}
-    streamed = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 8}
-
-    pick = partial(on_pick, world, ui)
-    shown = page.parts(ui, "graph", "search", "selection", "caption", "messages")
-    choice = [ui.graph, ui.source, ui.direction]
-    ui.graph.select(pick, [ui.graph, *choice], shown, **quick)
-    ui.search.input(pick, [ui.search, *choice], shown, **quick)
-    for control in (ui.source, ui.direction):
-        control.input(pick, [ui.graph, *choice], shown, **quick)
-    ui.kind.input(lambda kind: gr.update(visible=TARGETS[kind] == "word"), ui.kind, ui.word, **quick)
-
-    ends = page.parts(ui, "status", "erase", "stop")
-    live = page.parts(ui, "live_targets", "live_loss", "live_previews", "stopper", "session", "fresh", "messages")
-    form = page.parts(ui, "graph", "kind", "word", "preset", "steps", "seed")
-    run = ui.erase.click(partial(on_erase, world, ui), form, [*ends, *live], **streamed)
-    run.then(partial(on_end, ui), None, ends, **quick)
-    ui.stop.click(partial(on_stop, ui), ui.stopper, ends, **quick)
-
-    drawn = page.parts(ui, "grid", "own_grid", "compare_status", "messages", "fresh")
-    edit = [ui.session, ui.picture_seed]
-    run.success(partial(after_erase, world, ui), [ui.fresh, *edit], drawn, **streamed)
-    ui.redraw.click(partial(on_concepts, world, ui), edit, drawn, **streamed)
-    gr.on([ui.compare.click, ui.own.submit], partial(on_own_prompt, world, ui), [ui.own, *edit], drawn, **streamed)
+def handlers(world: World, ui: SimpleNamespace) -> SimpleNamespace:
+    """What answers the page's events, by the names that `wiring.connect` knows."""
+    bound: dict[str, Any] = {
+        "pick": on_pick, "pictures": on_pictures, "view": on_view, "cell": on_cell, "everything": on_everything,
+        "method": on_method, "start": on_start, "resume": on_resume, "stop": on_stop, "scrub": on_scrub,
+        "predict": on_predict, "compare": on_compare, "pair": on_pair, "judge": on_judge, "ablate": on_ablate,
+        "runs": on_runs, "open": on_open, "rename": on_rename, "delete_asked": on_delete_asked, "delete": on_delete,
+        "export": on_export, "import_": on_import,
+    }  # fmt: skip
+    return SimpleNamespace(**{name: partial(handler, world, ui) for name, handler in bound.items()})
 
 
 def main() -> None:
     try:
-        demo = build().queue(max_size=32)
+        demo = build().queue(max_size=64)
     except AgeError as error:  # such as missing weights: one sentence says more than a traceback
         raise SystemExit(f"AGE Explorer cannot start. {error}") from None
     _, address, _ = demo.launch(
@@ -328,6 +699,7 @@ def main() -> None:
         footer_links=[],
         quiet=True,
         prevent_thread_lock=True,
+        max_file_size=LARGEST_UPLOAD,
         _frontend=False,  # skips Gradio's look at its own page, which gives up after 3 s: too soon on a slow machine
     )
     print(f"AGE Explorer is open at {address}", flush=True)

@@ -1,5 +1,6 @@
 """Concept erasure in text-to-image diffusion models with adaptive targets."""
 
+from age_core.bundles import export_bundle, import_bundle
 from age_core.concepts import Concept, ConceptSet
 from age_core.erasure import erase
 from age_core.errors import AgeError, RunFailed
@@ -36,8 +37,10 @@ __all__ = [
     "erase",
     "erase_by",
     "evaluate",
+    "export_bundle",
     "export_eraser",
     "generate",
+    "import_bundle",
     "list_runs",
     "load_eraser",
     "load_pipeline",

@@ -14,6 +14,7 @@ import pandas as pd
 from diffusers import DiffusionPipeline
 from tqdm import tqdm
 
+from age_core.bundles import export_bundle, import_bundle
 from age_core.compare import save_comparison
 from age_core.concepts import ConceptSet
 from age_core.describe import describe
@@ -175,6 +176,17 @@ def run_export(args: argparse.Namespace) -> Answer:
     done = export_eraser(opened(args), load_eraser(args.eraser), args.out, args.kind)
     text = f"exported {args.out}; opened again, its pictures differ by {done.picture_difference:.2g} levels of 255"
     return asdict(done) | {"path": str(done.path)}, text
+
+
+def run_bundle(args: argparse.Namespace) -> Answer:
+    out = export_bundle(Run.open(args.run), args.out)
+    return {"run": str(args.run), "bundle": str(out), "bytes": out.stat().st_size}, f"bundled {args.run} in {out}"
+
+
+def run_import(args: argparse.Namespace) -> Answer:
+    run = import_bundle(args.bundle, args.root, args.name)
+    found = {"run": str(run.path), "status": run.status, "config": asdict(run.config)}
+    return found, f"imported {args.bundle} as {run.path}, {run.status}"
 
 
 def run_info(args: argparse.Namespace) -> Answer:

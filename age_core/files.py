@@ -119,7 +119,7 @@ def remove_folder(path: Path) -> None:
     for left in path.parent.glob(f".-*{REMOVED}"):
         shutil.rmtree(left, ignore_errors=True)  # another process may be removing the same: both then get it done
     if hidden.exists():
-        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(hidden))
+        shutil.rmtree(hidden)  # says what is in the way
 
 
 def sync(path: Path) -> None:

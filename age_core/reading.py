@@ -84,10 +84,9 @@ def read(
 ) -> dict[str, dict[str, pd.DataFrame]]:
     """By method: "statistics" as above, "abnormal" concepts, and "stability" across seeds and against other methods.
 
-    With `ahead` also "prediction": how well the damage was told before training, the look-ahead trying UCE's edit to the
-    nearest word (as `studio.Studio.predict`). Distances, the text-overlap null and
-    the look-ahead are computed once for all. Raises AgeError, before that, where the table holds nothing of the metric
-    and a method.
+    With `ahead` also "prediction": how well the damage was told before training, the look-ahead being UCE's edit to the
+    nearest word (as in `studio`). Distances, the text-overlap null and the look-ahead are computed once for all. Raises
+    AgeError, before that, where the table holds nothing of the metric and a method.
     """
     world = bench.watched
     found = {method: pairs(table, metric, method) for method in methods}

@@ -106,6 +106,10 @@ class Run:
             raise AgeError(f"The run {self.path.name!r} has no eraser: it is {self.status}.")
         return Eraser.load(self.path / "eraser.safetensors")
 
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the run's lock. Raises AgeError when another process does, as while it records."""
+        return locked(self.path / "lock", f"The run {self.path.name!r} is being recorded by another process.")
+
     def rename(self, name: str) -> Run:
         """The same run in a folder of another name. Raises AgeError on a bad or taken one and during a recording."""
         with disk_errors(f"The run {self.path.name!r}", "renamed"), self.alone():
@@ -220,10 +224,6 @@ class Run:
             if state is not None:
                 return f"The last good checkpoint, of step {state.step}, is in {self.path.name!r}."
         return f"There is no checkpoint in {self.path.name!r} yet."
-
-    def alone(self) -> AbstractContextManager[None]:
-        """Hold the run's lock. Raises AgeError when another process does, as while it records."""
-        return locked(self.path / "lock", f"The run {self.path.name!r} is being recorded by another process.")
 
     def _busy(self) -> bool:
         try:

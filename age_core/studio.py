@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,17 +19,18 @@ from age_core.closed_form_problem import ErasureProblem
 from age_core.concepts import ConceptSet
 from age_core.errors import AgeError
 from age_core.evaluation import Pair, Reference, evaluate, noise_reference, noise_shift, same_seed_pairs, seeds_of
-from age_core.methods import erase_by, find_method
+from age_core.methods import erase_by, find_method, plan
 from age_core.pipeline import embed_concepts, generate
 from age_core.probes import Probe
 from age_core.runs import Run, list_runs
 from age_core.weights import Eraser
 from age_core.words import banned, neighbours, outside, resolve
-from age_core.workbench import Workbench
+from age_core.workbench import Ticket, Workbench
 
 Kind = Literal["erased", "synonym", "general", "near", "far", "own"]
 NEAR, FAR = 40, 40  # concepts whose damage is predicted, and measured to compare
 OWNER = re.compile(r"[0-9a-f]{32}")
+EMPTY_WORD = '""'
 NOTHING = "(nothing asked)"  # the title of an empty prompt's pictures
 
 
@@ -104,6 +105,36 @@ class Studio:
     def _reference(self, name: str) -> Reference:
         return _reference(self.pipe, self.world, self.watched(name))
 
+    def ask(
+        self,
+        owner: str,
+        names: Sequence[str],
+        method: str,
+        keep: bool,
+        word: str = "",
+        preset: str = "balanced",
+        steps: float | None = None,
+        rate: float | None = None,
+        preserve: float | None = None,
+        seed: float | None = None,
+    ) -> Ticket:
+        """A run in the queue, as a person fills in a form: what is blank is the method's or the preset's own.
+
+        A blank `word` must not silently become the empty prompt, which is a choice of its own, written EMPTY_WORD.
+        Raises AgeError on what cannot work, before anything is written.
+        """
+        word = (word or "").strip()
+        target = None if find_method(method).word is None or not word else "" if word == EMPTY_WORD else word
+        asked: dict[str, Any] = {"seed": int(seed or 0), "steps": None if steps is None else int(steps)}
+        asked |= {"lr": rate, "preserve_weight": preserve}
+        concepts, _ = plan(method, list(names), self.world, preset, target, **asked)
+        for concept in concepts:  # mapped onto itself, or onto a word that means the same, it would not be erased
+            if target and target.lower() in [own.lower() for own in (concept.name, *concept.synonyms)]:
+                raise AgeError(f"{target!r} is {concept.name!r} itself and cannot be its own target: choose another.")
+        chosen = [concept.name for concept in concepts]
+        root = self.folder(owner)
+        return self.bench.start(root, method, chosen, owner, keep, preset=preset, target=target, **asked)
+
     def rows(self, erased: str, damage: Mapping[str, float] | None = None, near: int = 4, far: int = 2) -> list[Row]:
         """What to compare for an erased concept: itself, its other words, near concepts (worst first) and far ones."""
         concept = resolve(self.world, erased)
@@ -135,7 +166,7 @@ class Studio:
             return same_seed_pairs(self.pipe, eraser, self.probe, prompts, seeds)
 
     def scores(self, erased: Sequence[str], eraser: Eraser) -> pd.DataFrame:
-        """ESR and PSR with intervals, on 16 pictures of each erased concept, 2 of each of the 20 nearest and 20 others."""
+        """ESR and PSR with intervals: 16 pictures of each erased concept, 2 of each of the 20 nearest and 20 others."""
         gone = [resolve(self.world, name) for name in erased]
         labels = {label for concept in gone for label in concept.labels}
         watched = dict.fromkeys(name for one in erased for name in self.watched(one)[:20] + self.watched(one)[-20:])

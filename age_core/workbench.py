@@ -152,6 +152,10 @@ class Workbench:
         mine = [ticket for ticket in self._tickets if ticket.run.path == run and ticket.owner == owner]
         return mine[-1] if mine else None
 
+    def running(self, owner: str) -> Ticket | None:
+        """The owner's run that waits or trains, the one asked for first; None where there is none."""
+        return next((ticket for ticket in self._tickets if ticket.owner == owner and not ticket.ended), None)
+
     def stop(self, ticket: Ticket) -> None:
         """End a run after its present step, or before its first; it can be resumed from its last checkpoint."""
         ticket.set(stopping=True)

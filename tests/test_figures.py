@@ -31,11 +31,13 @@ def damage() -> pd.DataFrame:
 def test_a_heat_map_puts_together_what_belongs_together_and_leaves_the_unknown_blank(damage, clustered):
     figure = graph_figures.heat_map(damage, GROUPS, "title", clustered)
     cells = figure.data[0]
-    kinds = [GROUPS[name] for name in cells.x]
+    across = [b for _, b in cells.customdata[0]]
+    assert "&lt;b&gt;van&lt;/b&gt;" in cells.x and "<b>van</b>" in across
+    kinds = [GROUPS[name] for name in across]
     assert kinds in (["mammal"] * 3 + ["vehicle"] * 3, ["vehicle"] * 3 + ["mammal"] * 3)
     assert list(cells.y) == list(cells.x)
-    for row, a in enumerate(cells.y):
-        for column, b in enumerate(cells.x):
+    for row, a in enumerate(across):
+        for column, b in enumerate(across):
             assert tuple(cells.customdata[row][column]) == (a, b)
             assert cells.z[row][column] == pytest.approx(damage.loc[a, b], nan_ok=True)
     assert cells.zmin == -cells.zmax == -0.5  # no damage is white

@@ -11,7 +11,8 @@ ORDER = [
     "scene", "targets", "objective", "events", "erasure", "probes", "metrics", "intervals", "evaluation",
     "closed_form_math", "closed_form_problem", "closed_form", "lookahead", "words", "methods",
     "original", "side_effects", "jobs", "graph", "prediction", "reading",
-    "checkpoints", "run_config", "runs", "runner", "workbench", "studio", "export", "compare", "describe", "cli",
+    "checkpoints", "run_config", "runs", "foreign_files", "foreign_runs", "bundles",
+    "runner", "workbench", "studio", "export", "compare", "describe", "cli",
 ]  # fmt: skip
 
 

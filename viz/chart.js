@@ -1,14 +1,15 @@
 // Any Plotly figure in the browser, in the colours of the page's theme, with a click that tells what was clicked.
 const root = element.querySelector('.chart'), plot = root.querySelector('.plot');
 // Names and numbers of the data: a concept may be called like a colour.
-const DATA = new Set(['customdata', 'text', 'hovertext', 'hovertemplate', 'x', 'y', 'z', 'ids', 'labels', 'parents', 'name',
-  'ticktext', 'tickvals', 'categoryarray']);
+const DATA = new Set(['customdata', 'text', 'hovertext', 'hovertemplate', 'x', 'y', 'z', 'ids', 'labels', 'parents',
+  'name', 'ticktext', 'tickvals', 'categoryarray']);
 const isDark = () => !!document.querySelector('body.dark, .dark');
 let wired = false, width = 0;
 
 function inTheme(value) {
-  if (typeof value === 'string') return value.replace(/#[0-9a-f]{6}(?=[0-9a-f]{2}\b|\b)/gi, c => DARK_OF[c.toLowerCase()] || c);
-  if (Array.isArray(value)) return typeof value[0] === 'number' ? value : value.map(inTheme);
+  const twin = colour => DARK_OF[colour.toLowerCase()] || colour;
+  if (typeof value === 'string') return value.replace(/#[0-9a-f]{6}(?=[0-9a-f]{2}\b|\b)/gi, twin);
+  if (Array.isArray(value)) return value.map(inTheme);
   if (!value || typeof value !== 'object') return value;
   return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, DATA.has(k) ? v : inTheme(v)]));
 }
@@ -18,13 +19,13 @@ function wrapTitle(layout) {
   const title = layout.title, text = title && title.text;
   if (!text) return;
   const pen = document.createElement('canvas').getContext('2d'), size = (title.font && title.font.size) || 17;
-  const indent = title.xref === 'paper' && width >= 520 ? (layout.margin && layout.margin.l) || 80 : 8;
   pen.font = `${size}px system-ui, sans-serif`;
-  if (width < 520) Object.assign(title, {xref: 'container', x: indent / width, xanchor: 'left'});
+  Object.assign(title, {xref: 'container', x: 8 / width, xanchor: 'left'});
+  Object.assign(title, {yref: 'container', y: 1, yanchor: 'top', pad: {t: 16}});
   const lines = [''];
   for (const word of text.split(/ (?![^<]*>)/)) {
     const longer = lines.at(-1) ? lines.at(-1) + ' ' + word : word;
-    if (lines.at(-1) && pen.measureText(longer.replace(/<[^>]*>/g, '')).width > width - indent - 8) lines.push(word);
+    if (lines.at(-1) && pen.measureText(longer.replace(/<[^>]*>/g, '')).width > width - 16) lines.push(word);
     else lines[lines.length - 1] = longer;
   }
   title.text = lines.join('<br>');
@@ -47,8 +48,10 @@ function draw() {
   wrapTitle(layout);
   if (width < 520) layout.dragmode = false;  // a finger must be able to scroll past the figure
   plot.style.height = layout.height + 'px';
-  Plotly.react(plot, data, layout, {doubleClick: 'reset', showSendToCloud: false, plotlyServerURL: '', displaylogo: false,
-    displayModeBar: width < 520 ? false : 'hover', modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d']});
+  Plotly.react(plot, data, layout, {
+    doubleClick: 'reset', showSendToCloud: false, plotlyServerURL: '', displaylogo: false,
+    displayModeBar: width < 520 ? false : 'hover', modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d'],
+  });
   root.dataset.drawn = Number(root.dataset.drawn || 0) + 1;
   if (wired) return;
   wired = true;

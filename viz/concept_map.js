@@ -1,17 +1,20 @@
-// The map in the browser. Plotly draws the dots and handles zoom; labels, arrows and rings lie above it as plain HTML and
-// SVG, and the whole graph beneath it on a canvas, which is many times faster than redrawing the figure and takes its
-// colours from CSS in light and dark. What lies under the pointer is found from the dots' own positions, so that nothing
-// above the figure needs to catch events (which would break panning) and a dot can be picked while it moves.
+// The map in the browser. Plotly draws the dots and handles zoom; labels, arrows and rings lie above it as plain HTML
+// and SVG, and the whole graph beneath it on a canvas, which is many times faster than redrawing the figure and takes
+// its colours from CSS in light and dark. What lies under the pointer is found from the positions of the dots, so that
+// nothing above the figure needs to catch events (which would break panning) and a dot can be picked while it moves.
 const root = element.querySelector('.cg'), part = name => root.querySelector(name);
 const canvas = part('canvas'), plot = part('.plot'), over = part('.over'), tip = part('.tip'), said = part('.said');
-const NS = 'http://www.w3.org/2000/svg', MOVE_MS = 900, WAYS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
-const svg = make('svg', {class: 'arrows', role: 'group', 'aria-label': 'Arrows'}, over), glow = make('g', {class: 'lit'}, svg);
-const shaftsNode = make('g', {}, svg), rings = make('g', {}, svg), labels = new Map(), glowing = new Map();
+const NS = 'http://www.w3.org/2000/svg', MOVE_MS = 900;
+const WAYS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
+const svg = make('svg', {class: 'arrows', role: 'group', 'aria-label': 'Arrows'}, over);
+const glow = make('g', {class: 'lit'}, svg), bundle = make('g', {}, svg), rings = make('g', {}, svg);
+const labels = new Map(), glowing = new Map();  // by name, so that what stays is not made anew
 const still = matchMedia('(prefers-reduced-motion: reduce)');
-let names = [], index = new Map(), radius = [], own = [[], []], xs = [], ys = [], px = [], py = [];  // p: in pixels
+let names = [], texts = [], index = new Map(), radius = [], own = [[], []];
+let xs = [], ys = [], px = [], py = [];  // where the dots are now, as data and in pixels
 let shafts = [], bundles = [], brightest = [], tones = {}, shapes = [];
 let frame = 0, move = null, cursor = null, hot = null, waiting = 0, down = null;
-const narrow = () => root.clientWidth < 520;
+const narrow = () => (root.clientWidth || innerWidth) < 520;  // no width: in a hidden tab
 const isDark = () => !!document.querySelector('body.dark, .dark');
 const within = (value, low, high) => Math.max(low, Math.min(value, high));
 const at = name => [px[index.get(name)], py[index.get(name)]];
@@ -29,17 +32,25 @@ function draw() {
   if (!props.figure) return Promise.resolve();
   const figure = JSON.parse(props.figure), nodes = figure.data[0], size = nodes.marker.size;
   names = nodes.customdata; index = new Map(names.map((n, i) => [n, i])); own = [nodes.x, nodes.y];
-  radius = names.map((_, i) => (size[i] ?? size) / 2);
+  texts = names.map((name, i) => plainText(nodes.text ? nodes.text[i] : name));
+  nodes.hoverinfo = 'skip';  // told by hint(), above the labels and in the colours of the page
+  if (narrow() && Array.isArray(size)) nodes.marker.size = size.map(pixels => pixels * .7);
+  radius = names.map((_, i) => (nodes.marker.size[i] ?? size) / 2);
   [nodes.x, nodes.y] = goal();
   if (!move || xs.length !== names.length) { [xs, ys] = goal(); settle(); }
   const palette = nodes.meta[isDark() ? 'dark' : 'light'], style = getComputedStyle(root);
   nodes.marker.color = nodes.meta.colour.map(i => palette[i]);
   tones = {damage: style.getPropertyValue('--damage'), gain: style.getPropertyValue('--gain')};
+  for (const axis of ['xaxis', 'yaxis']) if (plot._fullLayout) figure.layout[axis].range = plot.layout[axis].range;
   if (narrow()) figure.layout.dragmode = false;  // a finger must be able to scroll past the map
   newArrows(); newLit();
   return Plotly.react(plot, figure.data, figure.layout, {scrollZoom: !narrow(), doubleClick: false,
     showSendToCloud: false, plotlyServerURL: '', displaylogo: false, displayModeBar: narrow() ? false : 'hover',
     modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d']}).then(decorate);
+}
+
+function plainText(markup) {
+  return new DOMParser().parseFromString(markup.replace(/<br>/g, '\n'), 'text/html').body.textContent;
 }
 
 // Where the dots belong: in the layout of that name, or as the figure has them.
@@ -54,7 +65,8 @@ function settle() { move = null; root.classList.remove('moving'); }
 function travel() {
   const to = goal(), from = [xs, ys], began = performance.now(), mine = {};
   if (!plot._fullLayout || to[0].every((x, i) => x === xs[i] && to[1][i] === ys[i])) return;
-  shapes = [...plot.querySelectorAll('.scatterlayer .point')].map(n => [new Path2D(n.getAttribute('d')), getComputedStyle(n).fill]);
+  const dots = [...plot.querySelectorAll('.scatterlayer .point')];
+  shapes = dots.map(dot => [new Path2D(dot.getAttribute('d')), getComputedStyle(dot).fill]);
   move = mine; hint(null); root.classList.add('moving');
   const step = now => {
     if (move !== mine) return;
@@ -62,12 +74,12 @@ function travel() {
     [xs, ys] = t < 1 ? from.map((values, k) => values.map((v, i) => v + (to[k][i] - v) * eased)) : to;
     decorate();
     if (t < 1) requestAnimationFrame(step);
-    else Plotly.restyle(plot, {x: [to[0]], y: [to[1]]}, [0]).then(() => { if (move === mine) { settle(); decorate(); } });
+    else Plotly.restyle(plot, {x: [to[0]], y: [to[1]]}, [0]).then(() => move === mine && (settle(), decorate()));
   };
   if (still.matches) step(began + MOVE_MS); else requestAnimationFrame(step);
 }
 
-// Bring a dot that lies outside the view to its centre. A change by the person, to Plotly, so that it outlives redraws.
+// Bring a dot that lies outside the view to its centre.
 function reveal(name) {
   const i = index.get(name), full = plot._fullLayout;
   if (i === undefined || !full || !full.xaxis || !root.clientWidth) return;
@@ -75,21 +87,27 @@ function reveal(name) {
   const outside = (axis, v, size) => Math.abs(axis._offset + axis.d2p(v) - size / 2) > size / 2 - 12;
   if (!outside(xaxis, x, root.clientWidth) && !outside(yaxis, y, root.clientHeight)) return;
   const around = (axis, v) => { const half = (axis.range[1] - axis.range[0]) / 2; return [v - half, v + half]; };
-  (Plotly._guiRelayout || Plotly.relayout)(plot, {'xaxis.range': around(xaxis, x), 'yaxis.range': around(yaxis, y)});
+  Plotly.relayout(plot, {'xaxis.range': around(xaxis, x), 'yaxis.range': around(yaxis, y)});
 }
 
 // --- pointer and keyboard -------------------------------------------------------------------------------------------
 
 // What a person means who points at (x, y): a dot right there, else an arrow, else the nearest dot in reach.
 function under(x, y, touch) {
-  let dot = null, gap = Infinity;
-  names.forEach((name, i) => { const d = Math.hypot(px[i] - x, py[i] - y) - radius[i]; if (d < gap) { gap = d; dot = name; } });
-  if (gap <= (touch ? 8 : 4)) return {dot};
+  let dot = null, gap = Infinity, least = Infinity;  // in radii, so that a small dot on a large one can be hit
+  names.forEach((name, i) => {
+    const far = Math.hypot(px[i] - x, py[i] - y);
+    if (far / radius[i] < least) { least = far / radius[i]; gap = far - radius[i]; dot = name; }
+  });
+  if (gap <= (touch ? 6 : 2)) return {dot};
   const shaft = shaftAt(x, y, touch ? 14 : 9);
-  return shaft ? {shaft} : gap <= (touch ? 20 : 12) ? {dot} : {};
+  return shaft ? {shaft} : gap <= (touch ? 20 : 12) ? {dot} : null;
 }
 
-function place(event) { const box = root.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; }
+function place(event) {
+  const box = root.getBoundingClientRect();
+  return [event.clientX - box.left, event.clientY - box.top];
+}
 
 // The arrows of another pick would be wrong until the new ones come; if none come, the old ones are still what holds.
 function pick(name) {
@@ -103,10 +121,11 @@ function pick(name) {
 // A click is a press without a drag. Plotly covers the page while a button is down, so the release is caught outside.
 function release(event) {
   window.removeEventListener('pointerup', release, true);
-  if (!down || event.pointerId !== down.pointerId || Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) > 8) return;
-  const [x, y] = place(event), {dot, shaft} = under(x, y, event.pointerType === 'touch');
-  down = null; cursor = null; hint(shaft || null, x, y);
-  if (dot) { root.focus({preventScroll: true}); pick(dot); }
+  if (!down || event.pointerId !== down.pointerId) return;
+  if (Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) > 8) return;
+  const [x, y] = place(event), found = under(x, y, event.pointerType === 'touch');
+  down = null; cursor = null; hint(found && found.shaft ? found : null, x, y);
+  if (found && found.dot) { root.focus({preventScroll: true}); pick(found.dot); }
 }
 
 function press(event) {
@@ -116,36 +135,41 @@ function press(event) {
 
 function hover(event) {
   if (event.pointerType === 'touch' || event.buttons) return;
-  const [x, y] = place(event), {shaft} = under(x, y, false);
-  if (shaft || hot) hint(shaft || null, x, y);
+  const [x, y] = place(event);
+  hint(event.target.closest('.modebar') ? null : under(x, y, false), x, y);
 }
 
 // From the keyboard a cursor goes to the nearest dot in the arrow's direction, and Enter picks it.
 function walk([dx, dy]) {
-  const from = index.get(cursor ?? props.value), [x, y] = from === undefined ? [root.clientWidth / 2, root.clientHeight / 2] : [px[from], py[from]];
+  const from = index.get(cursor ?? props.value), middle = [root.clientWidth / 2, root.clientHeight / 2];
+  const [x, y] = from === undefined ? middle : [px[from], py[from]];
   let best = null, least = Infinity;
   names.forEach((name, i) => {
-    const along = (px[i] - x) * dx + (py[i] - y) * dy, aside = Math.abs((px[i] - x) * dy) + Math.abs((py[i] - y) * dx);
-    if (i !== from && along > 0 && aside <= along && along + 2 * aside < least) { least = along + 2 * aside; best = name; }
+    const along = (px[i] - x) * dx + (py[i] - y) * dy, aside = Math.abs((px[i] - x) * dy + (py[i] - y) * dx);
+    const cost = along + 2 * aside;
+    if (i !== from && along > 0 && aside <= along && cost < least) { least = cost; best = name; }
   });
   if (best === null) return;
-  cursor = best; reveal(best); soon();
+  cursor = best; hint(null); reveal(best); soon();
   const shaft = shafts.find(({e}) => best === e.to || best === e.from);
   said.textContent = best === props.value || !shaft ? best : best + '. ' + sentence(shaft.e);
 }
 
 function key(event) {
-  const way = WAYS[event.key], seen = shafts.filter(s => s.line.length), k = seen.findIndex(s => s.g === event.target);
+  const way = WAYS[event.key], here = event.target === root, enter = event.key === 'Enter' || event.key === ' ';
+  const seen = shafts.filter(s => s.line.length), k = seen.findIndex(s => s.g === event.target);
   if (event.ctrlKey || event.altKey || event.metaKey) return;
-  if (event.key === 'Escape') { cursor = null; hint(null); soon(); return; }
   if (way && k >= 0) seen[(k + way[0] + way[1] + seen.length) % seen.length].g.focus();
-  else if (way && event.target === root) walk(way);
-  else if ((event.key === 'Enter' || event.key === ' ') && event.target === root) { if (cursor) pick(cursor); cursor = null; soon(); }
+  else if (way && here) walk(way);
+  else if (enter && here) { if (cursor !== null) pick(cursor); cursor = null; soon(); }
+  else if (event.key === 'Escape') { cursor = null; hint(null); soon(); return; }
   else return;
   event.preventDefault();
 }
 
-function describe() { root.setAttribute('aria-label', props.label || 'Concept map. Arrow keys go from dot to dot, Enter picks.'); }
+function describe() {
+  root.setAttribute('aria-label', props.label || 'Concept map. Arrow keys go from dot to dot, Enter picks.');
+}
 
 function start() {
   if (!window.Plotly) return setTimeout(start, 50);
@@ -158,7 +182,7 @@ function start() {
   });
   root.addEventListener('pointerdown', press, true);
   root.addEventListener('pointermove', hover);
-  root.addEventListener('pointerleave', () => { if (hot && hot.g !== document.activeElement) hint(null); });
+  root.addEventListener('pointerleave', event => { if (event.pointerType !== 'touch') hint(null); });
   root.addEventListener('keydown', key);
   root.addEventListener('blur', () => { cursor = null; soon(); });
   new ResizeObserver(() => {  // also when a tab that was hidden is shown

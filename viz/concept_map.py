@@ -48,7 +48,7 @@ def map_figure(layout: pd.DataFrame, groups: Sequence[str], sizes: Sequence[floa
             text=texts,
             hoverinfo="text",
             mode="markers",
-            marker={"size": size, "symbol": [styles[g][1] for g in groups], "line": {"width": 0}},
+            marker={"size": size, "opacity": 1, "symbol": [styles[g][1] for g in groups], "line": {"width": 0}},
             meta={**GROUP_COLOURS, "colour": [styles[g][0] for g in groups]},
         )
     )

@@ -1,10 +1,11 @@
 """Which side effects to show: one row for each pair of concepts, split into clear and unclear ones."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import pandas as pd
 
-Direction = Literal["hurts", "hurt by"]
+Direction = Literal["hurts", "hurt by", "both"]
 KEYS = ["method", "metric"]
 METRICS = {
     "DS-1": "the share of pictures in which the probe no longer recognises the concept (DS-1)",
@@ -44,15 +45,33 @@ def of_source(table: pd.DataFrame, source: tuple[str, str]) -> pd.DataFrame:
     return pairs
 
 
-def strongest(pairs: pd.DataFrame, name: str, direction: Direction, k: int = 8) -> pd.DataFrame:
-    """The k largest clear effects of erasing `name` (hurts), or on `name` of erasing others (hurt by)."""
-    mine = pairs[pairs["clear"] & (pairs["erased" if direction == "hurts" else "affected"] == name)]
+def strongest(pairs: pd.DataFrame, name: str, direction: Direction, k: int = 8, clear: bool = True) -> pd.DataFrame:
+    """The k largest clear effects of erasing `name` (hurts), on `name` of erasing others (hurt by), or of both.
+
+    With clear=False the largest of those that cannot be told from zero.
+    """
+    mine = pairs[(pairs["clear"] == clear) & _touching(pairs, name, direction)]
     return mine.sort_values("delta", key=abs, ascending=False, kind="stable").head(k)
 
 
 def unclear(pairs: pd.DataFrame, name: str, direction: Direction) -> int:
     """How many measured effects cannot be told from zero."""
-    return int((~pairs["clear"] & (pairs["erased" if direction == "hurts" else "affected"] == name)).sum())
+    return int((~pairs["clear"] & _touching(pairs, name, direction)).sum())
+
+
+def _touching(pairs: pd.DataFrame, name: str, direction: Direction) -> pd.Series:
+    by, on = pairs["erased"] == name, pairs["affected"] == name
+    return by if direction == "hurts" else on if direction == "hurt by" else by | on
+
+
+def fragility(pairs: pd.DataFrame, names: Sequence[str]) -> list[float]:
+    """How abnormal each concept is, 0 to 1: its mean damage over all erasures, as a share of the largest; nan: unknown.
+
+    The median concept is 0, so that the size of a dot tells who stands out.
+    """
+    means = pairs.groupby("affected")["delta"].mean().reindex(names)
+    above = (means - means.median()).clip(lower=0)
+    return (above / max(float(above.max()), 1e-9)).tolist()
 
 
 def hero(pairs: pd.DataFrame, fallback: str) -> str:

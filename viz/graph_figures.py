@@ -70,7 +70,8 @@ def heat_map(damage: pd.DataFrame, groups: Mapping[str, str], title: str, cluste
     cells = [[(a, b) for b in columns] for a in rows]
     figure = go.Figure(
         go.Heatmap(
-            z=values, x=columns, y=rows, customdata=cells, zmin=-reach, zmax=reach, xgap=1, ygap=1,
+            z=values, x=[escaped(name) for name in columns], y=[escaped(name) for name in rows], customdata=cells,
+            zmin=-reach, zmax=reach, xgap=1, ygap=1,
             colorscale=[[0, LIGHT["gain"]], [0.5, LIGHT["panel"]], [1, LIGHT["damage"]]],
             colorbar={"thickness": 12, "title": {"text": "damage", "side": "right"}},
             hovertemplate="Erasing %{y} on %{x}: %{z:+.3f}<extra></extra>",

@@ -73,10 +73,10 @@ def read_layouts(path: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
     found = {}
     for layout, rows in stored.items():
         try:
-            part = rows.set_index("name", verify_integrity=True).loc[list(names), ["x", "y"]].astype(float)
+            part = rows.set_index("name").loc[list(names), ["x", "y"]].astype(float)
         except (KeyError, ValueError):
             continue
-        if np.isfinite(part).all(axis=None):
+        if len(part) == len(names) and np.isfinite(part).all(axis=None):  # a name that stands twice is found twice
             found[str(layout)] = part.reset_index()
     return found
 

@@ -21,7 +21,8 @@ function paint(W, H) {
   pen.setTransform(scale, 0, 0, scale, 0, 0); pen.clearRect(0, 0, W, H);
   for (const [key, ends] of bundles) {
     const level = key >> 1;
-    pen.strokeStyle = key & 1 ? tones.damage : tones.gain; pen.lineWidth = .6 + level * .35; pen.globalAlpha = .1 + level * .07;
+    pen.strokeStyle = key & 1 ? tones.damage : tones.gain; pen.lineWidth = .6 + level * .35;
+    pen.globalAlpha = (.05 + level * .05) * (shafts.length ? .6 : 1);
     pen.beginPath();
     for (let k = 0; k < ends.length; k += 2) {
       const x0 = px[ends[k]], y0 = py[ends[k]], x1 = px[ends[k + 1]], y1 = py[ends[k + 1]];
@@ -42,12 +43,13 @@ function paint(W, H) {
 function sentence(e) { return e.say || `${e.from} → ${e.to}: ${e.text}`; }
 
 function newArrows() {
-  hint(null); shaftsNode.replaceChildren();
+  hint(null); bundle.replaceChildren();
   const known = (waiting ? [] : JSON.parse(props.arrows || '[]')).filter(e => index.has(e.from) && index.has(e.to));
   shafts = known.map(e => {
-    const g = make('g', {class: e.sign + (e.clear === false ? ' unclear' : ''), role: 'img', 'aria-label': sentence(e)}, shaftsNode);
+    const kind = e.sign + (e.clear === false ? ' unclear' : '');
+    const g = make('g', {class: kind, role: 'img', 'aria-label': sentence(e)}, bundle);
     const shaft = {e, g, body: make('path', {}, g), head: make('polygon', {}, g), line: []};
-    g.addEventListener('focus', () => shaft.line.length && hint(shaft, ...shaft.line[8]));
+    g.addEventListener('focus', () => shaft.line.length && hint({shaft}, ...shaft.line[8]));
     g.addEventListener('blur', () => hint(null));
     return shaft;
   });
@@ -55,15 +57,17 @@ function newArrows() {
 
 // A curve that bows to one side (so that A -> B and B -> A part), thick at its source and thin at its end.
 function shape(shaft) {
-  const {e, g, body, head} = shaft, a = at(e.from), b = at(e.to), dx = b[0] - a[0], dy = b[1] - a[1], far = Math.hypot(dx, dy);
+  const {e, g, body, head} = shaft, a = at(e.from), b = at(e.to), dx = b[0] - a[0], dy = b[1] - a[1];
+  const far = Math.hypot(dx, dy), room = name => radius[index.get(name)];
   g.style.display = far < 16 ? 'none' : ''; shaft.line = [];
   if (far < 16) return;
   const c = [(a[0] + b[0]) / 2 - dy * .18, (a[1] + b[1]) / 2 + dx * .18], left = [], right = [];
-  const from = Math.min(.4, (radius[index.get(e.from)] + 5) / far), to = 1 - Math.min(.4, (radius[index.get(e.to)] + 4) / far);
+  const from = Math.min(.4, (room(e.from) + 5) / far), to = 1 - Math.min(.4, (room(e.to) + 4) / far);
   for (let s = 0; s <= 16; s++) {
-    const t = from + (to - from) * s / 16, p = [0, 1].map(k => (1 - t) ** 2 * a[k] + 2 * t * (1 - t) * c[k] + t * t * b[k]);
-    const [vx, vy] = [0, 1].map(k => 2 * (1 - t) * (c[k] - a[k]) + 2 * t * (b[k] - c[k])), n = Math.hypot(vx, vy) || 1;
-    const w = e.width / 2 * (1 - s / 16) + .6;
+    const t = from + (to - from) * s / 16;
+    const p = [0, 1].map(k => (1 - t) ** 2 * a[k] + 2 * t * (1 - t) * c[k] + t * t * b[k]);
+    const [vx, vy] = [0, 1].map(k => 2 * (1 - t) * (c[k] - a[k]) + 2 * t * (b[k] - c[k]));
+    const n = Math.hypot(vx, vy) || 1, w = e.width / 2 * (1 - s / 16) + .6;
     left.push([p[0] - vy / n * w, p[1] + vx / n * w]); right.unshift([p[0] + vy / n * w, p[1] - vx / n * w]);
     shaft.line.push([...p, vx / n, vy / n]);
   }
@@ -79,19 +83,21 @@ function shaftAt(x, y, reach) {
   for (const shaft of shafts) {
     for (let s = 1; s < shaft.line.length; s++) {
       const [ax, ay] = shaft.line[s - 1], dx = shaft.line[s][0] - ax, dy = shaft.line[s][1] - ay;
-      const t = within(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy || 1), 0, 1), d = Math.hypot(ax + t * dx - x, ay + t * dy - y);
+      const t = within(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy || 1), 0, 1);
+      const d = Math.hypot(ax + t * dx - x, ay + t * dy - y);
       if (d <= reach) { reach = d; found = shaft; }
     }
   }
   return found;
 }
 
-// The sentence of an arrow beside the point (x, y); none hides it.
-function hint(shaft, x, y) {
-  if (hot) hot.g.classList.remove('hot');
-  hot = shaft; tip.hidden = !shaft; root.classList.toggle('told', !!shaft);
-  if (!shaft) return;
-  shaft.g.classList.add('hot'); tip.textContent = sentence(shaft.e);
+// What is known of an arrow or a dot, beside the point (x, y); null hides it.
+function hint(found, x, y) {
+  if (hot && hot.shaft) hot.shaft.g.classList.remove('hot');
+  hot = found; tip.hidden = !found; root.classList.toggle('told', !!(found && found.dot));
+  if (!found) return;
+  if (found.shaft) found.shaft.g.classList.add('hot');
+  tip.textContent = found.shaft ? sentence(found.shaft.e) : texts[index.get(found.dot)];
   const w = tip.offsetWidth, h = tip.offsetHeight;
   tip.style.left = within(x - w / 2, 4, root.clientWidth - w - 4) + 'px';
   tip.style.top = (y - h - 14 < 4 ? y + 18 : y - h - 14) + 'px';
@@ -102,7 +108,8 @@ function hint(shaft, x, y) {
 // Candidates that light up: five times a second, so only attributes change, and labels only when others lead.
 function newLit() {
   const shares = Object.entries(JSON.parse(props.lit || '{}')).filter(([name, share]) => share > 0 && index.has(name));
-  for (const name of glowing.keys()) if (!shares.some(s => s[0] === name)) { glowing.get(name).remove(); glowing.delete(name); }
+  const now = new Map(shares);
+  for (const [name, node] of glowing) if (!now.has(name)) { node.remove(); glowing.delete(name); }
   for (const [name, share] of shares) {
     if (!glowing.has(name)) {
       const p = at(name);
@@ -116,13 +123,14 @@ function newLit() {
   if (leading.join('\n') !== brightest.join('\n')) { brightest = leading; soon(); }
 }
 
-// The concepts at the other ends of the pick's arrows, with what their labels say; a sign for the way only if it varies.
+// The concepts at the other ends of the pick's arrows, with what their labels say; the way only if it varies.
 function farEnds() {
   const ends = new Map(), out = shafts.filter(s => s.e.from === props.value).length, both = out && out < shafts.length;
   for (const {e} of shafts) {
-    const mine = e.from === props.value, name = mine ? e.to : e.from, text = (both ? (mine ? '→' : '←') : '') + e.text;
-    const other = ends.get(name);
-    ends.set(name, other ? {text: other.text + ' ' + text, sign: other.sign === 'damage' ? other.sign : e.sign} : {text, sign: e.sign});
+    const mine = e.from === props.value, name = mine ? e.to : e.from, other = ends.get(name);
+    const text = (both ? (mine ? '→' : '←') : '') + e.text;
+    const sign = other && other.sign === 'damage' ? 'damage' : e.sign;
+    ends.set(name, {text: other ? other.text + ' ' + text : text, sign});
   }
   return ends;
 }
@@ -138,23 +146,35 @@ function decorate() {
   const reachable = shafts.find(s => s.line.length);
   for (const s of shafts) s.g.setAttribute('tabindex', s === reachable ? 0 : -1);
   rings.replaceChildren();
-  const ring = (name, kind, more) => { const [cx, cy] = at(name); make('circle', {class: kind, cx, cy, r: radius[index.get(name)] + more}, rings); };
+  const ring = (name, kind, more) => {
+    const [cx, cy] = at(name);
+    make('circle', {class: kind, cx, cy, r: radius[index.get(name)] + more}, rings);
+  };
   for (const [name, end] of ends) ring(name, 'end ' + end.sign, 2);
   if (index.has(props.value)) ring(props.value, 'pick', 6);
   if (index.has(cursor)) ring(cursor, 'cursor', 10);
-  for (const [name, node] of glowing) { const p = at(name); node.setAttribute('cx', p[0]); node.setAttribute('cy', p[1]); }
+  for (const [name, node] of glowing) {
+    const [x, y] = at(name);
+    node.setAttribute('cx', x); node.setAttribute('cy', y);
+  }
   if (!move || !labels.size) chooseLabels(W, H, ends);  // while the dots move, the same labels go along
-  for (const [name, {node, dx, dy}] of labels) { const [x, y] = at(name); node.style.left = x + dx + 'px'; node.style.top = y + dy + 'px'; }
+  for (const [name, {node, dx, dy}] of labels) {
+    const [x, y] = at(name);
+    node.style.left = x + dx + 'px'; node.style.top = y + dy + 'px';
+  }
 }
 
-// The pick, the ends of its arrows, then the rest in their given order; a label that would collide is left out.
+// The cursor, the pick, the ends of its arrows, what shines most, then the rest in their given order; a label that would
+// collide is left out.
 function chooseLabels(W, H, ends) {
-  const first = [props.value, cursor, ...ends.keys(), ...brightest], boxes = [], chosen = new Set(), limit = narrow() ? 14 : 25;
+  const first = [cursor, props.value, ...ends.keys(), ...brightest], limit = narrow() ? 14 : 25;
+  const boxes = [], chosen = new Set();
   for (const name of new Set([...first, ...JSON.parse(props.label_order || '[]')])) {
     if (!index.has(name) || boxes.length >= limit) continue;
-    const [x, y] = at(name), text = ends.has(name) ? name + ' ' + ends.get(name).text : name, w = text.length * 6.9 + 6;
+    const [x, y] = at(name), end = ends.get(name), text = end ? name + ' ' + end.text : name;
     if (x < 0 || x > W || y < 0 || y > H) continue;
-    const r = radius[index.get(name)] + (name === props.value ? 4 : 0), inside = cx => within(cx, w / 2 + 2, W - w / 2 - 2), side = w / 2 + r + 4;
+    const w = text.length * 6.9 + 6, r = radius[index.get(name)] + (name === props.value ? 4 : 0), side = w / 2 + r + 4;
+    const inside = cx => within(cx, w / 2 + 2, W - w / 2 - 2);
     const spots = [[x, y + r + 4], [x, y - r - 19]];
     if (first.includes(name)) spots.push([x + side, y - 7], [x - side, y - 7], [x + side, y + 10], [x - side, y + 10]);
     const spot = spots.map(s => [inside(s[0]), s[1], w]).find(s => s[1] > 0 && s[1] + 15 < H &&
@@ -164,7 +184,8 @@ function chooseLabels(W, H, ends) {
     if (!labels.has(name)) labels.set(name, {node: over.appendChild(document.createElement('span'))});
     const label = labels.get(name);
     label.dx = spot[0] - x; label.dy = spot[1] - y; label.node.textContent = text;
-    label.node.className = 'label' + (name === props.value ? ' pick' : ends.has(name) ? ' end' : brightest.includes(name) ? ' lit' : '');
+    const strong = end || name === cursor ? ' end' : brightest.includes(name) ? ' lit' : '';
+    label.node.className = 'label' + (name === props.value ? ' pick' : strong);
   }
   for (const [name, {node}] of labels) if (!chosen.has(name)) { node.remove(); labels.delete(name); }
 }

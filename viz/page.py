@@ -7,40 +7,39 @@ from typing import Any
 
 import gradio as gr
 
-from viz import page_compare, page_erase, page_map, page_runs
+from viz import page_compare, page_erase, page_learn, page_map, page_runs
+from viz.lessons import Lesson
 
-TABS = ("map", "erase", "compare", "runs")
+TABS = ("map", "erase", "compare", "learn", "runs")
 # Regions that a screen reader announces when they change.
 ANNOUNCED = ["selection", "messages", "live-status", "compare-status", "runs-status"]
 ANNOUNCE_JS = f"() => {ANNOUNCED}.forEach(id => document.getElementById(id)?.setAttribute('aria-live', 'polite'))"
 # Concept, run and tab live in the address, so that a page can be shared and found again.
-ADDRESS_JS = """(concept, run, tab) => {
-  const query = new URLSearchParams(location.search);
-  for (const [key, value] of Object.entries({concept, run, tab})) value ? query.set(key, value) : query.delete(key);
+ADDRESS_JS = """() => {
+  const where = document.querySelector('#where .where'), query = new URLSearchParams(location.search);
+  const tab = document.querySelector('#tabs [role=tab][aria-selected=true]')?.textContent.trim().toLowerCase();
+  for (const [key, value] of Object.entries({concept: where?.dataset.concept, run: where?.dataset.run, tab}))
+    value ? query.set(key, value) : query.delete(key);
   history.replaceState(null, '', '?' + query);
 }"""
 
 
-def lay_out(start: Mapping[str, Any], catalogue: Mapping[str, Any]) -> SimpleNamespace:
+def lay_out(
+    start: Mapping[str, Any], catalogue: Mapping[str, Any], lessons: Sequence[Lesson], film: str
+) -> SimpleNamespace:
     """Every component, inside the caller's `gr.Blocks`.
 
     `start`: the first view (see `page_map.lay_out`). `catalogue`: what may be chosen: names, groups, sources, methods
-    (key to label), words (methods that take a target word), models.
+    (key to label), about (of the first method), layouts.
     """
     ui = SimpleNamespace()
     ui.session, ui.owner = gr.State(None), gr.BrowserState("", storage_key="age-owner", secret="age-explorer")
-    with gr.Row(elem_id="header"):
-        with gr.Column(scale=4, min_width=320):
-            gr.HTML(
-                '<div class="age"><h1>AGE Explorer</h1><p class="soft">Erase a concept from a text-to-image model and '
-                "see what else breaks. Damage is local, so it matters what the erased word is mapped to.</p></div>",
-                apply_default_css=False,
-            )
-        with gr.Column(scale=1, min_width=200):
-            ui.model = gr.Dropdown(
-                list(catalogue["models"]), value=catalogue["models"][0], label="Model", allow_custom_value=True,
-                elem_id="model",
-            )  # fmt: skip
+    gr.HTML(
+        '<div class="age"><h1>AGE Explorer</h1><p class="soft">Erase a concept from a text-to-image model and see what '
+        "else breaks. Damage is local, so it matters what the erased word is mapped to.</p></div>",
+        apply_default_css=False,
+        elem_id="header",
+    )
     ui.messages = gr.HTML("", elem_id="messages", elem_classes="live", apply_default_css=False)
     ui.where = gr.HTML(where(start["name"]), elem_id="where", elem_classes="live", apply_default_css=False)
     with gr.Tabs(selected="map", elem_id="tabs") as ui.tabs:
@@ -50,6 +49,9 @@ def lay_out(start: Mapping[str, Any], catalogue: Mapping[str, Any]) -> SimpleNam
             page_erase.lay_out(ui, start["name"], catalogue)
         with gr.Tab("Compare", id="compare"):
             page_compare.lay_out(ui)
+        if lessons:
+            with gr.Tab("Learn", id="learn"):
+                page_learn.lay_out(ui, lessons, film)
         with gr.Tab("Runs", id="runs") as ui.tab_runs:
             page_runs.lay_out(ui)
     return ui
@@ -58,14 +60,10 @@ def lay_out(start: Mapping[str, Any], catalogue: Mapping[str, Any]) -> SimpleNam
 def where(concept: str, run: str = "") -> str:
     """The line below the header that says what everything on the page is about."""
     of_run = f" · Run <b>{html.escape(run)}</b>" if run else ""
-    return f'<div class="age where"><span>Concept <b>{html.escape(concept)}</b>{of_run}</span></div>'
+    data = f'data-concept="{html.escape(concept)}" data-run="{html.escape(run)}"'
+    return f'<div class="age where" {data}><span>Concept <b>{html.escape(concept)}</b>{of_run}</span></div>'
 
 
 def parts(ui: SimpleNamespace, *names: str) -> list[Any]:
     """Several components by name, as the outputs of an event."""
     return [getattr(ui, name) for name in names]
-
-
-def choices(labels: Mapping[str, str], keys: Sequence[str]) -> list[tuple[str, str]]:
-    """(label, key) pairs for a list to choose from."""
-    return [(labels[key], key) for key in keys]

@@ -35,8 +35,9 @@ def lay_out(ui: SimpleNamespace) -> None:
     ui.grid = live_block("compare-grid", note("Erase a concept, or open a run, to see the pictures here."))
     with gr.Row():
         with gr.Column(min_width=320):
+            ui.pair = gr.Dropdown([], label="Look closer at one pair", visible=False, elem_id="pair-choice")
             ui.slider = gr.ImageSlider(
-                label="One pair: drag the line, or hold the button below", visible=False, elem_id="pair-slider",
+                label="Original on the left, edited on the right: drag the line", visible=False, elem_id="pair-slider",
                 interactive=False, type="pil", height=360,
             )  # fmt: skip
             ui.judge = gr.Button("Measure ESR, PSR and the damage", elem_id="judge-button")

@@ -9,7 +9,7 @@ import gradio as gr
 from viz import panels
 from viz.blocks import live_block, text_block
 
-PRESETS = {"Fast": "fast", "Balanced": "balanced", "Thorough": "thorough"}
+PRESETS = [("Fast", "fast"), ("Balanced", "balanced"), ("Thorough", "thorough")]
 
 
 def lay_out(ui: SimpleNamespace, name: str, catalogue: Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ def lay_out(ui: SimpleNamespace, name: str, catalogue: Mapping[str, Any]) -> Non
                 label="Target word (blank: the method's own; \"\" is the empty prompt)", visible=False,
                 elem_id="fixed-target", max_lines=1,
             )  # fmt: skip
-            ui.preset = gr.Radio(list(PRESETS), value="Balanced", label="How thorough", elem_id="preset")
+            ui.preset = gr.Radio(PRESETS, value="balanced", label="How thorough", elem_id="preset")
             with gr.Accordion("Advanced", open=False, elem_id="advanced"):
                 ui.steps = gr.Number(None, label="Steps (blank: the preset's)", precision=0, elem_id="steps")
                 ui.rate = gr.Number(None, label="Learning rate (blank: the preset's)", elem_id="rate")
@@ -48,6 +48,7 @@ def lay_out(ui: SimpleNamespace, name: str, catalogue: Mapping[str, Any]) -> Non
             ui.predicted = live_block("predicted")
         with gr.Column(scale=3, min_width=320):
             ui.status = live_block("live-status", panels.status("Nothing is running."))
+            ui.scrub = gr.Slider(1, 2, value=1, step=1, label="Step of the run", visible=False, elem_id="scrub")
             ui.live_targets = live_block("live-targets")
             ui.live_history = live_block("live-history")
         with gr.Column(scale=3, min_width=320):

@@ -36,14 +36,17 @@ def lay_out(ui: SimpleNamespace, start: Mapping[str, Any], catalogue: Mapping[st
                 value=start["name"], figure=start["figure"], arrows=start["arrows"], label_order=start["label_order"],
                 layouts=start["layouts"], layout="meaning", elem_id="concept-map",
             )  # fmt: skip
-            ui.heat = Chart(figure="", label="Heat map of side effects", elem_id="heat-map", visible=False)
+            ui.heat = Chart(figure="", label="Heat map of side effects", elem_id="heat-map", visible="hidden")
             gr.HTML(f'<div class="age">{legend(catalogue["groups"])}</div>', apply_default_css=False)
             ui.caption = live_block("map-caption", note(start["caption"]))
             with gr.Row(visible=bool(sources)):
                 ui.direction = gr.Radio(
                     list(DIRECTIONS), value="Whom it hurts", label="Arrows", elem_id="map-direction"
                 )
-                ui.layout = gr.Radio(list(LAYOUTS), value="By meaning", label="Arranged", elem_id="map-layout")
+                ui.layout = gr.Radio(
+                    catalogue["layouts"], value="By meaning", label="Arranged", elem_id="map-layout",
+                    visible=len(catalogue["layouts"]) > 1,
+                )  # fmt: skip
             with gr.Accordion("More on the map", open=False, elem_id="map-more"), gr.Row():
                 ui.source = gr.Dropdown(
                     [(f"{how}, {metric}", row) for row, (how, metric) in enumerate(sources)],

@@ -37,7 +37,8 @@ DARK_OF = {LIGHT[name]: DARK[name] for name in LIGHT} | {
 
 
 def _variables(colours: dict[str, str], halo: str) -> str:
-    named = {f"--{name}": colour for name, colour in colours.items()}
+    series = {f"s{row}": DARK_OF[colour] if colours is DARK else colour for row, colour in enumerate(SERIES)}
+    named = {f"--{name}": colour for name, colour in (colours | series).items()}
     return " ".join(
         f"{name}: {colour};" for name, colour in (named | {"--pick": colours["damage"], "--halo": halo}).items()
     )
@@ -74,24 +75,28 @@ CSS = (
 .cg .arrows .unclear path { fill-opacity: .1; stroke: inherit; stroke-width: 1.3; stroke-dasharray: 4 3; }
 .cg .arrows g:focus { outline: none; }
 .cg .arrows .hot path { fill-opacity: 1; stroke: var(--ink); stroke-width: 1.3; }
+.cg .arrows .unclear.hot path { fill-opacity: .4; }
 .cg .arrows .hot polygon { fill: var(--ink); }
 .cg .arrows circle { fill-opacity: 0; stroke-width: 2; }
 .cg .arrows circle.pick { stroke: var(--pick); stroke-width: 3; }
 .cg .arrows circle.cursor { stroke: var(--ink); stroke-dasharray: 4 3; }
 .cg .arrows .lit circle { stroke: var(--lit); transition: stroke-opacity .2s, stroke-width .2s; }
 .cg.ego .scatterlayer { opacity: .38; }
-.cg.moving .scatterlayer { visibility: hidden; } .cg.moving .hoverlayer, .cg.told .hoverlayer { display: none; }
+.cg.moving .scatterlayer { visibility: hidden; } .cg.told .nsewdrag { cursor: pointer; }
 .cg .label { position: absolute; transform: translate(-50%, 0); white-space: nowrap; font-size: 12px; line-height: 14px;
   color: var(--soft); text-shadow: 0 0 3px var(--halo), 0 0 3px var(--halo), 0 0 3px var(--halo), 0 0 2px var(--halo);
-  animation: appear .25s; }
+  animation: appear .25s; transition: opacity .2s; }
+.cg.moving .label:not(.pick, .end, .lit) { opacity: 0; }
 @keyframes appear { from { opacity: 0; } }
 .cg .label.end { color: var(--ink); font-weight: 600; } .cg .label.pick { color: var(--pick); font-weight: 700; }
 .cg .label.lit { color: var(--ink); font-weight: 600; }
 .cg .tip { position: absolute; z-index: 5; width: max-content; max-width: min(280px, calc(100% - 8px));
   padding: .35rem .55rem; pointer-events: none; font-size: 13px; line-height: 1.35; color: var(--ink);
-  background: var(--panel); border: 1px solid var(--line); border-radius: 6px; box-shadow: 0 2px 8px rgb(0 0 0 / .2); overflow-wrap: anywhere; }
+  white-space: pre-line; background: var(--panel);
+  border: 1px solid var(--line); border-radius: 6px; box-shadow: 0 2px 8px rgb(0 0 0 / .2); overflow-wrap: anywhere; }
 .cg .tip[hidden], .chart[hidden] { display: none; }
 .cg .said { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.cg .modebar-group, .chart .modebar-group { background: none !important; }
 .cg .modebar-btn .icon path, .chart .modebar-btn .icon path { fill: var(--soft) !important; }
 .chart { width: 100%; min-width: 0; overflow: hidden; }
 @media (prefers-reduced-motion: reduce) { .cg .label { animation: none; } .cg .lit circle { transition: none; } }
@@ -104,11 +109,14 @@ CSS = (
 .bars li { display: grid; grid-template-columns: minmax(5.5rem, 8rem) minmax(0, 1fr) 3.9rem; align-items: center;
   gap: .5rem; font-size: .86rem; line-height: 1.3; min-height: 1.3rem; }
 .two .bars li { grid-template-columns: 5.4rem minmax(0, 1fr) 2.8rem; gap: .4rem; }
+.bars.targets li { grid-template-columns: minmax(4.5rem, 7rem) minmax(0, 1fr) 6.2rem; }
+.bars.targets i { color: var(--soft); font-style: normal; }
 .bars .name { text-align: right; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .bars .track { position: relative; height: .62rem; background: color-mix(in srgb, var(--line) 55%, transparent);
   border-radius: 3px; }
 .bars .fill { position: absolute; inset: 0 auto 0 0; border-radius: 3px; background: var(--gain); }
 .bars .fill.damage { background: var(--damage); }
+.hollow .bars .fill.damage { background: none; border: 2px solid var(--damage); box-sizing: border-box; }
 .bars .dot { position: absolute; top: 50%; width: .62rem; height: .62rem; margin: -.31rem 0 0 -.31rem;
   border-radius: 50%; border: 2px solid var(--ink); background: var(--halo); box-sizing: border-box; }
 .bars .whisker { position: absolute; top: 50%; height: 2px; margin-top: -1px; background: var(--ink); }
@@ -134,6 +142,19 @@ CSS = (
 .pair.erased { border: 2px solid var(--gain); } .pair.damaged { border: 2px solid var(--damage); }
 .pair .sides { display: flex; gap: .9rem; } .pair h3 { margin: 0 0 .3rem; }
 .pair figcaption b { color: var(--ink); font-weight: 600; }
+.pair .sides { flex-wrap: wrap; }
+.hold { position: relative; display: block; padding: 0; border: 0; background: none; cursor: pointer; }
+.hold .under { position: absolute; inset: 0; visibility: hidden; } .hold:active .under { visibility: visible; }
+.pictures.small figure, .pictures.small img { width: 84px; height: auto; }
+.scores { border-collapse: collapse; font-size: .86rem; width: 100%; } .scores span { color: var(--soft); }
+.scores th, .scores td { text-align: left; padding: .25rem .5rem; border-bottom: 1px solid var(--line); }
+.scores th { color: var(--soft); font-weight: 400; }
+.where { border-bottom: 1px solid var(--line); padding-bottom: .35rem; }
+.history svg { width: 100%; height: auto; display: block; } .history polyline { fill: none; stroke-width: 2; }
+.history text { font-size: 11px; fill: var(--soft); }
+.history .s0 { stroke: var(--s0); } .history .s1 { stroke: var(--s1); } .history .s2 { stroke: var(--s2); }
+.history .s3 { stroke: var(--s3); } .history .s4 { stroke: var(--s4); }
+.history text[class] { stroke: none; fill: var(--ink); } .history .axis { stroke: var(--line); }
 """
 )
 

@@ -1,4 +1,4 @@
-"""The real app in a real Chromium: pick, erase, stop, compare, and what happens on bad input."""
+"""The real app in a real Chromium: every tab through a short run, two people, closed pages, and bad input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -53,7 +53,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=ROOT,
-            env={**os.environ, "GRADIO_SERVER_PORT": str(port), "PYTHONUNBUFFERED": "1"},
+            env={
+                **os.environ,
+                "GRADIO_SERVER_PORT": str(port),
+                "PYTHONUNBUFFERED": "1",
+                "AGE_RUNS": str(log.parent / "runs"),
+            },
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -107,28 +112,48 @@ def page(context: BrowserContext, address: str) -> Page:
     return open_page(context, address)
 
 
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
 def choose(page: Page, name: str) -> None:
     page.fill("#concept-search input", name)
     page.keyboard.press("Enter")
 
 
 def set_steps(page: Page, steps: int) -> None:
+    open_tab(page, "Erase")
     if not page.is_visible("#steps input"):
         page.click("#advanced button")
     page.fill("#steps input", str(steps))
     page.keyboard.press("Tab")
 
 
+def set_method(page: Page, label: str) -> None:
+    page.click("#method input")
+    page.get_by_role("option", name=label, exact=True).click()
+
+
 def picked(page: Page) -> str:
     return page.inner_text("#selection h2")
 
 
-def test_a_click_on_a_dot_picks_its_concept(page: Page) -> None:
+def erase(page: Page, steps: int, concept: str = "dog") -> None:
+    set_steps(page, steps)
+    page.click("#erase-button")
+    expect(page.locator("#live-status")).to_contain_text(f"Done: {concept} was erased in {steps}", timeout=RUN_MS)
+
+
+def test_a_click_on_a_dot_picks_its_concept_and_the_address_leads_back(page: Page, context, address: str) -> None:
     name = page.evaluate(LONELY_JS, picked(page))
     page.mouse.click(*page.evaluate(NODE_JS, name))
     expect(page.locator("#selection h2")).to_have_text(name)
     expect(page.locator("#concept-search input")).to_have_value(name)
     expect(page.locator("#selection")).to_have_attribute("aria-live", "polite")
+    expect(page.locator("#own-pictures img")).to_have_count(4, timeout=RUN_MS)
+    page.wait_for_url(re.compile(rf"concept={quote_plus(name)}"))
+    again = open_page(context, page.url)
+    expect(again.locator("#selection h2")).to_have_text(name)
 
 
 def test_search_finds_a_concept_by_its_synonym(page: Page) -> None:
@@ -145,60 +170,129 @@ def test_arrows_show_measured_side_effects_and_say_how_they_were_measured(page: 
     expect(page.locator("#map-caption")).to_contain_text("really erasing each concept with")
     assert any("hot dog" in label for label in page.locator("#concept-map .label.end").all_inner_texts())
     assert page.locator("#selection ol.bars li").count() > 5
+    expect(page.locator("#locality .plot .scatterlayer path.point").first).to_be_visible()
+    page.get_by_text("Heat map", exact=True).click()
+    expect(page.locator("#heat-map .plot .heatmaplayer image")).to_be_visible()
+    expect(page.locator("#concept-map")).to_be_hidden()
 
 
-def test_an_erasure_is_stopped_and_another_one_finished(page: Page) -> None:
+def test_a_run_is_predicted_stopped_resumed_finished_seen_again_and_compared(page: Page) -> None:
     choose(page, "dog")
     expect(page.locator("#selection h2")).to_have_text("dog")
-    set_steps(page, 500)
+    open_tab(page, "Erase")
+    page.click("#predict-button")
+    expect(page.locator("#predicted")).to_contain_text("hot dog", timeout=RUN_MS)
+
+    set_steps(page, 60)
     page.click("#erase-button")
     status = page.locator("#live-status")
-    expect(status).to_contain_text(re.compile(r"step \d+ of 500"), timeout=RUN_MS)
+    expect(status).to_contain_text(re.compile(r"step (\d\d) of 60"), timeout=RUN_MS)
     before = page.inner_html("#live-targets")
     page.wait_for_function("html => document.querySelector('#live-targets').innerHTML !== html", arg=before)
-    assert page.locator("#live-targets li[data-share]").count() > 10
+    assert page.locator("#live-targets li[data-share]").count() == 15
+    pressed = time.monotonic()
     page.click("#stop-button")
-    expect(status).to_contain_text(re.compile(r"Stopped at step \d+ of 500"))
+    expect(status).to_contain_text(re.compile(r"Stopped at step \d+ of 60"))
+    assert time.monotonic() - pressed < 5  # 2 s on an idle machine
     expect(page.locator("#erase-button")).to_be_enabled()
-    assert page.locator("#compare-grid .pair").count() == 0, "a stopped run must not be compared"
+    page.click("#resume-button")
+    expect(status).to_contain_text("Done: dog was erased in 60 steps", timeout=RUN_MS)
+    assert page.locator("#live-previews img").count() == 4
+    expect(page.locator("#live-history polyline")).to_have_count(5)
+    page.fill("#scrub input[type=number]", "10")
+    page.keyboard.press("Enter")
+    expect(status).to_contain_text("Recorded: dog, step 10 of 60")
+    expect(page.locator("#live-previews h3")).to_contain_text("step 10")
 
-    set_steps(page, 20)
-    page.click("#erase-button")
-    expect(status).to_contain_text("Done: dog was erased in 20 steps", timeout=RUN_MS)
-    expect(page.locator("#compare-grid .pair").first).to_be_visible(timeout=RUN_MS)
-    assert page.locator("#live-previews img").count() > 0
-    expect(page.locator("#live-loss polyline").first).to_have_attribute("points", re.compile(r"\d"))
-    pair = page.locator("#compare-grid .pair[data-kind=erased] img")
-    original, edited = (pair.nth(side).get_attribute("src") for side in (0, 1))
-    assert original != edited, "the edited model draws the erased concept exactly as before"
-    assert page.locator("#compare-grid .pair").count() == 6
+    open_tab(page, "Compare")
+    page.click("#compare-button")
+    erased = page.locator("#compare-grid .pair[data-kind=erased]")
+    expect(erased).to_be_visible(timeout=RUN_MS)
+    pictures = erased.locator("img")
+    assert pictures.nth(0).get_attribute("src") != pictures.nth(1).get_attribute("src"), "drawn exactly as before"
+    assert pictures.nth(0).get_attribute("src") == pictures.nth(2).get_attribute("src"), "held: the original"
+    expect(erased).to_contain_text("Erased: no longer recognised")
+    kinds = page.locator("#compare-grid .pair").evaluate_all("cards => cards.map(card => card.dataset.kind)")
+    assert kinds.count("synonym") == 2 and kinds.count("near") == 4 and kinds.count("far") == 2
     assert all(re.search(r"[✓✗] .+ \d+%", text) for text in page.locator("#compare-grid figcaption").all_inner_texts())
+    expect(page.locator("#pair-slider img").first).to_be_visible()
 
-    page.fill("#own-prompt input, #own-prompt textarea", "an emoji of a red house")
+    page.fill("#own-prompt textarea", "an emoji of a red house\nquantum")
     page.click("#compare-button")
-    expect(page.locator("#own-grid img")).to_have_count(2, timeout=RUN_MS)
-    expect(page.locator("#own-grid")).not_to_contain_text("Outside")
-    page.fill("#own-prompt input, #own-prompt textarea", "quantum")
-    page.click("#compare-button")
-    expect(page.locator("#own-grid")).to_contain_text("Outside this model's world", timeout=RUN_MS)
-    page.fill("#own-prompt input, #own-prompt textarea", "")
-    page.click("#compare-button")
-    expect(page.locator("#own-grid")).to_contain_text("The prompt is empty", timeout=RUN_MS)
-    expect(page.locator("#own-grid img")).to_have_count(2)
+    expect(page.locator("#compare-grid .pair[data-kind=own]")).to_have_count(2, timeout=RUN_MS)
+    expect(page.locator("#compare-grid .hint")).to_contain_text("quantum: Outside this model's world")
+    page.click("#judge-button")
+    expect(page.locator("#scores tbody tr")).to_have_count(2, timeout=RUN_MS)
+    expect(page.locator("#prediction-scatter .plot .scatterlayer path.point").first).to_be_visible()
 
 
-def test_a_second_person_waits_and_may_give_up(context: BrowserContext, address: str) -> None:
-    first, second = open_page(context, address), open_page(context, address)
+def test_a_run_is_renamed_exported_imported_and_deleted(page: Page, tmp_path: Path) -> None:
+    choose(page, "guitar")
+    set_steps(page, 4)
+    set_method(page, "UCE")
+    page.click("#erase-button")
+    expect(page.locator("#live-status")).to_contain_text("Done: guitar", timeout=RUN_MS)
+    open_tab(page, "Runs")
+    expect(page.locator("#run-choice input")).to_have_value("guitar-uce-001")
+    page.fill("#new-name input, #new-name textarea", "../guitar")
+    page.click("#rename-run")
+    expect(page.locator("#messages")).to_contain_text("cannot name a folder")
+    page.fill("#new-name input, #new-name textarea", "my guitar")
+    page.click("#rename-run")
+    expect(page.locator("#run-choice input")).to_have_value("my guitar")
+    page.click("#export-run")
+    expect(page.locator("#download-run")).to_be_visible(timeout=RUN_MS)
+    with page.expect_download() as caught:
+        page.click("#download-run")
+    bundle = tmp_path / "bundle.zip"
+    caught.value.save_as(bundle)
+    page.click("#delete-run")
+    expect(page.locator("#delete-text")).to_contain_text("my guitar")
+    page.click("#delete-no")
+    expect(page.locator("#delete-sure")).to_be_hidden()
+    page.click("#delete-run")
+    page.click("#delete-yes")
+    expect(page.locator("#runs-status")).to_contain_text("was deleted")
+    page.set_input_files("#import-run input[type=file]", bundle)
+    expect(page.locator("#runs-status")).to_contain_text("Imported as", timeout=RUN_MS)
+    page.click("#open-run")
+    expect(page.locator("#where")).to_contain_text("guitar")
+    open_tab(page, "Runs")
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(bundle.read_bytes()[:-200])
+    page.set_input_files("#import-run input[type=file]", broken)
+    expect(page.locator("#messages .message")).to_be_visible(timeout=RUN_MS)
+
+
+def test_two_people_wait_for_each_other_and_see_only_their_own(browser: Browser, address: str) -> None:
+    ann, ben = browser.new_context(), browser.new_context()
+    first, second = open_page(ann, address), open_page(ben, address)
     set_steps(first, 500)
     first.click("#erase-button")
     expect(first.locator("#live-status")).to_contain_text("step", timeout=RUN_MS)
+    set_steps(second, 20)
     second.click("#erase-button")
-    expect(second.locator("#live-status")).to_contain_text("Waiting for another run")
+    expect(second.locator("#live-status")).to_contain_text("Waiting: one run is before yours")
     second.click("#stop-button")
-    expect(second.locator("#live-status")).to_contain_text("Stopped before the first step")
-    expect(second.locator("#erase-button")).to_be_enabled()
+    open_tab(second, "Runs")
+    assert not second.locator("#run-table").get_by_text("-age-002").count()
     first.click("#stop-button")
     expect(first.locator("#live-status")).to_contain_text("Stopped")
+    expect(second.locator("#live-status")).to_contain_text("Stopped before the first step")
+    ann.close()
+    ben.close()
+
+
+def test_a_run_that_was_kept_goes_on_without_its_page_and_is_found_again(context: BrowserContext, address: str) -> None:
+    page = open_page(context, address)
+    set_steps(page, 80)
+    page.check("#keep-running input")
+    page.click("#erase-button")
+    expect(page.locator("#live-status")).to_contain_text("step", timeout=RUN_MS)
+    page.close()
+    again = open_page(context, address)
+    expect(again.locator("#live-status")).to_contain_text(re.compile("step|Done"), timeout=RUN_MS)
+    expect(again.locator("#live-status")).to_contain_text("erased in 80 steps", timeout=RUN_MS)
 
 
 def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> None:
@@ -210,26 +304,38 @@ def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> No
     expect(page.locator("#concept-search input")).to_have_value("dog")
     assert picked(page) == "dog"
 
-    page.click("#compare-button")
-    expect(message).to_contain_text("Erase a concept first")
+    open_tab(page, "Compare")
+    for button in ("#compare-button", "#judge-button"):
+        page.click(button)
+        expect(message).to_contain_text("Erase a concept first")
 
     set_steps(page, -3)
     page.click("#erase-button")
     expect(message).to_contain_text("-3")
     expect(page.locator("#erase-button")).to_be_enabled()
-
     set_steps(page, 5)
-    page.get_by_text("A word of your choice").click()
+    page.fill("#rate input", "-1")
     page.click("#erase-button")
-    expect(message).to_contain_text("Type the word to map to")
+    expect(message).to_contain_text("'lr' must be above 0")
+    page.fill("#rate input", "")
+
+    set_method(page, "fixed target: empty")
     page.fill("#fixed-target input, #fixed-target textarea", "dog")
     page.click("#erase-button")
     expect(message).to_contain_text("its own target", timeout=RUN_MS)
-
     page.fill("#fixed-target input, #fixed-target textarea", "cat")
     page.click("#erase-button")
     expect(page.locator("#live-status")).to_contain_text("Done: dog was erased in 5 steps", timeout=RUN_MS)
     expect(message).to_be_empty()
+    open_tab(page, "Runs")
+    page.click("#rename-run")
+    expect(message).to_contain_text("cannot name a folder")
+
+
+def test_addresses_are_untrusted(context: BrowserContext, address: str) -> None:
+    page = open_page(context, f"{address}/?concept=<img src=x onerror=alert(1)>&run=../../etc&tab=nowhere")
+    expect(page.locator("#messages")).to_contain_text("no run '../../etc'")
+    assert picked(page) and not page.locator("#messages img").count()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -241,5 +347,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, a
     page.locator("#concept-map").scroll_into_view_if_needed()
     page.touchscreen.tap(*page.evaluate(NODE_JS, name))
     expect(page.locator("#selection h2")).to_have_text(name)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for tab in ("Erase", "Compare", "Runs", "Map"):
+        open_tab(page, tab)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()

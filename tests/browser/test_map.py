@@ -1,34 +1,45 @@
-"""The map and the chart alone, without a model, in a real Chromium: what a person clicks, sees and types."""
+"""The map alone, of made-up concepts, in a real Chromium: what a person clicks, sees and types."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Iterator
-from urllib.parse import urlsplit
+import re
+from collections.abc import Callable
 
-import numpy as np
-import pandas as pd
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from map_page import NAMES, places
+from playwright.sync_api import Page, expect
 from test_app import LONELY_JS, NODE_JS, browser  # noqa: F401  (the browser is a fixture)
-
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-
-import gradio as gr
-
-from viz import concept_map, graph_figures, theme
-from viz.chart import Chart
-from viz.layout import spread_apart
 
 pytestmark = pytest.mark.browser
 
-DOTS, EDGES = 500, 5000
-NAMES = ["<b>grue</b>", *(f"concept {row}" for row in range(1, DOTS))]
-GROUPS = [f"group {row % 12}" for row in range(DOTS)]
-STATE_JS = """() => { const plot = document.querySelector('#concept-map .plot');
-  return {x: plot.data[0].x, y: plot.data[0].y, view: [plot.layout.xaxis.range, plot.layout.yaxis.range]}; }"""
+STATE_JS = """() => { const plot = document.querySelector('#concept-map .plot'), {x, y} = plot.data[0];
+  return {x, y, view: [plot.layout.xaxis.range, plot.layout.yaxis.range]}; }"""
+VIEW_JS = """view => Plotly.relayout(document.querySelector('#concept-map .plot'),
+  {'xaxis.range': view[0], 'yaxis.range': view[1]})"""
+# Where a ring, the layer's own, is, and where Plotly drew the dot that belongs to it.
+RING_JS = """([selector, name]) => {
+  const centre = node => { const b = node.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; };
+  const plot = document.querySelector('#concept-map .plot'), i = plot.data[0].customdata.indexOf(name);
+  return [document.querySelector('#concept-map ' + selector), plot.querySelectorAll('.point')[i]].map(centre);
+}"""
+# A press and release within one task, where a moving dot is at that moment.
+CLICK_MOVING_JS = """name => {
+  const root = document.querySelector('#concept-map .cg'), ring = root.querySelector(`circle[data-name="${name}"]`);
+  const box = ring.getBoundingClientRect(), clientX = box.x + box.width / 2, clientY = box.y + box.height / 2;
+  const moving = root.classList.contains('moving');
+  for (const type of ['pointerdown', 'pointerup'])
+    root.querySelector('.plot').dispatchEvent(
+      new PointerEvent(type, {bubbles: true, isPrimary: true, clientX, clientY}));
+  return moving;
+}"""
+# The middle of the longest arrow: no dot of its own lies there.
+ARROW_JS = """() => {
+  const size = g => { const b = g.getBBox(); return b.width + b.height; };
+  const arrows = [...document.querySelectorAll('#concept-map .arrows [role=img]')].filter(g => !g.style.display);
+  const longest = arrows.sort((a, b) => size(b) - size(a))[0];
+  const b = longest.querySelector('polygon').getBoundingClientRect();
+  return {x: b.x + b.width / 2, y: b.y + b.height / 2, says: longest.getAttribute('aria-label')};
+}"""
 # How long the page's own redraw of everything above and beneath the dots takes, its pixels included.
 REDRAW_JS = """async () => {
   const plot = document.querySelector('#concept-map .plot'), canvas = document.querySelector('#concept-map canvas');
@@ -45,129 +56,187 @@ REDRAW_JS = """async () => {
   return times.sort((a, b) => a - b);
 }"""
 INK_JS = """() => { const canvas = document.querySelector('#concept-map canvas');
-  return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(v => v > 0); }"""
-
-
-def places(seed: int) -> pd.DataFrame:
-    """Twelve clusters of dots: where they lie depends on the seed."""
-    rng = np.random.default_rng(seed)
-    centres = rng.uniform(-0.85, 0.85, (12, 2))
-    points = spread_apart(centres[np.arange(DOTS) % 12] + rng.normal(0, 0.13, (DOTS, 2)))
-    return pd.DataFrame({"name": NAMES, "x": points[:, 0], "y": points[:, 1]})
-
-
-def effects() -> pd.DataFrame:
-    rng = np.random.default_rng(2)
-    pairs = pd.DataFrame(rng.integers(0, DOTS, (EDGES * 2, 2)), columns=["a", "b"]).drop_duplicates()
-    pairs = pairs[pairs["a"] != pairs["b"]].head(EDGES)
-    delta = rng.normal(0.08, 0.1, len(pairs))
-    return pd.DataFrame(
-        {
-            "erased": [NAMES[a] for a in pairs["a"]],
-            "affected": [NAMES[b] for b in pairs["b"]],
-            "delta": delta,
-            "low": delta - 0.05,
-            "high": delta + 0.05,
-            "clear": np.abs(delta) > 0.05,
-        }
-    )
-
-
-def arrows_of(name: str) -> str:
-    """Six effects of a concept, the last two of them unclear."""
-    row = NAMES.index(name)
-    delta = [0.3, 0.2, -0.15, 0.12, 0.03, 0.02]
-    others = [NAMES[(row + step) % DOTS] for step in (12, 24, 7, 36, 101, 250)]
-    table = pd.DataFrame({"erased": name, "affected": others, "delta": delta})
-    table["low"], table["high"], table["clear"] = table["delta"] - 0.06, table["delta"] + 0.06, table["delta"].abs() > 0.05
-    return concept_map.arrows_json(table)
-
-
-def heat_figure() -> str:
-    names = NAMES[:16]
-    values = np.random.default_rng(0).normal(0.1, 0.1, (16, 16)) + np.where(np.eye(16), np.nan, 0)
-    groups = dict(zip(NAMES, GROUPS, strict=True))
-    title = "Damage stays inside the group, and a title that is a whole claim must not be cut off on a phone"
-    return graph_figures.heat_map(pd.DataFrame(values, names, names), groups, title).to_json()
-
-
-def build() -> gr.Blocks:
-    gr.set_static_paths([concept_map.PLOTLY_JS])
-    layouts = {"meaning": places(0), "effects": places(1)}
-    figure = concept_map.map_figure(layouts["meaning"], GROUPS, np.linspace(1, 0, DOTS)).to_json()
-    every = concept_map.overview_json(effects(), NAMES)
-    assert len(json.loads(every)) == EDGES
-
-    def light_up() -> Iterator[dict]:
-        for step in range(1, 11):
-            shares = np.random.default_rng(step).dirichlet(np.full(20, 0.3))
-            yield gr.update(lit=json.dumps({NAMES[40 + k]: float(share) for k, share in enumerate(shares)}))
-            time.sleep(0.1)
-
-    with gr.Blocks(title="Map") as demo:
-        switch = gr.Radio(["meaning", "effects"], value="meaning", label="Layout", elem_id="layout")
-        graph = concept_map.ConceptGraph(
-            value="concept 5",
-            figure=figure,
-            arrows=arrows_of("concept 5"),
-            label_order=concept_map.label_order_json(layouts["meaning"], GROUPS),
-            layouts=concept_map.layouts_json(layouts),
-            layout="meaning",
-            elem_id="concept-map",
-        )
-        picked = gr.Textbox(label="Picked", elem_id="picked")
-        with gr.Row():
-            buttons = {text: gr.Button(text, elem_id=text) for text in ("every", "none", "light", "dim", "far", "chart", "clear")}
-        chart = Chart(label="Damage of each pair", elem_id="chart")
-        pair = gr.Textbox(label="Pair", elem_id="pair")
-        quick = {"queue": False, "show_progress": "hidden"}
-        graph.select(lambda name: (gr.update(arrows=arrows_of(name)), name), graph, [graph, picked], **quick)
-        switch.input(lambda name: gr.update(layout=name), switch, graph, **quick)
-        buttons["every"].click(lambda: gr.update(overview=every), None, graph, **quick)
-        buttons["none"].click(lambda: gr.update(overview="[]"), None, graph, **quick)
-        buttons["light"].click(light_up, None, graph, show_progress="hidden")
-        buttons["dim"].click(lambda: gr.update(lit="{}"), None, graph, **quick)
-        buttons["far"].click(lambda: gr.update(value="concept 200"), None, graph, **quick)
-        buttons["chart"].click(lambda: gr.update(figure=heat_figure()), None, chart, **quick)
-        buttons["clear"].click(lambda: gr.update(figure=""), None, chart, **quick)
-        chart.select(lambda value: value, chart, pair, **quick)
-    return demo
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    demo = build()
-    _, found, _ = demo.launch(
-        theme=theme.theme(), css=theme.CSS, ssr_mode=False, quiet=True, prevent_thread_lock=True, server_port=0, _frontend=False
-    )
-    yield found.rstrip("/")
-    demo.close()
+  return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value > 0); }"""
 
 
 @pytest.fixture
-def context(browser: Browser, address: str) -> Iterator[BrowserContext]:  # noqa: F811
-    """A fresh session that must talk to the page's own server alone and raise no script error."""
-    context = browser.new_context(viewport={"width": 1000, "height": 900})
-    hosts: set[str] = set()
-    errors: list[str] = []
-    context.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
-    context.on("weberror", lambda error: errors.append(str(error.error)))
-    context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    yield context
-    context.close()
-    assert hosts <= {urlsplit(address).netloc, ""}, f"requests went to other hosts: {hosts}"
-    assert not errors, errors
+def page(opened: Callable[..., Page]) -> Page:
+    return opened()
 
 
-@pytest.fixture
-def page(context: BrowserContext, address: str) -> Page:
-    return open_page(context, address)
+def expect_picked(page: Page, name: str) -> None:
+    expect(page.locator("#picked input, #picked textarea")).to_have_value(name)
+    expect(page.locator("#concept-map .label.pick")).to_have_text(name)
 
 
-def open_page(context: BrowserContext, url: str) -> Page:
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    page.goto(url)
-    page.wait_for_selector("#concept-map .cg[data-ready=yes]", timeout=60_000)
-    page.wait_for_selector("#concept-map .label")
-    return page
+def together(places: list[list[float]]) -> bool:
+    """As far as a triangle's box has another middle than the triangle."""
+    return all(abs(one - other) < 3 for one, other in zip(*places, strict=True))
+
+
+def settled(page: Page) -> dict:
+    page.wait_for_selector("#concept-map .cg:not(.moving)")
+    return page.evaluate(STATE_JS)
+
+
+def test_a_click_on_a_dot_picks_it_and_its_name_stays_text(page: Page) -> None:
+    name = page.evaluate(LONELY_JS, "concept 5")
+    page.mouse.click(*page.evaluate(NODE_JS, name))
+    expect_picked(page, name)
+    page.evaluate(VIEW_JS, [[-3, 3], [-3, 3]])
+    spot = page.evaluate(NODE_JS, NAMES[0])
+    page.mouse.move(*spot)
+    expect(page.locator("#concept-map .tip")).to_have_text(f"{NAMES[0]} group 0 abnormality: 1.00 (0 least, 1 most)")
+    page.mouse.click(*spot)
+    expect_picked(page, NAMES[0])
+    expect(page.locator("#concept-map .arrows [role=img]").first).to_have_attribute(
+        "aria-label",
+        re.compile(r"^Erasing <b>grue</b> made concept \d+ worse: \+0\.30 \(95 % interval 0\.24 to 0\.36\)\.$"),
+    )
+
+
+def test_another_layout_moves_the_dots_keeps_the_view_and_a_click_hits_the_right_one(page: Page) -> None:
+    page.click("#light")
+    expect(page.locator('#concept-map circle[data-name="concept 45"]')).to_be_visible()
+    page.evaluate(VIEW_JS, [[-1.2, 1], [-1, 1.2]])
+    before = page.evaluate(STATE_JS)
+    page.get_by_label("effects").check()
+    page.wait_for_selector("#concept-map .cg.moving")
+    assert page.evaluate(INK_JS), "the moving dots are drawn on the canvas"
+    assert page.evaluate(CLICK_MOVING_JS, "concept 45"), "the move was over before the click"
+    expect_picked(page, "concept 45")
+    after = settled(page)
+    assert after["view"] == before["view"] == [[-1.2, 1], [-1, 1.2]]
+    assert after["x"] == pytest.approx(places(1)["x"].tolist(), abs=1e-3) and after["x"] != before["x"]
+    assert after["y"] == pytest.approx(places(1)["y"].tolist(), abs=1e-3)
+    assert together(page.evaluate(RING_JS, ["circle.pick", "concept 45"]))
+    assert not page.evaluate(INK_JS)
+    name = page.evaluate(LONELY_JS, "concept 45")
+    page.mouse.click(*page.evaluate(NODE_JS, name))
+    expect_picked(page, name)
+
+
+def test_who_wants_no_motion_sees_the_new_layout_at_once(opened: Callable[..., Page]) -> None:
+    page = opened(reduced_motion="reduce")
+    page.evaluate("""() => {
+      const root = document.querySelector('#concept-map .cg');
+      window.moved = 0;
+      new MutationObserver(() => { window.moved += root.matches('.moving'); }).observe(root, {attributes: true});
+    }""")
+    start = page.evaluate(STATE_JS)
+    page.get_by_label("effects").check()
+    page.wait_for_function("x => document.querySelector('#concept-map .plot').data[0].x[0] !== x", arg=start["x"][0])
+    assert page.evaluate(RING_JS, ["circle.pick", "concept 5"])
+    assert page.evaluate("window.moved") <= 1, "frames in between were shown"
+
+
+def test_pointing_at_an_arrow_says_it_in_a_sentence_and_panning_still_works(page: Page) -> None:
+    tip, arrow = page.locator("#concept-map .tip"), page.evaluate(ARROW_JS)
+    expect(tip).to_be_hidden()
+    page.mouse.move(arrow["x"], arrow["y"] + 5)
+    expect(tip).to_have_text(arrow["says"])
+    assert re.match(
+        r"Erasing concept 5 made .* worse: \+0\.0\d \(95 % interval .*\)\. It cannot be told", arrow["says"]
+    )
+    expect(page.locator("#concept-map .arrows .unclear.hot path")).to_have_count(1)
+    box, map_box = tip.bounding_box(), page.locator("#concept-map .cg").bounding_box()
+    assert box["x"] >= map_box["x"] and box["x"] + box["width"] <= map_box["x"] + map_box["width"]
+
+    before = page.evaluate(STATE_JS)["view"]
+    page.mouse.down()
+    page.mouse.move(arrow["x"] - 90, arrow["y"] - 40, steps=5)
+    page.wait_for_timeout(100)
+    assert together(page.evaluate(RING_JS, ["circle.pick", "concept 5"])), "rings follow during a pan"
+    page.mouse.up()
+    expect(tip).to_be_hidden()
+    assert page.evaluate(STATE_JS)["view"] != before
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(400)
+    assert together(page.evaluate(RING_JS, ["circle.pick", "concept 5"])), "rings follow a zoom"
+    expect(page.locator("#concept-map .label.pick")).to_have_text("concept 5")
+
+    page.locator("#concept-map .arrows [tabindex='0']").focus()
+    expect(tip).to_have_text(page.locator("#concept-map .arrows g:focus").get_attribute("aria-label"))
+    first = tip.inner_text()
+    page.keyboard.press("ArrowRight")
+    expect(tip).not_to_have_text(first)
+
+
+def test_candidates_light_up_and_go_out_without_a_redraw_of_the_figure(page: Page) -> None:
+    page.evaluate("""() => { window.draws = 0;
+      document.querySelector('#concept-map .plot').on('plotly_afterplot', () => { window.draws += 1; }); }""")
+    rings = page.locator("#concept-map .lit circle")
+    page.click("#light")
+    expect(rings).not_to_have_count(0)
+    page.wait_for_function("document.querySelectorAll('#concept-map .label.lit').length >= 3")
+    page.wait_for_timeout(1500)
+    widths = rings.evaluate_all(
+        "rings => rings.map(ring => [parseFloat(ring.style.strokeWidth), +ring.style.strokeOpacity])"
+    )
+    assert max(widths)[0] > 2 * min(widths)[0] and max(widths)[1] > min(widths)[1]
+    page.click("#dim")
+    expect(rings).to_have_count(0)
+    expect(page.locator("#concept-map .label.lit")).to_have_count(0)
+    assert page.evaluate("window.draws") == 0
+
+
+def test_the_whole_graph_is_drawn_beneath_and_redrawn_fast(page: Page) -> None:
+    assert not page.evaluate(INK_JS)
+    page.click("#every")
+    page.wait_for_function(INK_JS)
+    times = page.evaluate(REDRAW_JS)
+    print("a redraw of 5,000 edges:", [round(ms) for ms in times], "ms")
+    assert times[len(times) // 2] < 50
+    page.click("#none")
+    page.wait_for_function(f"() => !({INK_JS})()")
+
+
+def test_from_the_keyboard_a_cursor_goes_from_dot_to_dot_and_enter_picks(page: Page) -> None:
+    graph = page.locator("#concept-map .cg")
+    expect(graph).to_have_attribute("aria-label", re.compile("Arrow keys"))
+    graph.focus()
+    start = page.evaluate(NODE_JS, "concept 5")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("#concept-map circle.cursor")
+    name = page.inner_text("#concept-map .said")
+    assert name.startswith("concept ") and page.evaluate(NODE_JS, name.split(".")[0])[0] < start[0]
+    expect(page.locator("#picked input, #picked textarea")).to_have_value("")
+    for _ in range(60):  # to the edge of the map and no further
+        page.keyboard.press("ArrowUp")
+    name = page.inner_text("#concept-map .said").split(".")[0]
+    page.keyboard.press("Enter")
+    expect_picked(page, name)
+    expect(page.locator("#concept-map circle.cursor")).to_have_count(0)
+
+
+def test_a_pick_from_outside_moves_the_view_only_if_it_is_out_of_sight(page: Page) -> None:
+    before = page.evaluate(STATE_JS)["view"]
+    page.click("#far")
+    expect(page.locator("#concept-map .label.pick")).to_have_text("concept 200")
+    assert page.evaluate(STATE_JS)["view"] == before
+    page.mouse.click(*page.evaluate(NODE_JS, page.evaluate(LONELY_JS, "concept 200")))
+    expect(page.locator("#concept-map .label.pick")).not_to_have_text("concept 200")
+    home = places(0).set_index("name").loc["concept 200"]
+    side = -1 if home["x"] > 0 else 1
+    page.evaluate(VIEW_JS, [[side * 0.7 - 0.2, side * 0.7 + 0.2], [-0.2, 0.2]])
+    page.click("#far")
+    expect(page.locator("#concept-map .label.pick")).to_have_text("concept 200")
+    view = page.evaluate(STATE_JS)["view"]
+    assert view[0] == pytest.approx([home["x"] - 0.2, home["x"] + 0.2], abs=1e-3)
+    assert view[1] == pytest.approx([home["y"] - 0.2, home["y"] + 0.2], abs=1e-3)
+    page.evaluate("document.body.classList.toggle('dark')")
+    page.wait_for_timeout(500)
+    assert page.evaluate(STATE_JS)["view"] == view, "a redraw in other colours lost the view"
+
+
+def test_on_a_phone_a_tap_on_an_arrow_says_it_and_nothing_is_cut_off(opened: Callable[..., Page]) -> None:
+    page = opened(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    arrow = page.evaluate(ARROW_JS)
+    page.touchscreen.tap(arrow["x"], arrow["y"])
+    tip = page.locator("#concept-map .tip")
+    expect(tip).to_have_text(arrow["says"])
+    page.wait_for_timeout(300)
+    box = tip.bounding_box()
+    assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390
+    expect(page.locator("#picked input, #picked textarea")).to_have_value("")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,0 +1,87 @@
+"""The tab of lessons: a question, a guess, and then the answer. It needs nothing but what was measured before."""
+
+import html
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+
+from viz.blocks import live_block, text_block
+from viz.chart import Chart
+from viz.lessons import Lesson
+
+Updates = dict[Any, Any]
+
+
+def lay_out(ui: SimpleNamespace, lessons: Sequence[Lesson], film: str) -> None:
+    """`film`: what lesson 1 shows below its answer, as HTML."""
+    ui.lessons = {f"{number} · {lesson.title}": lesson for number, lesson in enumerate(lessons, 1)}
+    ui.film_text = film
+    first = next(iter(ui.lessons))
+    before = asked(ui.lessons[first])
+    text_block("Learn", "Six short lessons. Guess first; the answer is what was measured, not what should be.")
+    ui.lesson = gr.Radio(list(ui.lessons), value=first, label="Lesson", elem_id="lesson")
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            ui.question = live_block("question", **before["question"])
+            ui.one = gr.Radio(label="Your guess", elem_id="guess-one", **before["one"])
+            ui.many = gr.CheckboxGroup(label="Your guess", elem_id="guess-many", **before["many"])
+            ui.reveal = gr.Button("Show the answer", variant="primary", interactive=False, elem_id="reveal")
+            ui.answer = live_block("answer")
+        with gr.Column(scale=3, min_width=320):
+            ui.lesson_figure = Chart(figure="", label="Figure of the lesson", elem_id="lesson-figure")
+            ui.film = live_block("film")
+
+
+def asked(lesson: Lesson) -> dict[str, dict[str, Any]]:
+    """What the components hold before a guess."""
+    several = len(lesson.right) > 1
+    pairs = [(choice, choice) for choice in lesson.choices]
+    text = f'<div class="age"><h3>{html.escape(lesson.title)}</h3><p>{html.escape(lesson.question)}</p></div>'
+    return {
+        "question": {"value": text},
+        "one": {"choices": pairs, "value": None, "visible": not several},
+        "many": {"choices": pairs, "value": [], "visible": several},
+    }
+
+
+def on_lesson(ui: SimpleNamespace, title: str) -> Updates:
+    """Another lesson: its question, and nothing of its answer."""
+    shown = {getattr(ui, name): gr.update(**value) for name, value in asked(ui.lessons[title]).items()}
+    blank = {ui.answer: "", ui.film: "", ui.lesson_figure: gr.update(figure="")}
+    return {**shown, **blank, ui.reveal: gr.update(interactive=False)}
+
+
+def on_guess(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[str]) -> Any:
+    """A guess unlocks the answer: as many as are asked for."""
+    wanted = len(ui.lessons[title].right)
+    return gr.update(interactive=len(many or []) == wanted if wanted > 1 else bool(one))
+
+
+def on_reveal(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[str]) -> Updates:
+    lesson: Lesson = ui.lessons[title]
+    guessed = set(many or []) if len(lesson.right) > 1 else {one}
+    hit = len(guessed & set(lesson.right))
+    verdict = f"{hit} of {len(lesson.right)} right." if len(lesson.right) > 1 else "Right." if hit else "Not quite."
+    right = ", ".join(lesson.right)
+    body = (
+        f'<div class="age"><p class="hint"><b>{verdict}</b> {html.escape(right)}.</p>'
+        f'<p>{html.escape(lesson.answer)}</p><p class="soft">{html.escape(lesson.caveat)}</p></div>'
+    )
+    first = title == next(iter(ui.lessons))
+    return {
+        ui.answer: body,
+        ui.lesson_figure: gr.update(figure=lesson.figure.to_json()),
+        ui.film: ui.film_text if first else "",
+    }
+
+
+def connect(ui: SimpleNamespace, quick: Mapping[str, Any]) -> None:
+    """Wire the tab; it asks no model anything."""
+    guess = [ui.lesson, ui.one, ui.many]
+    shown = [ui.question, ui.one, ui.many, ui.reveal, ui.answer, ui.film, ui.lesson_figure]
+    ui.lesson.input(lambda title: on_lesson(ui, title), ui.lesson, shown, **quick)
+    for control in (ui.one, ui.many):
+        control.input(lambda *given: on_guess(ui, *given), guess, ui.reveal, **quick)
+    ui.reveal.click(lambda *given: on_reveal(ui, *given), guess, [ui.answer, ui.lesson_figure, ui.film], **quick)
