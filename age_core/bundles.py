@@ -81,7 +81,7 @@ def import_bundle(path: str | Path, root: str | Path, name: str = "") -> Run:
             documents = {name: (folder / name).read_bytes() for name in DOCUMENTS if (folder / name).exists()}
             config = check_documents(path.stem, documents, entries)
             _check_files([folder / inside for inside in entries], path.stem)
-            made = root / (name or unused_name(root, config))
+            made = root / safe_name(name or unused_name(root, config))
             with new_folder(made) as temporary:
                 os.rename(folder, temporary)  # onto an empty folder, which gives way
     return Run.open(made)

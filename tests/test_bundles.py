@@ -25,10 +25,11 @@ from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
 from test_runs import SMALL, config, events, same_eraser
 
-from age_core import AgeError, Eraser, Run, RunFailed, bundles, export_bundle, files, import_bundle
+from age_core import AgeError, ConceptSet, Eraser, Run, RunFailed, bundles, export_bundle, files, import_bundle
 from age_core.__main__ import main
 from age_core.describe import describe
 from age_core.files import PARTIAL, plain
+from age_core.runner import start_run
 from age_core.runs import list_runs
 from age_core.weights import FORMAT
 
@@ -157,6 +158,27 @@ def test_other_kinds_of_erasers_come_through(kept, contents, root, tmp_path, tin
         found = import_bundle(path, root).eraser()
         assert same_eraser(found, eraser) and found.lora.keys() == eraser.lora.keys()
         assert found.directions.keys() == eraser.directions.keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "concepts", "asked"),
+    [
+        ("age", ["dog"], {"train": "lora", "preview_every": 1}),
+        ("empty", ["dog", "cat"], {"templates": ("a {noun}",), "lr": 1e-3}),
+        ("esd-x", ["dog"], {"target": "cat"}),
+        ("uce", ["dog", "cat"], {}),
+        ("adavd", ["dog"], {"target": ""}),
+    ],
+)
+def test_what_the_program_records_it_takes_in(tiny, root, tmp_path, method, concepts, asked):
+    """With the bundled concepts, real requests and closed forms: nothing of them is mistaken for an attack."""
+    world = ConceptSet.load("emoji")
+    small = {"steps": 2, "batch": 2, "pi_rows": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "pool": 3}
+    run, stream = start_run(tiny, tmp_path / "mine", method, concepts, world, "tiny", **small, **asked)
+    list(stream)
+    again = import_bundle(export_bundle(run, tmp_path / "x.zip"), root)
+    assert again.config == run.config and again.events() == run.events() and again.status == "finished"
+    assert describe(again.path) == describe(run.path)
 
 
 def test_an_imported_run_that_was_stopped_can_go_on(tiny, kept, root, tmp_path):
