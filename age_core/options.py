@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -97,8 +98,10 @@ class EraseOptions:
         for field in ("preserve_weight", "exclude_alike", "prior_strength", "preview_every", "checkpoint_every"):
             if not getattr(self, field) >= 0:
                 raise AgeError(f"The option {field!r} must be 0 or more, not {getattr(self, field)}.")
-        if not self.templates or not all("{noun}" in t or "{a_noun}" in t for t in self.templates):
-            raise AgeError("Every template must hold {noun} or {a_noun}, such as 'a picture of {a_noun}'.")
+        named = [re.sub(r"\{(a_)?noun\}", "", template) for template in self.templates]
+        pairs = zip(named, self.templates, strict=True)
+        if not named or any(rest == whole or re.search("[{}]", rest) for rest, whole in pairs):
+            raise AgeError("Every template must hold {noun} or {a_noun} and no other brace: 'a picture of {a_noun}'.")
 
 
 CHOICES: dict[str, tuple[str, ...]] = {

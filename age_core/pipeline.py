@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -24,6 +25,7 @@ from age_core.errors import AgeError
 BUNDLED = {"emoji": ASSETS / "emoji-sd"}
 CLASSES = {"StableDiffusionPipeline": StableDiffusionPipeline, "StableDiffusionXLPipeline": StableDiffusionXLPipeline}
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+TOKENIZING = threading.Lock()  # a fast tokenizer breaks off when two threads ask it at once
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -100,11 +102,13 @@ def encode_text(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Tensor:
     """
     wanted = list(prompts)
     if not _has_pooled(pipe):
-        states, _ = pipe.encode_prompt(wanted, pipe.text_encoder.device, 1, False)
+        with TOKENIZING:
+            states, _ = pipe.encode_prompt(wanted, pipe.text_encoder.device, 1, False)
         return states.to(device_of(pipe))
-    states, _, pooled, _ = pipe.encode_prompt(
-        wanted, device=pipe.text_encoder.device, num_images_per_prompt=1, do_classifier_free_guidance=False
-    )
+    with TOKENIZING:
+        states, _, pooled, _ = pipe.encode_prompt(
+            wanted, device=pipe.text_encoder.device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        )
     last = torch.nn.functional.pad(pooled, (0, states.shape[-1] - pooled.shape[-1])).unsqueeze(1)
     packed = torch.cat([states, last], 1)
     if pipe.config.force_zeros_for_empty_prompt:
@@ -142,7 +146,8 @@ def predict_all(pipe: DiffusionPipeline, z: Tensor, t: Tensor, states: Tensor, b
 
 def embed_concepts(pipe: DiffusionPipeline, names: Sequence[str]) -> np.ndarray:
     """One unit vector a name, the mean of its token states; (n, D)."""
-    ids = pipe.tokenizer(list(names), padding="max_length", truncation=True, return_tensors="pt").attention_mask
+    with TOKENIZING:
+        ids = pipe.tokenizer(list(names), padding="max_length", truncation=True, return_tensors="pt").attention_mask
     mask = ids.to(device_of(pipe)).unsqueeze(-1).float()  # (n, L, 1)
     mean = (token_states(pipe, encode_text(pipe, names)).float() * mask).sum(1) / mask.sum(1)
     return torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()

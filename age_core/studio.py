@@ -30,6 +30,7 @@ from age_core.workbench import Ticket, Workbench
 Kind = Literal["erased", "synonym", "general", "near", "far", "own"]
 NEAR, FAR = 40, 40  # concepts whose damage is predicted, and measured to compare
 OWNER = re.compile(r"[0-9a-f]{32}")
+MOST_STEPS = 2000  # of a run on a machine that others wait for
 EMPTY_WORD = '""'
 NOTHING = "(nothing asked)"  # the title of an empty prompt's pictures
 
@@ -127,6 +128,8 @@ class Studio:
         target = None if find_method(method).word is None or not word else "" if word == EMPTY_WORD else word
         asked: dict[str, Any] = {"seed": int(seed or 0), "steps": None if steps is None else int(steps)}
         asked |= {"lr": rate, "preserve_weight": preserve}
+        if (steps or 0) > MOST_STEPS:
+            raise AgeError(f"{int(steps or 0)} steps are too many for one run here: {MOST_STEPS} at most.")
         concepts, _ = plan(method, list(names), self.world, preset, target, **asked)
         for concept in concepts:  # mapped onto itself, or onto a word that means the same, it would not be erased
             if target and target.lower() in [own.lower() for own in (concept.name, *concept.synonyms)]:

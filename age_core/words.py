@@ -12,6 +12,7 @@ from diffusers import DiffusionPipeline
 from age_core.concepts import Concept, ConceptSet
 from age_core.errors import AgeError
 from age_core.lookahead import best_target, look_ahead
+from age_core.pipeline import TOKENIZING
 from age_core.vocabulary import Candidates, Vocabulary
 
 POOL = 30  # candidates of a target unless said otherwise
@@ -53,7 +54,9 @@ def outside(pipe: DiffusionPipeline, prompt: str, world: ConceptSet) -> str:
             f"Outside this model's world: the prompt names none of its {len(world)} concepts, so that it draws a blend "
             f"of what it knows. Nearest in meaning: {', '.join(near)}."
         )
-    if len(pipe.tokenizer(prompt).input_ids) > read:
+    with TOKENIZING:
+        pieces = len(pipe.tokenizer(prompt).input_ids)
+    if pieces > read:
         said += f" The prompt is long: the model reads its first {read} word pieces and no more."
     return said.strip()
 

@@ -24,6 +24,7 @@ from age_core.runs import Run
 
 State = Literal["waiting", "running", "finished", "stopped", "failed"]
 PATIENCE_S = 20.0  # a run that nobody watches ends after so long, unless it was asked to go on
+MOST_OPEN = 4  # runs of one person that wait or train
 REMEMBERED = 50  # ended runs whose events stay in memory; their folders stay anyway
 
 
@@ -128,6 +129,7 @@ class Workbench:
         **asked: Any,
     ) -> Ticket:
         """Ask for a run in a new folder of `root`; `asked` as for `start_run`. Raises AgeError at once on bad input."""
+        self._check(owner)
         with self.turns.turn():  # reading the candidates' texts takes the model
             run, events = start_run(self.pipe, root, method, concepts, self.world, self.model, **asked)
         return self._enqueue(Ticket(run, owner, keep, events))
@@ -136,9 +138,15 @@ class Workbench:
         """Ask for a stopped run to go on. Raises AgeError when it cannot, or is waiting or running already."""
         if any(ticket.run.path == run.path and not ticket.ended for ticket in self._tickets):
             raise AgeError(f"The run {run.path.name!r} is already waiting or running.")
+        self._check(owner)
         with self.turns.turn():
             events = resume_run(self.pipe, run, self.world)
         return self._enqueue(Ticket(run, owner, keep, events))
+
+    def _check(self, owner: str) -> None:
+        mine = sum(ticket.owner == owner and not ticket.ended for ticket in self._tickets)
+        if mine >= MOST_OPEN:
+            raise AgeError(f"{mine} of your runs are waiting or running: let one end, or stop one, first.")
 
     def _enqueue(self, ticket: Ticket) -> Ticket:
         ended = [old for old in self._tickets if old.ended]

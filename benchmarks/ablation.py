@@ -6,10 +6,10 @@
 
 A method may carry options after a colon. ESR-k on 16 pictures of the erased concept; PSR-k near (the 20 nearest
 concepts) and far (40 others spread over the rest), 4 pictures each, and distance: 1000 times the mean `pair_distance`
-to the original model's pictures of the same seeds; seconds of the erasure alone, of computing a thread, so that a run
-may be paused. With --comebacks N also `back_...`:
-how often, in percent of N pictures, each kind of attempt of `age_core.robustness` still shows the concept. With
---strengths also `sweep`: the erased concept and the near ones at that many times the eraser, for `matched.py`.
+to the original model's pictures of the same seeds; seconds of computing that the erasure alone takes a thread, so that
+a run may be paused. With --comebacks N also `back_...`: how often, in percent of N pictures, each kind of attempt of
+`age_core.robustness` still shows the concept. With --strengths also `sweep`: the erased concept and the near ones at
+that many times the eraser, for `matched.py`.
 
 The summary has a row a method: means with 95 % intervals over concepts, and for each measure the paired difference of
 --reference to it, on the concepts and seeds that both have. Several of these may write the same file at once, each its

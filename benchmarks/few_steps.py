@@ -3,8 +3,8 @@
     python benchmarks/few_steps.py --concept dog
 
 Every count of steps draws from the same noise: the original model and the one after an erasure to the empty prompt (an
-eraser that leaves something to see), 4 pictures of every third concept and 16 of the erased one. `same`: share of
-pictures on which the probe's verdict (named right or not) is that of the most steps.
+eraser that leaves something to see), 4 pictures of every n-th concept (--every) and 16 of the erased one. `same`: share
+of pictures on which the probe's verdict (named right or not) is that of the most steps.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from age_core.methods import erase_by
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--concept", default="dog")
+    parser.add_argument("--every", type=int, default=3, help="which of the world's concepts are drawn: every n-th")
     parser.add_argument("--steps", type=int, nargs="+", default=[STEPS, 8, 20, 50])
     args = parser.parse_args()
     pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
-    others = [name for name in world.names[::3] if name != args.concept]
+    others = [name for name in world.names[:: args.every] if name != args.concept]
     *_, last = erase_by(pipe, "empty", args.concept, world, preview_every=0)
     rows, verdicts = [], {}
     for steps in sorted(args.steps):

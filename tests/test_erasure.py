@@ -202,6 +202,9 @@ def test_an_eraser_changes_pictures_only_while_applied(tiny_sd):
         ("  ", {}, "empty"),
         ("dog", {"train": "everything"}, "xattn"),
         ("dog", {"lr": 0.0}, "above 0"),
+        ("dog", {"templates": ("a dog",)}, "must hold"),
+        ("dog", {"templates": ("{noun.__class__}",)}, "must hold"),
+        ("dog", {"templates": ("{noun:>999999999}",)}, "must hold"),
     ],
 )
 def test_bad_input_is_one_clear_sentence_before_any_work(tiny_sd, concept, changes, words):

@@ -77,6 +77,23 @@ def test_an_eraser_is_scored_on_what_it_erased_and_what_it_watched(studio, emoji
     assert [pair.seed for pair in pairs[:4]] == [0, 1, 0, 1]
 
 
+def test_a_form_that_cannot_work_is_refused_before_anything_is_written(studio):
+    for form, match in (
+        ({"names": [], "method": "age"}, "name one"),
+        ({"names": ["dog"], "method": "empty", "word": "Puppy"}, "its own target"),
+        ({"names": ["dog"], "method": "age", "steps": 1e6}, "2000 at most"),
+        ({"names": ["dog"], "method": "age", "rate": -1.0}, "'lr' must be above 0"),
+        ({"names": ["dog", "grue"], "method": "age"}, "no concept 'grue'"),
+    ):
+        with pytest.raises(AgeError, match=match):
+            studio.ask(ANN, keep=False, **form)
+    assert studio.runs_of(ANN) == []
+    for word, target in (("", None), (' "" ', ""), ("cat", "cat")):
+        ticket = studio.ask(ANN, ["puppy"], "uce", False, word)
+        assert ticket.run.config.request["target"] == target and ticket.run.config.concepts == ("dog",)
+        assert [sight.state for sight in studio.bench.watch(ticket)][-1] == "finished"
+
+
 def test_nobody_sees_or_changes_the_runs_of_another(studio):
     ticket = studio.bench.start(studio.folder(ANN), "uce", "dog", owner=ANN)
     for _ in studio.bench.watch(ticket):

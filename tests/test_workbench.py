@@ -12,7 +12,7 @@ from test_methods import QUICK, WORLD
 from age_core import AgeError, generate
 from age_core.methods import erase_by
 from age_core.runs import Run, list_runs
-from age_core.workbench import Turns, Workbench
+from age_core.workbench import MOST_OPEN, Turns, Workbench
 
 
 @pytest.fixture
@@ -113,6 +113,18 @@ def test_what_goes_wrong_is_told_and_ends_nobody_else_s_run(bench, tmp_path):
     last, _ = until_ended(bench, bad)
     assert last.state == "failed" and "diverged" in last.reason
     assert until_ended(bench, good)[0].state == "finished"
+
+
+def test_nobody_fills_the_queue_alone(bench, tmp_path):
+    mine = [bench.start(tmp_path, "empty", "dog", owner="ann", **asked(steps=100_000)) for _ in range(MOST_OPEN)]
+    with pytest.raises(AgeError, match="4 of your runs"):
+        bench.start(tmp_path, "empty", "dog", owner="ann", **asked())
+    assert len(list_runs(tmp_path)) == MOST_OPEN
+    other = bench.start(tmp_path, "empty", "dog", owner="ben", **asked())
+    for ticket in mine:
+        bench.stop(ticket)
+    assert until_ended(bench, other)[0].state == "finished"
+    assert until_ended(bench, bench.start(tmp_path, "empty", "dog", owner="ann", **asked()))[0].state == "finished"
 
 
 def test_turns_are_given_in_the_order_they_were_asked_for():
