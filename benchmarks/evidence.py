@@ -1,0 +1,105 @@
+"""The evidence for the concept graph: every erasure that the README's reading of it rests on; a restart goes on.
+
+    python benchmarks/evidence.py build/evidence                        # all parts, two workers; some two and a half hours
+    python benchmarks/evidence.py build/evidence --only age uce-world   # these parts
+    python benchmarks/evidence.py build/evidence --read                 # statistics of what is finished
+
+Parts on `emoji-netfive` (25 concepts, DS on 16 pictures of each): ESD to the empty prompt, as the paper's graph was
+made (latents drawn once, as everywhere here), and the default, three seeds each; fixed in-class target and random
+neighbour, one; the five anchors' other targets, one. `uce-world`: all 450 concepts under UCE, noise shift alone.
+Tables go to assets/graphs/emoji-netfive.parquet and emoji-uce.parquet as soon as a part is whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from age_core import ConceptSet
+from age_core.concepts import ASSETS
+from age_core.jobs import build_in_parallel
+from age_core.reading import noise_floor, read
+from age_core.side_effects import Source, Task, gather
+
+NETFIVE = Source(watched="emoji-netfive")
+WORLD = Source()
+ANCHORS = ("synonym", "general", "unrelated", "empty")
+CACHED = {"latents": "cached", "preview_every": 0}
+
+
+def parts() -> dict[str, tuple[Source, Task, list[str], tuple[int, ...]]]:
+    """Source, task, erased concepts and seeds of each part, the quick ones first."""
+    world, everyone = (list(ConceptSet.load(name).names) for name in ("emoji", "emoji-netfive"))
+    anchors = everyone[::5]
+    quiet = {"preview_every": 0}
+    found: dict[str, tuple[Source, Task, list[str], tuple[int, ...]]] = {
+        "uce-world": (WORLD, Task.of("uce", images=2, metrics=("noise-shift",)), world, (0,)),
+        "age": (NETFIVE, Task.of("age", quiet, images=16), everyone, (0, 1, 2)),
+        "esd": (NETFIVE, Task.of("naive", CACHED, images=16), everyone, (0, 1, 2)),
+        "in-class": (NETFIVE, Task.of("in-class", quiet, images=16), everyone, (0,)),
+        "random": (NETFIVE, Task.of("random", quiet, images=16), everyone, (0,)),
+    }  # fmt: skip
+    for method in ANCHORS:
+        found[f"anchors-{method}"] = (NETFIVE, Task.of(method, quiet, images=16), anchors, (0,))
+    return found
+
+
+def build(folder: Path, name: str, workers: int) -> None:
+    source, task, erased, seeds = parts()[name]
+    whole, started, done = len(erased) * len(seeds), time.monotonic(), 0
+    for done, job in enumerate(build_in_parallel(source, task, erased, folder / name, seeds, workers), 1):
+        minutes = (time.monotonic() - started) / 60
+        print(f"{name}: {done} of {whole} after {minutes:.1f} min: {job.erased}, seed {job.seed}", flush=True)
+    print(f"{name}: whole after {(time.monotonic() - started) / 60:.1f} min", flush=True)
+
+
+def publish(folder: Path) -> None:
+    """The tables of finished parts, as they are shipped."""
+    netfive = [
+        gather(folder / name) for name in parts() if name != "uce-world" and any((folder / name).glob("*.parquet"))
+    ]
+    if netfive:
+        pd.concat(netfive, ignore_index=True).to_parquet(ASSETS / "graphs" / "emoji-netfive.parquet", index=False)
+    if any((folder / "uce-world").glob("*.parquet")):
+        gather(folder / "uce-world").to_parquet(ASSETS / "graphs" / "emoji-uce.parquet", index=False)
+
+
+def show(folder: Path) -> None:
+    bench = NETFIVE.open()
+    table = pd.read_parquet(ASSETS / "graphs" / "emoji-netfive.parquet")
+    print(
+        noise_floor(bench, Task.of("age", images=16), folder / "age").groupby(["method", "metric"])["delta"].describe()
+    )
+    whole = table.groupby("method")["erased"].nunique()
+    methods = [str(method) for method in whole[whole == 25].index]
+    for metric in ("DS-1", "distance", "noise-shift"):
+        found: dict[str, Any] = read(bench, table, metric, methods, ahead=True)
+        for method, tables in found.items():
+            print(f"\n{metric} by {method}")
+            for part in tables.values():
+                print(part.round(3).to_string(index=False))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="+", choices=list(parts()), default=list(parts()))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--read", action="store_true")
+    args = parser.parse_args()
+    if args.read:
+        show(args.folder)
+        return
+    for name in args.only:
+        build(args.folder, name, args.workers)
+        publish(args.folder)
+
+
+if __name__ == "__main__":
+    main()
