@@ -1,6 +1,6 @@
 """The evidence for the concept graph: every erasure that the README's reading of it rests on; a restart goes on.
 
-    python benchmarks/evidence.py build/evidence                        # all parts, two workers; some two and a half hours
+    python benchmarks/evidence.py build/evidence                        # all parts, by two workers, in some 2.5 hours
     python benchmarks/evidence.py build/evidence --only age uce-world   # these parts
     python benchmarks/evidence.py build/evidence --read                 # statistics of what is finished
 
