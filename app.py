@@ -6,6 +6,7 @@ This file only connects `age_core` (the method) with `viz` (the pictures). Run i
 import html
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -250,8 +251,13 @@ def on_resume(world: World, ui: SimpleNamespace, session: Session, keep: bool, n
     except AgeError as error:
         yield warn(ui, error)
         return
-    yield {ui.tabs: gr.Tabs(selected="erase")}
+    yield from turn_to_erase(ui)
     yield from follow(world, ui, session, ticket)
+
+
+def turn_to_erase(ui: SimpleNamespace) -> Made:
+    yield {ui.tabs: gr.Tabs(selected="erase")}
+    time.sleep(0.4)  # the browser drops an update that the next one overtakes
 
 
 def follow(world: World, ui: SimpleNamespace, session: Session, ticket: Ticket) -> Made:
@@ -606,7 +612,7 @@ def on_arrive(world: World, ui: SimpleNamespace, first: str, owner: str, request
     yield on_pictures(world, ui, name if isinstance(name, str) else first)
     running = world.studio.bench.running(owner)
     if running:
-        yield {ui.tabs: gr.Tabs(selected="erase")}
+        yield from turn_to_erase(ui)
         yield from follow(world, ui, session, running)
 
 
@@ -664,7 +670,7 @@ def build(world: World | None = None) -> gr.Blocks:
     with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         ui = page.lay_out(view, offered, *lessons_of(world, pairs))
         wiring.connect(ui, handlers(world, ui))
-        demo.load(js=page.ANNOUNCE_JS)
+        demo.load(js=page.ARRIVED_JS)
         everything = [component for component in vars(ui).values() if isinstance(component, gr.blocks.Block)]
 
         def arrive(owner: str, request: gr.Request) -> Made:  # Gradio does not see a partial's request

@@ -114,9 +114,9 @@ class Studio:
         keep: bool,
         word: str = "",
         preset: str = "balanced",
-        steps: float | None = None,
-        rate: float | None = None,
-        preserve: float | None = None,
+        steps: str = "",
+        rate: str = "",
+        preserve: str = "",
         seed: float | None = None,
     ) -> Ticket:
         """A run in the queue, as a person fills in a form: what is blank is the method's or the preset's own.
@@ -126,10 +126,10 @@ class Studio:
         """
         word = (word or "").strip()
         target = None if find_method(method).word is None or not word else "" if word == EMPTY_WORD else word
-        asked: dict[str, Any] = {"seed": int(seed or 0), "steps": None if steps is None else int(steps)}
-        asked |= {"lr": rate, "preserve_weight": preserve}
-        if (steps or 0) > MOST_STEPS:
-            raise AgeError(f"{int(steps or 0)} steps are too many for one run here: {MOST_STEPS} at most.")
+        asked: dict[str, Any] = {"seed": int(seed or 0), "steps": _number("number of steps", steps, int)}
+        asked |= {"lr": _number("learning rate", rate), "preserve_weight": _number("weight of preserving", preserve)}
+        if (asked["steps"] or 0) > MOST_STEPS:
+            raise AgeError(f"{asked['steps']} steps are too many for one run here: {MOST_STEPS} at most.")
         concepts, _ = plan(method, list(names), self.world, preset, target, **asked)
         for concept in concepts:  # mapped onto itself, or onto a word that means the same, it would not be erased
             if target and target.lower() in [own.lower() for own in (concept.name, *concept.synonyms)]:
@@ -200,6 +200,19 @@ class Studio:
         if run.path.parent != self.folder(owner):
             raise AgeError(f"The run {name!r} came with the explorer: it can be opened and exported, not changed.")
         return run
+
+
+def _number(what: str, text: str, kind: type = float) -> Any:
+    """What a person typed; None where it is blank."""
+    if not (text or "").strip():
+        return None
+    try:
+        value = kind(text)
+    except ValueError:
+        raise AgeError(f"The {what} must be a number or blank, not {text.strip()[:30]!r}.") from None
+    if not np.isfinite(value):
+        raise AgeError(f"The {what} must be finite, not {text.strip()!r}.")
+    return value
 
 
 @lru_cache(maxsize=4)

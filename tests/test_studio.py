@@ -81,8 +81,11 @@ def test_a_form_that_cannot_work_is_refused_before_anything_is_written(studio):
     for form, match in (
         ({"names": [], "method": "age"}, "name one"),
         ({"names": ["dog"], "method": "empty", "word": "Puppy"}, "its own target"),
-        ({"names": ["dog"], "method": "age", "steps": 1e6}, "2000 at most"),
-        ({"names": ["dog"], "method": "age", "rate": -1.0}, "'lr' must be above 0"),
+        ({"names": ["dog"], "method": "age", "steps": "1000000"}, "2000 at most"),
+        ({"names": ["dog"], "method": "age", "rate": "-1"}, "'lr' must be above 0"),
+        ({"names": ["dog"], "method": "age", "rate": "fast"}, "must be a number or blank, not 'fast'"),
+        ({"names": ["dog"], "method": "age", "steps": "1.5"}, "must be a number or blank"),
+        ({"names": ["dog"], "method": "age", "preserve": "nan"}, "must be finite"),
         ({"names": ["dog", "grue"], "method": "age"}, "no concept 'grue'"),
     ):
         with pytest.raises(AgeError, match=match):

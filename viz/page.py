@@ -13,15 +13,21 @@ from viz.lessons import Lesson
 TABS = ("map", "erase", "compare", "learn", "runs")
 # Regions that a screen reader announces when they change.
 ANNOUNCED = ["selection", "messages", "live-status", "compare-status", "runs-status"]
-ANNOUNCE_JS = f"() => {ANNOUNCED}.forEach(id => document.getElementById(id)?.setAttribute('aria-live', 'polite'))"
-# Concept, run and tab live in the address, so that a page can be shared and found again.
-ADDRESS_JS = """() => {
-  const where = document.querySelector('#where .where'), query = new URLSearchParams(location.search);
-  const tab = document.querySelector('#tabs [role=tab][aria-selected=true]')?.textContent.trim().toLowerCase();
-  for (const [key, value] of Object.entries({concept: where?.dataset.concept, run: where?.dataset.run, tab}))
-    value ? query.set(key, value) : query.delete(key);
-  history.replaceState(null, '', '?' + query);
-}"""
+# Run once the page stands. Concept, run and tab live in the address, so that a page can be shared and found again: they
+# are read off the page whenever it shows others.
+ARRIVED_JS = """() => {
+  for (const id of ANNOUNCED) document.getElementById(id)?.setAttribute('aria-live', 'polite');
+  const write = () => {
+    const where = document.querySelector('#where .where'), query = new URLSearchParams(location.search);
+    const tab = document.querySelector('#tabs [role=tab][aria-selected=true]')?.textContent.trim().toLowerCase();
+    for (const [key, value] of Object.entries({concept: where?.dataset.concept, run: where?.dataset.run, tab}))
+      value ? query.set(key, value) : query.delete(key);
+    history.replaceState(null, '', '?' + query);
+  };
+  let soon = 0;  // the whole page is watched, since its parts are put in anew; often, while a run is drawn
+  new MutationObserver(() => { soon ||= setTimeout(() => { soon = 0; write(); }, 120); }).observe(document.body,
+    {subtree: true, childList: true, attributeFilter: ['aria-selected', 'data-concept', 'data-run']});
+}""".replace("ANNOUNCED", str(ANNOUNCED))
 
 
 def lay_out(

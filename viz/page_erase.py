@@ -35,9 +35,10 @@ def lay_out(ui: SimpleNamespace, name: str, catalogue: Mapping[str, Any]) -> Non
             )  # fmt: skip
             ui.preset = gr.Radio(PRESETS, value="balanced", label="How thorough", elem_id="preset")
             with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-                ui.steps = gr.Number(None, label="Steps (blank: the preset's)", precision=0, elem_id="steps")
-                ui.rate = gr.Number(None, label="Learning rate (blank: the preset's)", elem_id="rate")
-                ui.keeping = gr.Number(None, label="Weight of preserving (blank: 1)", elem_id="keeping")
+                # texts, as an empty number field would come back as 0, which is a value of its own
+                ui.steps = gr.Textbox(label="Steps (blank: the preset's)", max_lines=1, elem_id="steps")
+                ui.rate = gr.Textbox(label="Learning rate (blank: the preset's)", max_lines=1, elem_id="rate")
+                ui.keeping = gr.Textbox(label="Weight of preserving (blank: 1)", max_lines=1, elem_id="keeping")
                 ui.seed = gr.Number(0, label="Seed of the training", precision=0, elem_id="seed")
             ui.keep = gr.Checkbox(False, label="Keep running when I close the page", elem_id="keep-running")
             with gr.Row():

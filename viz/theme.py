@@ -103,7 +103,7 @@ CSS = (
 .legend { display: flex; flex-wrap: wrap; gap: .15rem .9rem; font-size: .85rem; color: var(--soft); }
 .legend svg { display: inline-block; width: 12px; height: 12px; vertical-align: -1px; margin-right: .3rem; }
 .legend .l { fill: var(--c-light); } .dark .legend .l { fill: var(--c-dark); }
-@media (max-width: 600px) { .cg { height: 400px; } }
+@media (max-width: 600px) { .cg { height: 400px; } #tabs button[role=tab] { padding-inline: .4rem; font-size: .9rem; } }
 
 /* bars: damage lists and live target weights */
 .bars li { display: grid; grid-template-columns: minmax(5.5rem, 8rem) minmax(0, 1fr) 3.9rem; align-items: center;

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from viz import page_learn
-from viz.page import ADDRESS_JS, parts
+from viz.page import parts
 from viz.page_map import LAYOUTS
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -27,7 +27,6 @@ def connect(ui: SimpleNamespace, to: SimpleNamespace) -> None:
     connect_runs(ui, to)
     if hasattr(ui, "lessons"):
         page_learn.connect(ui, QUICK)
-    ui.tabs.select(None, None, None, js=ADDRESS_JS)
 
 
 def connect_map(ui: SimpleNamespace, to: SimpleNamespace) -> None:
@@ -38,7 +37,6 @@ def connect_map(ui: SimpleNamespace, to: SimpleNamespace) -> None:
         ui.heat.select(to.cell, [ui.heat, *how], shown, **QUICK),
     ]
     for pick in picks:
-        pick.then(None, None, None, js=ADDRESS_JS)
         pick.then(to.pictures, ui.graph, ui.own_pictures, **STREAMED)
     for control in (ui.source, ui.direction, ui.count, ui.unclear):
         control.input(to.pick, [ui.graph, ui.graph, *how], shown, **QUICK)
@@ -72,15 +70,13 @@ def connect_compare(ui: SimpleNamespace, to: SimpleNamespace, runs: list[Any]) -
     three = ui.ablate.click(to.ablate, asked, [*parts(ui, *LIVE), ui.compare_status], **STREAMED)
     three.success(to.compare, drawing, pictured, **STREAMED)
     for done in (*runs, three):
-        done.then(to.runs, parts(ui, "session", "run"), parts(ui, *ROWS), **QUICK)
-        done.then(None, None, None, js=ADDRESS_JS)
+        done.then(to.runs, ui.session, parts(ui, *ROWS), **QUICK)
 
 
 def connect_runs(ui: SimpleNamespace, to: SimpleNamespace) -> None:
     rows, chosen = parts(ui, *ROWS), parts(ui, "session", "run")
     ui.tab_runs.select(to.runs, chosen, rows, **QUICK)
-    opened = ui.open_run.click(to.open, chosen, parts(ui, *LIVE, "erased", "runs_status"), **QUICK)
-    opened.then(None, None, None, js=ADDRESS_JS)
+    ui.open_run.click(to.open, chosen, parts(ui, *LIVE, "erased", "runs_status"), **QUICK)
     ui.resume_run.click(to.resume, parts(ui, "session", "keep", "run"), parts(ui, *LIVE), **STREAMED)
     ui.rename.click(to.rename, [*chosen, ui.new_name], [*rows, ui.new_name], **QUICK)
     ui.delete.click(to.delete_asked, chosen, parts(ui, "sure", "sure_text", "messages"), **QUICK)
