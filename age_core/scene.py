@@ -137,7 +137,8 @@ def _partial_samples(
     k = torch.randint(options.grid, (rows,), generator=generator)
     within = torch.randint(spacing, (rows,), generator=generator)
     shape = (rows, config.in_channels, config.sample_size, config.sample_size)
-    z = torch.randn(shape, generator=generator).to(states).repeat(several, 1, 1, 1)
+    # float32 whatever the states are, as everything that is added up over steps
+    z = torch.randn(shape, generator=generator).to(states.device).repeat(several, 1, 1, 1)
     top = options.grid - 2 if options.legacy_offset else options.grid - 1  # where pure noise is taken to be
     stop = (k - 2).clamp(min=-1) if options.legacy_offset else k  # the grid index to end at; -1: clean
     ending = stop.repeat(several).to(z.device)

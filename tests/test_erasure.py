@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import build_tiny_sd
 
 from age_core import AgeError, Candidates, EraseOptions, Vocabulary, encode_text, erase, generate
 from age_core.weights import trained_parameters
@@ -135,6 +136,13 @@ def test_no_parameter_outside_the_selection_moves(tiny_sd, train):
     eraser = run(tiny_sd, train=train)[-1].eraser
     assert set(eraser.delta) == set(trained_parameters(tiny_sd.unet, train))
     assert all(parameter.grad is None and not parameter.requires_grad for parameter in tiny_sd.unet.parameters())
+
+
+def test_half_precision_weights_are_sampled_from_at_each_step(tmp_path):
+    pipe = build_tiny_sd(tmp_path, "epsilon").to(torch.bfloat16)
+    eraser = run(pipe, latents="student", grid=5, exclude_alike=0.0, steps=2)[-1].eraser
+    assert all(delta.dtype == torch.float32 and delta.isfinite().all() for delta in eraser.delta.values())
+    assert max(float(delta.abs().max()) for delta in eraser.delta.values()) > 0
 
 
 @pytest.mark.parametrize("latents", ["student", "teacher"])
