@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable
 
 import pytest
+from map_fixtures import opened, parts_address
 from playwright.sync_api import Page, expect
-from test_app import browser  # noqa: F401  (a fixture)
+from test_app import browser
 
 from viz.theme import DARK, LIGHT
 

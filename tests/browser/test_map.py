@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 
 import pytest
+from map_fixtures import opened, parts_address
 from map_page import NAMES, places
 from playwright.sync_api import Page, expect
-from test_app import LONELY_JS, NODE_JS, browser  # noqa: F401  (the browser is a fixture)
+from test_app import LONELY_JS, NODE_JS, browser
 
 pytestmark = pytest.mark.browser
 
