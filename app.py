@@ -607,12 +607,13 @@ def on_arrive(world: World, ui: SimpleNamespace, first: str, owner: str, request
         out |= shown
     if asked.get("tab") in page.TABS:
         out[ui.tabs] = gr.Tabs(selected=asked["tab"])
+    running = world.studio.bench.running(owner)
+    if running:
+        out[ui.tabs] = gr.Tabs(selected="erase")
     yield out
     name = out.get(ui.search)
     yield on_pictures(world, ui, name if isinstance(name, str) else first)
-    running = world.studio.bench.running(owner)
     if running:
-        yield from turn_to_erase(ui)
         yield from follow(world, ui, session, running)
 
 
