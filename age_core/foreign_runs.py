@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from datetime import datetime
@@ -86,11 +85,6 @@ def _check_options(found: Mapping[str, Any]) -> None:
     _check_fields(known, EraseOptions)
     typed = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
     EraseOptions(**typed).check()  # type: ignore[arg-type]
-    for template in known.get("templates", ()):
-        # they are filled in by str.format, which can also read attributes and pad to any width
-        for _, name, width, conversion in string.Formatter().parse(template):
-            if name not in (None, "noun", "a_noun") or width or conversion:
-                raise ValueError(f"the template {template[:40]!r} asks for more than a noun")
 
 
 def _check_status(found: Mapping[str, Any], files: Collection[str]) -> None:

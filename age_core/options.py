@@ -98,6 +98,7 @@ class EraseOptions:
         for field in ("preserve_weight", "exclude_alike", "prior_strength", "preview_every", "checkpoint_every"):
             if not getattr(self, field) >= 0:
                 raise AgeError(f"The option {field!r} must be 0 or more, not {getattr(self, field)}.")
+        # they are filled in by str.format, which can also read attributes and pad to any width
         named = [re.sub(r"\{(a_)?noun\}", "", template) for template in self.templates]
         pairs = zip(named, self.templates, strict=True)
         if not named or any(rest == whole or re.search("[{}]", rest) for rest, whole in pairs):
