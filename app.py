@@ -4,11 +4,13 @@ This file only connects `age_core` (the method) with `viz` (the pictures). Run i
 """
 
 import html
+import inspect
 import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,17 +33,18 @@ from age_core import (
     embed_concepts,
     graph,
     list_runs,
-    load_pipeline,
-    load_probe,
 )
 from age_core.bundles import export_bundle, import_bundle
-from age_core.side_effects import load_side_effects
+from age_core.models import HUB_MODELS, IMAGENET_PROBE, Choice, Models, concept_sets, devices
+from age_core.pipeline import BUNDLED
+from age_core.probes import BUNDLED as PROBES
+from age_core.side_effects import gather, load_side_effects
 from age_core.studio import Row, Studio
-from age_core.workbench import Ticket, Workbench
+from age_core.workbench import Ticket
 from viz import concept_map, effects, graph_figures, layout, lessons, page, panels, theme, wiring
 from viz.blocks import note
 from viz.live import LiveView, Recording, duration
-from viz.page_map import DIRECTIONS, LAYOUTS
+from viz.page_map import DIRECTIONS, LAYOUTS, key_of, source_choices
 from viz.page_runs import COLUMNS, EXPORTS
 
 ROOT = Path(__file__).parent
@@ -54,18 +57,65 @@ Updates = dict[Any, Any]
 Made = Iterator[Updates]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
-    """What every session shares and none changes."""
+    """A model with its map, which everybody who chose it shares and nobody changes."""
 
     studio: Studio
     layouts: dict[str, pd.DataFrame]
     effects: pd.DataFrame | None
-    no_effects: str  # why there is no table
+    _pairs: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
 
     @property
     def concepts(self) -> ConceptSet:
         return self.studio.world
+
+    @property
+    def sources(self) -> list[tuple[str, str]]:
+        return effects.sources(self.effects) if self.effects is not None else []
+
+    @property
+    def groups(self) -> list[str]:
+        """The kind of each dot."""
+        return [self.concepts[name].general for name in self.layouts[layout.MEANING]["name"]]
+
+    @property
+    def unmeasured(self) -> int:
+        """How many concepts nobody has erased to see whom it hurts."""
+        erased = set() if self.effects is None else set(self.effects["erased"])
+        return len(set(self.concepts.names) - erased)
+
+    def pairs(self, source: int | None) -> pd.DataFrame | None:
+        """The side effects of one source, worked out once, so that a click is answered at once."""
+        if not self.sources:
+            return None
+        key = self.sources[source or 0]
+        if key not in self._pairs:
+            assert self.effects is not None
+            self._pairs[key] = effects.of_source(self.effects, key)
+        return self._pairs[key]
+
+
+class Worlds:
+    """The world of each choice, made once for every model that is open."""
+
+    def __init__(self, models: Models):
+        self.models = models
+        self.measuring: set[Choice] = set()
+        self._made: dict[Choice, World] = {}
+
+    def of(self, choice: Choice) -> World:
+        """Raises AgeError where the model cannot be opened."""
+        studio, made = self.models.studio(choice), self._made.get(choice)
+        if made is None or made.studio is not studio:
+            made = self._made[choice] = make_world(studio, choice)
+        return made
+
+    def again(self, choice: Choice) -> World:
+        """The world with the side effects that were measured meanwhile."""
+        world = self.of(choice)
+        found = self._made[choice] = World(world.studio, world.layouts, read_effects(world.studio, choice))
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,23 +145,26 @@ class Session:
         return run.path.name
 
 
-def load_world(name: str = "emoji", runs: Path = RUNS) -> World:
-    """Load the model and everything precomputed; a missing table of side effects only leaves the map without arrows."""
-    pipe, concepts = load_pipeline(name), ConceptSet.load(name)
-    try:
-        table, reason = load_side_effects(name), ""
-    except AgeError as error:
-        table, reason = None, str(error)
-    stored = ASSETS / "graphs" / f"{name}-layout.csv"
-    layouts = layout.read_layouts(stored, concepts.names)
+def make_world(studio: Studio, choice: Choice) -> World:
+    """Lay a model's concepts out and read what is known of its side effects; without any the map has no arrows."""
+    bundled = choice == Choice()
+    stored = ASSETS / "graphs" / f"{choice.model}-layout.csv" if bundled else studio.measured / "layout.csv"
+    names = studio.world.names
+    layouts = layout.read_layouts(stored, names)
     if layout.MEANING not in layouts:
-        points = layout.umap_layout(embed_concepts(pipe, list(concepts.names)))
-        layouts = {layout.MEANING: layout.write_layout(stored, concepts.names, points)}
-    shipped = ASSETS / "runs"
-    studio = Studio(
-        pipe, load_probe(name), concepts, Workbench(pipe, concepts, name), runs, shipped if shipped.is_dir() else None
-    )
-    return World(studio, layouts, table, reason)
+        points = layout.umap_layout(embed_concepts(studio.pipe, list(names)))
+        layouts = {layout.MEANING: layout.write_layout(stored, names, points)}
+    return World(studio, layouts, read_effects(studio, choice))
+
+
+def read_effects(studio: Studio, choice: Choice) -> pd.DataFrame | None:
+    """What came with the bundled model, and what was measured here; None where there is neither."""
+    tables = []
+    with suppress(AgeError):
+        tables.append(load_side_effects(choice.model if choice == Choice() else ""))
+    with suppress(AgeError):
+        tables.append(gather(studio.measured))
+    return pd.concat(tables, ignore_index=True) if tables else None
 
 
 def warn(ui: SimpleNamespace, error: Exception) -> Updates:
@@ -125,13 +178,126 @@ def known(session: Session | None) -> Session:
     return session
 
 
+# --- the model ---------------------------------------------------------------------------------------------------
+
+
+def opened(world: World, choice: Choice) -> str:
+    """What is open, and what it lacks, in words."""
+    said = f"Open: {choice.model} with {len(world.concepts)} concepts ({world.concepts.name}) on {choice.device}."
+    said += (
+        f" Judged by the probe {world.studio.probe.name}." if world.studio.probe else " No probe judges its pictures."
+    )
+    if choice.model not in BUNDLED and choice.device == "cpu":
+        said += " Without a GPU, pictures of a full-size model take minutes and an erasure hours."
+    return said
+
+
+def offer(world: World) -> str:
+    """What is missing on the map, and what it takes."""
+    return (
+        f"What erasing does to others was not measured for {world.unmeasured} of the {len(world.concepts)} concepts. "
+        "Each would be erased by UCE, a closed form without training, and the noise shift of all others measured. What "
+        "is finished stays, if you leave too."
+    )
+
+
+def on_model(_worlds: Worlds, ui: SimpleNamespace, model: str) -> Updates:
+    """Another model was named: what usually goes with it."""
+    if model in BUNDLED:
+        return {ui.concept_set: "emoji", ui.probe: "emoji"}
+    return {ui.concept_set: "sd-imagenette", ui.probe: IMAGENET_PROBE}
+
+
+def on_open_model(
+    worlds: Worlds, ui: SimpleNamespace, session: Session | None, model: str, concepts: str, own: str | None,
+    probe: str | None, device: str,
+) -> Made:  # fmt: skip
+    """Open another model for this page alone, and show it everywhere."""
+    choice = Choice((model or "").strip(), own or concepts, (probe or "").strip(), device)
+    try:
+        owner = known(session).owner
+        for doing in worlds.models.opening(choice):
+            yield {ui.model_status: panels.status(f"{doing} …"), ui.messages: ""}
+        yield {ui.model_status: panels.status("Arranging the map …")}
+        world = worlds.of(choice)
+        view, blank = first_view(world), Session(owner)
+        session.ticket = None  # type: ignore[union-attr]  # whoever watches a run here watches it no longer
+    except AgeError as error:
+        yield {ui.model_status: "", **warn(ui, error)}
+        return
+    time.sleep(0.4)  # the browser drops an update that the next one overtakes
+    yield {
+        **shown_world(world, ui, view), **cleared(ui), **listed(world, ui, blank), ui.session: blank,
+        ui.choice: choice, ui.opened: note(opened(world, choice)), ui.model_status: "",
+    }  # fmt: skip
+    time.sleep(0.4)
+    yield on_pictures(world, ui, view["name"])
+
+
+def shown_world(world: World, ui: SimpleNamespace, view: dict[str, Any]) -> Updates:
+    """The map and every list of names, for another world or for one of which more is known."""
+    names, layouts = list(world.concepts.names), [title for title, name in LAYOUTS.items() if name in world.layouts]
+    return {
+        ui.graph: gr.update(
+            value=view["name"], figure=view["figure"], arrows=view["arrows"], label_order=view["label_order"],
+            layouts=view["layouts"], layout=layout.MEANING, overview="[]", lit="{}",
+        ),
+        ui.heat: gr.update(visible="hidden"), ui.view: "Map", ui.everything: 0,
+        ui.search: gr.update(choices=names, value=view["name"]),
+        ui.erased: gr.update(choices=names, value=[view["name"]]),
+        ui.legend: key_of(world.groups), ui.caption: note(view["caption"]), ui.selection: view["panel"],
+        ui.locality: gr.update(figure=view["locality"]), ui.where: page.where(view["name"]),
+        ui.direction: "Whom it hurts", ui.arrow_row: gr.update(visible=bool(world.sources)),
+        ui.source: gr.update(choices=source_choices(world.sources), value=0 if world.sources else None),
+        ui.layout: gr.update(choices=layouts, value=layouts[0], visible=len(layouts) > 1),
+        ui.build_offer: gr.update(visible=bool(world.unmeasured)), ui.build_status: note(offer(world)),
+    }  # fmt: skip
+
+
+def cleared(ui: SimpleNamespace) -> Updates:
+    """Everything that told of the model that was open before."""
+    blank = ("live_targets", "live_loss", "live_history", "live_previews", "predicted", "scores", "own_pictures",
+             "compare_status", "runs_status", "messages")  # fmt: skip
+    return {
+        **{getattr(ui, name): "" for name in blank},
+        ui.status: panels.status("Nothing is running."), ui.scrub: gr.update(visible=False),
+        ui.start: gr.update(interactive=True), ui.stop: gr.update(interactive=False),
+        ui.resume: gr.update(interactive=False), ui.erasers: gr.update(choices=[], value=[]),
+        ui.grid: note("Erase a concept, or open a run, to see the pictures here."), ui.scatter: gr.update(figure=""),
+        ui.pair: gr.update(choices=[], value=None, visible=False), ui.slider: gr.update(value=None, visible=False),
+    }  # fmt: skip
+
+
+def on_measure(worlds: Worlds, ui: SimpleNamespace, choice: Choice) -> Made:
+    """Measure the side effects of erasing every concept; whoever closes the page loses one concept at most."""
+    if choice in worlds.measuring:
+        yield warn(ui, AgeError("These side effects are being measured for somebody else: come back in a while."))
+        return
+    worlds.measuring.add(choice)
+    try:
+        world = worlds.of(choice)
+        total, began, known_before = len(world.concepts), time.monotonic(), len(world.concepts) - world.unmeasured
+        yield {ui.build: gr.update(interactive=False), ui.messages: ""}
+        yield {ui.build_status: panels.status("Drawing the latents to measure on …")}
+        for done, job in enumerate(world.studio.side_effects(), 1):
+            each = (time.monotonic() - began) / max(done - known_before, 1)
+            left = duration(each * (total - done))
+            said = f"{done} of {total}: {job.erased} was erased and measured; about {left} left."
+            yield {ui.build_status: panels.status(said, done, total)}
+        world = worlds.again(choice)
+        time.sleep(0.4)
+        yield {**shown_world(world, ui, first_view(world)), ui.build: gr.update(interactive=True)}
+    except AgeError as error:
+        yield {
+            ui.build: gr.update(interactive=True),
+            ui.build_status: note(offer(worlds.of(choice))),
+            **warn(ui, error),
+        }
+    finally:
+        worlds.measuring.discard(choice)
+
+
 # --- the map -----------------------------------------------------------------------------------------------------
-
-
-def pairs_of(world: World, source: int | None) -> pd.DataFrame | None:
-    if world.effects is None:
-        return None
-    return effects.of_source(world.effects, effects.sources(world.effects)[source or 0])
 
 
 def locality(world: World, pairs: pd.DataFrame, name: str, metric: str) -> str:
@@ -151,12 +317,12 @@ def show_concept(
 ) -> dict[str, str]:
     """The picked concept's name, arrows, panel, caption and locality curve."""
     concept = world.concepts.find(text or "")
-    pairs = pairs_of(world, source)
+    pairs = world.pairs(source)
     panel = panels.selection(concept.name, concept.group, concept.synonyms, pairs)
     if pairs is None:
-        caption = f"No arrows: {world.no_effects}"
+        caption = "No arrows: what erasing a concept of this model does to others was not measured yet."
         return {"name": concept.name, "arrows": "[]", "panel": panel, "caption": caption, "locality": ""}
-    origin = effects.sources(world.effects)[source or 0]
+    origin = world.sources[source or 0]
     shown = effects.strongest(pairs, concept.name, DIRECTIONS[direction], int(count))
     if vague:
         more = effects.strongest(pairs, concept.name, DIRECTIONS[direction], int(count), clear=False)
@@ -192,7 +358,7 @@ def on_pictures(world: World, ui: SimpleNamespace, name: str) -> Updates:
 
 
 def on_view(world: World, ui: SimpleNamespace, view: str, source: int | None) -> Updates:
-    pairs = pairs_of(world, source)
+    pairs = world.pairs(source)
     if view == "Map" or pairs is None:
         return {ui.graph: gr.update(visible=True), ui.heat: gr.update(visible="hidden")}
     damage = pairs.pivot(index="erased", columns="affected", values="delta")
@@ -212,7 +378,7 @@ def on_cell(world: World, ui: SimpleNamespace, cell: str | None, *how: Any) -> U
 
 def on_everything(world: World, _ui: SimpleNamespace, share: float, source: int | None) -> Any:
     """The strongest `share` percent of all arrows at once."""
-    pairs = pairs_of(world, source)
+    pairs = world.pairs(source)
     if pairs is None or not share:
         return gr.update(overview="[]")
     clear = pairs[pairs["clear"]]
@@ -247,6 +413,7 @@ def on_resume(world: World, ui: SimpleNamespace, session: Session, keep: bool, n
                 raise AgeError("There is no stopped run to go on with: start one, or choose one under Runs.")
             name = session.ticket.run.path.name  # type: ignore[union-attr]
         run = world.studio.own_run(known(session).owner, name or "")
+        world.studio.own_model_run(session.owner, name or "")
         ticket = world.studio.bench.resume(run, session.owner, keep)
     except AgeError as error:
         yield warn(ui, error)
@@ -271,7 +438,7 @@ def follow(world: World, ui: SimpleNamespace, session: Session, ticket: Ticket) 
         ui.where: page.where(name, ticket.run.path.name),
     }  # fmt: skip
     view = LiveView(name)
-    for sight in world.studio.bench.watch(ticket):
+    for sight in world.studio.bench.line.watch(ticket):
         if session.ticket is not ticket:
             return
         out: Updates = {getattr(ui, region): value for region, value in view.update(sight.events).items()}
@@ -313,7 +480,7 @@ def ending(world: World, ui: SimpleNamespace, session: Session, ticket: Ticket) 
 def on_stop(world: World, ui: SimpleNamespace, session: Session | None) -> Updates:
     """Ask the run to stop after its present step."""
     if session and session.ticket:
-        world.studio.bench.stop(session.ticket)
+        world.studio.bench.line.stop(session.ticket)
     return {ui.stop: gr.update(interactive=False)}
 
 
@@ -472,8 +639,8 @@ def run_rows(world: World, session: Session) -> tuple[list[list[Any]], list[str]
         shown = run.path.name if run.path.parent == world.studio.folder(session.owner) else f"{run.path.name} (shipped)"
         label = METHODS[config.method].label if config.method in METHODS else config.method
         rows.append(
-            [shown, ", ".join(config.concepts), label, run.status, config.options.get("steps"), config.seed,
-             config.created[:16].replace("T", " ")]
+            [shown, ", ".join(config.concepts), label, config.model, run.status, config.options.get("steps"),
+             config.seed, config.created[:16].replace("T", " ")]
         )  # fmt: skip
     return rows, names
 
@@ -515,8 +682,8 @@ def on_scrub(_world: World, ui: SimpleNamespace, session: Session | None, step: 
 def on_open(world: World, ui: SimpleNamespace, session: Session, name: str, go: bool = True) -> Updates:
     """Show a run in the Erase tab, and make it comparable if it is finished."""
     try:
-        run = world.studio.run(known(session).owner, name or "")
-        ticket = world.studio.bench.find(run.path, session.owner)
+        run = world.studio.own_model_run(known(session).owner, name or "")
+        ticket = world.studio.bench.line.find(run.path, session.owner)
         if ticket and not ticket.ended:
             raise AgeError(f"The run {name!r} is still {ticket.state}: it is shown in the Erase tab when it has ended.")
         session.ticket = None
@@ -607,7 +774,7 @@ def on_arrive(world: World, ui: SimpleNamespace, first: str, owner: str, request
         out |= shown
     if asked.get("tab") in page.TABS:
         out[ui.tabs] = gr.Tabs(selected=asked["tab"])
-    running = world.studio.bench.running(owner)
+    running = world.studio.bench.line.running(owner)
     if running:
         out[ui.tabs] = gr.Tabs(selected="erase")
     yield out
@@ -627,7 +794,7 @@ def lessons_of(world: World, pairs: pd.DataFrame | None) -> tuple[list[lessons.L
         found.append(lessons.erasing(recording.name, [event.loss_erase for event in recording.events], heaviest))
         film = recording.film()
     if pairs is not None and world.effects is not None:
-        how, metric = effects.sources(world.effects)[0]
+        how, metric = world.sources[0]
         name = "dog" if (pairs["erased"] == "dog").any() else str(pairs["erased"].iloc[0])
         damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
         curve = go.Figure(json.loads(locality(world, pairs, name, metric)))
@@ -644,53 +811,79 @@ def lessons_of(world: World, pairs: pd.DataFrame | None) -> tuple[list[lessons.L
     return [lesson for lesson in found if lesson is not None], film
 
 
-def catalogue(world: World) -> dict[str, Any]:
+def catalogue(world: World, choice: Choice) -> dict[str, Any]:
     return {
         "names": world.concepts.names,
-        "groups": [world.concepts[n].general for n in world.layouts[layout.MEANING]["name"]],
-        "sources": effects.sources(world.effects) if world.effects is not None else [],
+        "groups": world.groups,
+        "sources": world.sources,
         "layouts": [title for title, name in LAYOUTS.items() if name in world.layouts],
         "methods": {key: method.label for key, method in METHODS.items()},
         "about": {"age": note(METHODS["age"].about)},
-    }
+        "choice": choice, "opened": opened(world, choice),
+        "models": [("emoji (bundled)", "emoji"), *((name, name) for name in HUB_MODELS)],
+        "concept_sets": concept_sets(), "probes": [*PROBES, IMAGENET_PROBE], "devices": devices(),
+        "unmeasured": bool(world.unmeasured), "offer": offer(world),
+    }  # fmt: skip
 
 
-def build(world: World | None = None) -> gr.Blocks:
-    """The whole page. `world` is loaded here unless given."""
-    world = world or load_world()
-    gr.set_static_paths([concept_map.PLOTLY_JS])
-    offered = catalogue(world)
-    meaning = world.layouts[layout.MEANING]
-    pairs = pairs_of(world, 0)
+def first_view(world: World) -> dict[str, Any]:
+    """What the map shows before anybody picked anything: the concept whose erasure does most, if that is known."""
+    pairs, meaning = world.pairs(0), world.layouts[layout.MEANING]
     first = effects.hero(pairs, world.concepts.names[0]) if pairs is not None else world.concepts.names[0]
     view: dict[str, Any] = show_concept(world, first, 0, "Whom it hurts")
     sizes = effects.fragility(pairs, list(meaning["name"])) if pairs is not None else None
-    view["figure"] = concept_map.map_figure(meaning, offered["groups"], sizes).to_json()
-    view["label_order"] = concept_map.label_order_json(meaning, offered["groups"])
-    view["layouts"] = concept_map.layouts_json(world.layouts)
+    return view | {
+        "figure": concept_map.map_figure(meaning, world.groups, sizes).to_json(),
+        "label_order": concept_map.label_order_json(meaning, world.groups),
+        "layouts": concept_map.layouts_json(world.layouts),
+    }
+
+
+def build(worlds: Worlds | None = None) -> gr.Blocks:
+    """The whole page, opening with the bundled model."""
+    shipped, choice = ASSETS / "runs", Choice()
+    if worlds is None:
+        worlds = Worlds(Models(RUNS, shipped if shipped.is_dir() else None, others="SPACE_ID" not in os.environ))
+    world = worlds.of(choice)
+    gr.set_static_paths([concept_map.PLOTLY_JS])
+    view = first_view(world)
     with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
-        ui = page.lay_out(view, offered, *lessons_of(world, pairs))
-        wiring.connect(ui, handlers(world, ui))
-        demo.load(js=page.ARRIVED_JS)
+        ui = page.lay_out(view, catalogue(world, choice), *lessons_of(world, world.pairs(0)))
         everything = [component for component in vars(ui).values() if isinstance(component, gr.blocks.Block)]
+        wiring.connect(ui, handlers(worlds, ui), everything)
+        demo.load(js=page.ARRIVED_JS)
 
         def arrive(owner: str, request: gr.Request) -> Made:  # Gradio does not see a partial's request
-            yield from on_arrive(world, ui, first, owner, request)
+            yield from on_arrive(world, ui, view["name"], owner, request)
 
         demo.load(arrive, ui.owner, everything, show_progress="hidden", api_visibility="private")
     return demo
 
 
-def handlers(world: World, ui: SimpleNamespace) -> SimpleNamespace:
-    """What answers the page's events, by the names that `wiring.connect` knows."""
-    bound: dict[str, Any] = {
+def handlers(worlds: Worlds, ui: SimpleNamespace) -> SimpleNamespace:
+    """What answers the page's events, by the names that `wiring.connect` knows; each is first told what is open."""
+    of_world: dict[str, Any] = {
         "pick": on_pick, "pictures": on_pictures, "view": on_view, "cell": on_cell, "everything": on_everything,
         "method": on_method, "start": on_start, "resume": on_resume, "stop": on_stop, "scrub": on_scrub,
         "predict": on_predict, "compare": on_compare, "pair": on_pair, "judge": on_judge, "ablate": on_ablate,
         "runs": on_runs, "open": on_open, "rename": on_rename, "delete_asked": on_delete_asked, "delete": on_delete,
         "export": on_export, "import_": on_import,
     }  # fmt: skip
-    return SimpleNamespace(**{name: partial(handler, world, ui) for name, handler in bound.items()})
+    bound: dict[str, Any] = {name: in_world(handler, worlds, ui) for name, handler in of_world.items()}
+    of_all: dict[str, Any] = {"open_model": on_open_model, "measure": on_measure, "model": on_model}
+    bound |= {name: partial(handler, worlds, ui) for name, handler in of_all.items()}
+    return SimpleNamespace(**bound)
+
+
+def in_world(handler: Callable[..., Any], worlds: Worlds, ui: SimpleNamespace) -> Callable[..., Any]:
+    """`handler` with the world of what is open in place of the choice."""
+    if inspect.isgeneratorfunction(handler):
+
+        def stream(choice: Choice, *given: Any) -> Made:
+            yield from handler(worlds.of(choice), ui, *given)
+
+        return stream
+    return lambda choice, *given: handler(worlds.of(choice), ui, *given)
 
 
 def main() -> None:

@@ -32,7 +32,8 @@ PAIR_STEPS = 8  # pictures for people: a little finer, same verdicts
 class Pair:
     """One prompt and seed, drawn by the original and by the edited model, with the probe's best guess.
 
-    `distance`: how differently the probe sees the two (metrics.pair_distance), 0 for the same picture.
+    `distance`: how differently the probe sees the two (metrics.pair_distance), 0 for the same picture. Where no probe
+    judged, the verdicts are ("", nan) and the distance is nan.
     """
 
     prompt: str
@@ -51,12 +52,16 @@ def seeds_of(name: str, count: int, first: int = 0) -> list[int]:
 
 
 def same_seed_pairs(
-    pipe: DiffusionPipeline, eraser: Eraser, probe: Probe, prompts: Sequence[str], seeds: Sequence[int]
+    pipe: DiffusionPipeline, eraser: Eraser, probe: Probe | None, prompts: Sequence[str], seeds: Sequence[int]
 ) -> list[Pair]:
-    """Original beside edited for every prompt, from the same noise."""
+    """Original beside edited for every prompt, from the same noise; without a probe unjudged."""
     original = generate(pipe, prompts, seeds, PAIR_STEPS, GUIDANCE)
     with eraser.applied_to(pipe):
         edited = generate(pipe, prompts, seeds, PAIR_STEPS, GUIDANCE)
+    if probe is None:
+        unknown = ("", float("nan"))
+        rows = zip(prompts, seeds, original, edited, strict=True)
+        return [Pair(*row, unknown, unknown, float("nan")) for row in rows]
     before, after = probe.top(original), probe.top(edited)
     distances = pair_distance(probe, original, edited)
     return [

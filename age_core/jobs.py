@@ -55,7 +55,8 @@ def build_in_parallel(
     if not left:
         return
     folder = folder.resolve()  # workers may stand elsewhere
-    Original.open(bench.pipe, bench.probe, bench.watched, task.images, folder)  # before many would draw it at once
+    judge = task.judge_of(bench)
+    Original.open(bench.pipe, judge, bench.watched, task.images, folder)  # before many would draw it at once
     del bench
     failed: list[str] = []
     with _workers(backend, scheduler) as how, _slots(folder) as slots:
@@ -116,19 +117,19 @@ def _work(source: Source, task: Task, job: Job, devices: tuple[str, ...], slots:
     """One job in a worker: the job, and what went wrong, if anything."""
     try:
         if not job.done(task):  # a lost worker may have finished it before it was lost
-            run_job(*_opened(source, devices, slots, task.images, job.folder), task, job)
+            run_job(*_opened(source, devices, slots, task, job.folder), task, job)
     except AgeError as error:
         return job, f"{job.erased}: {error}"
     return job, ""
 
 
 @lru_cache(maxsize=1)
-def _opened(source: Source, devices: tuple[str, ...], slots: Path, images: int, folder: Path) -> tuple[Bench, Original]:
+def _opened(source: Source, devices: tuple[str, ...], slots: Path, task: Task, folder: Path) -> tuple[Bench, Original]:
     """What a worker opens once for all its jobs."""
     if devices:
         source = replace(source, device=devices[_claim(slots) % len(devices)])
     bench = source.open()
-    return bench, Original.open(bench.pipe, bench.probe, bench.watched, images, folder)
+    return bench, Original.open(bench.pipe, task.judge_of(bench), bench.watched, task.images, folder)
 
 
 def _claim(slots: Path) -> int:

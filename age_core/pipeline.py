@@ -16,6 +16,8 @@ from diffusers import (
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
 )
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from PIL import Image
 from torch import Tensor
 
@@ -54,10 +56,9 @@ def load_pipeline(
     elif str(source) in BUNDLED:
         raise AgeError(f"The bundled model {str(source)!r} is missing from assets: build it with `make emoji`.")
     elif folder.exists() or str(source).count("/") != 1:
-        raise AgeError(
-            f"{str(source)!r} is no pipeline: give {', '.join(map(repr, BUNDLED))}, a diffusers folder, "
-            "or a Hub id such as 'CompVis/stable-diffusion-v1-4'."
-        )
+        raise _no_pipeline(str(source))
+    else:
+        _check_hub(str(source))
     path = folder if folder.is_dir() else str(source)
     try:
         named = str(DiffusionPipeline.load_config(path).get("_class_name"))
@@ -80,6 +81,32 @@ def load_pipeline(
     if gradient_checkpointing:
         pipe.unet.enable_gradient_checkpointing()
     return pipe
+
+
+def _no_pipeline(name: str) -> AgeError:
+    return AgeError(
+        f"{name!r} is no pipeline: give {', '.join(map(repr, BUNDLED))}, a diffusers folder, or a Hub id such as "
+        "'CompVis/stable-diffusion-v1-4'."
+    )
+
+
+def _check_hub(name: str) -> None:
+    """Raise AgeError at once where a Hub id is neither kept on this machine nor to be had; loading tries for long."""
+    try:
+        if try_to_load_from_cache(name, "model_index.json"):
+            return
+        HfApi().model_info(name, timeout=10)
+    except HFValidationError as error:
+        raise _no_pipeline(name) from error
+    except HfHubHTTPError as error:
+        raise AgeError(
+            f"The Hugging Face Hub does not give out {name!r}: check the name, or log in where it wants an agreement."
+        ) from error
+    except Exception as error:  # whatever the HTTP library of the day raises where there is no network
+        raise AgeError(
+            f"{name!r} is not on this machine and the Hugging Face Hub cannot be reached: connect to the internet (a "
+            "Stable Diffusion 1.x takes some 4 GB), or give the folder of a copy."
+        ) from error
 
 
 def device_of(pipe: DiffusionPipeline) -> torch.device:

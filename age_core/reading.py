@@ -93,7 +93,7 @@ def read(
     erased = list(dict.fromkeys(name for rows in found.values() for name in rows["erased"]))
     distances = {
         "words": text_distance(bench.pipe, world, erased),
-        "looks": output_distance(bench.pipe, bench.probe, world, erased),
+        "looks": output_distance(bench.pipe, bench.judge, world, erased),
     }
     overlap = text_overlap(bench.pipe, world, erased)
     looked = {}
@@ -155,12 +155,12 @@ def noise_floor(bench: Bench, task: Task, folder: Path) -> pd.DataFrame:
     "no edit": everything measured again on the same seeds. "no edit, other seeds": DS on as many other pictures, which
     is what a graph whose before and after came from different seeds would take for damage.
     """
-    original = Original.open(bench.pipe, bench.probe, bench.watched, task.images, folder)
+    original = Original.open(bench.pipe, bench.judge, bench.watched, task.images, folder)
     labels: dict[str, object] = {"target": "", "seed": 0}
     tables = [measure(bench, original, task, Eraser({}), "", method="no edit", **labels)]
     before, _ = original.without("")
     others, _ = draw_and_judge(
-        bench.pipe, bench.probe, bench.watched, list(bench.watched), task.images, first=task.images
+        bench.pipe, bench.judge, bench.watched, list(bench.watched), task.images, first=task.images
     )
     labels |= {"model": bench.model, "erased": "", "method": "no edit, other seeds"}
     tables += [side_effect_rows(before, others, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]

@@ -34,13 +34,23 @@ LONGEST = 150  # characters of a name in a file's name; file systems allow 255
 
 @dataclass(frozen=True)
 class Bench:
-    """What erasures are made and measured with. Candidates come from `world`, damage is measured on `watched`."""
+    """What erasures are made and measured with. Candidates come from `world`, damage is measured on `watched`.
+
+    Noise shift needs no probe; every other metric does.
+    """
 
     pipe: DiffusionPipeline
-    probe: Probe
+    probe: Probe | None
     world: ConceptSet
     watched: ConceptSet
     model: str = "emoji"
+
+    @property
+    def judge(self) -> Probe:
+        """The probe. Raises AgeError where there is none."""
+        if self.probe is None:
+            raise AgeError("Without a probe only noise-shift can be measured: name a probe, or that metric alone.")
+        return self.probe
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,15 @@ class Task:
         """The word to erase a concept to: the task's, else the one its set names for the method's kind of target."""
         kind = find_method(self.method).word
         return self.target if self.target is not None else concept.targets.get(kind or "")
+
+    @property
+    def drawn(self) -> bool:
+        """Whether pictures are drawn and judged: noise shift alone takes none."""
+        return bool(set(self.metrics) - {"noise-shift"})
+
+    def judge_of(self, bench: Bench) -> Probe | None:
+        """The probe, where one is needed. Raises AgeError where that one is missing."""
+        return bench.judge if self.drawn else None
 
     def asked(self) -> dict[str, Any]:
         """As it is written beside each erasure, and compared at a restart."""
@@ -152,10 +171,10 @@ def measure(
     bench: Bench, original: Original, task: Task, eraser: Eraser, erased: str, **labels: object
 ) -> pd.DataFrame:
     """The rows of one eraser by the task's metrics, `labels` on each; `erased` "" where nothing was."""
-    pipe, probe, world = bench.pipe, bench.probe, bench.watched
+    pipe, probe, world = bench.pipe, task.judge_of(bench), bench.watched
     labels = labels | {"model": bench.model, "erased": erased}
     tables = []
-    if set(task.metrics) - {"noise-shift"}:
+    if probe is not None:
         others, pictures = original.without(erased)
         everyone = [concept for concept in world if concept.name != erased]
         kept, drawn = draw_and_judge(pipe, probe, world, everyone, task.images, eraser)
@@ -188,7 +207,8 @@ def run_job(bench: Bench, original: Original, task: Task, job: Job) -> None:
     table = measure(bench, original, task, eraser, name, **labels)
     with disk_errors(f"The side effects of {name!r}"):
         eraser.save(job.table.with_suffix(".safetensors"))
-        judge = {"name": bench.probe.name, "version": bench.probe.version}
+        probe = task.judge_of(bench)
+        judge = {"name": probe.name, "version": probe.version} if probe else None
         seconds, options = round(last.elapsed_s, 2), eraser.info.get("options", {})
         write_json(
             job.table.with_suffix(".json"),
@@ -210,7 +230,7 @@ def build_side_effects(
     yield from done
     if not left:
         return
-    original = Original.open(bench.pipe, bench.probe, bench.watched, task.images, folder)
+    original = Original.open(bench.pipe, task.judge_of(bench), bench.watched, task.images, folder)
     for job in left:
         run_job(bench, original, task, job)
         yield job
@@ -222,7 +242,8 @@ def check_jobs(
     """The jobs that are finished and those that are left, before any work. Raises AgeError as above."""
     names = [bench.watched.find(name).name for name in erased]
     plan(task.method, names, bench.world, task.preset, task.target, **dict(task.changes))
-    bench.probe.rows(label for concept in bench.watched for label in concept.labels)
+    if (probe := task.judge_of(bench)) is not None:
+        probe.rows(label for concept in bench.watched for label in concept.labels)
     with disk_errors(f"The folder {folder.name!r}"):
         folder.mkdir(parents=True, exist_ok=True)
     jobs = [Job(name, seed, folder) for seed in seeds for name in dict.fromkeys(names)]
@@ -254,8 +275,12 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def load_side_effects(model: str = "emoji") -> pd.DataFrame:
-    """The table shipped for a bundled model. Raises AgeError when there is none."""
-    path = ASSETS / "graphs" / f"{model}.parquet"
-    if not path.exists():
+    """The tables shipped for a bundled model: by trained erasures, and of the whole world by UCE.
+
+    Raises AgeError when there is none.
+    """
+    paths = [ASSETS / "graphs" / f"{name}.parquet" for name in (model, f"{model}-uce")]
+    tables = [read_table(path) for path in paths if path.exists()]
+    if not tables:
         raise AgeError(f"No side effects were computed for the model {model!r} yet.")
-    return read_table(path)
+    return pd.concat(tables, ignore_index=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,9 @@ from age_core.evaluation import Pair, Reference, evaluate, noise_reference, nois
 from age_core.methods import erase_by, find_method, plan
 from age_core.pipeline import embed_concepts, generate
 from age_core.probes import Probe
+from age_core.runner import model_identity, vocabulary_hash
 from age_core.runs import Run, list_runs
+from age_core.side_effects import Bench, Job, Task, build_side_effects
 from age_core.weights import Eraser
 from age_core.words import banned, neighbours, outside, resolve
 from age_core.workbench import Ticket, Workbench
@@ -48,10 +50,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Studio:
-    """A model with its judge and its words. Whatever takes the model takes a turn of the workbench for it."""
+    """A model with its judge, if it has one, and its words. Whatever takes the model takes a turn of its workbench."""
 
     pipe: DiffusionPipeline
-    probe: Probe
+    probe: Probe | None
     world: ConceptSet
     bench: Workbench
     runs: Path  # a folder a person
@@ -174,8 +176,30 @@ class Studio:
         labels = {label for concept in gone for label in concept.labels}
         watched = dict.fromkeys(name for one in erased for name in self.watched(one)[:20] + self.watched(one)[-20:])
         kept = [name for name in watched if labels.isdisjoint(self.world[name].labels)]
+        if self.probe is None:
+            raise AgeError("ESR and PSR need a probe that knows the concepts, and this model was opened without one.")
         with self.bench.turns.turn():
             return evaluate(self.pipe, self.probe, self.world, gone, {"edited": eraser}, images=2, others=kept)
+
+    @cached_property
+    def measured(self) -> Path:
+        """Where side effects that were measured here are kept, for everybody who opens the same model and concepts."""
+        return self.runs / "graphs" / f"{model_identity(self.pipe)}-{vocabulary_hash(self.world)}"
+
+    def side_effects(self, images: int = 2) -> Iterator[Job]:
+        """Erase every concept by UCE and measure the noise shift of all; yields each erasure, finished ones first.
+
+        A job takes one turn, so that others can draw in between; what is finished stays, also for the next start.
+        """
+        bench = Bench(self.pipe, self.probe, self.world, self.world, self.bench.model)
+        task = Task.of("uce", images=images, metrics=("noise-shift",))
+        jobs = build_side_effects(bench, task, self.world.names, self.measured)
+        while True:
+            with self.bench.turns.turn():
+                job = next(jobs, None)
+            if job is None:
+                return
+            yield job
 
     def folder(self, owner: str) -> Path:
         """Where a person's runs lie. Raises AgeError on anything but a token that the app gave out."""
@@ -193,6 +217,13 @@ class Studio:
             if run.path.name == name:
                 return run
         raise AgeError(f"There is no run {name!r}." if name else "Choose a run first.")
+
+    def own_model_run(self, owner: str, name: str) -> Run:
+        """The same, but one of the model that is open, whose weights its edit fits."""
+        run = self.run(owner, name)
+        if run.config.model != self.bench.model:
+            raise AgeError(f"The run {name!r} edited the model {run.config.model!r}: open that model first.")
+        return run
 
     def own_run(self, owner: str, name: str) -> Run:
         """The same, but one that the person may change."""

@@ -1,4 +1,4 @@
-"""Runs that go on by themselves: one training at a time, any number of people watching, pictures drawn in between."""
+"""Runs that go on by themselves: one training at a time on a device, any number of watchers, pictures in between."""
 
 from __future__ import annotations
 
@@ -67,6 +67,7 @@ class Ticket:
     owner: str
     keep: bool  # go on although nobody watches
     source: Iterator[EraseEvent] = field(repr=False)
+    turns: Turns  # of the model that it trains
     state: State = "waiting"
     reason: str = ""  # why it failed
     events: list[EraseEvent] = field(default_factory=list, repr=False)
@@ -104,56 +105,37 @@ class Sight:
     wait_s: float  # until its turn, as far as one can tell; nan where one cannot
 
 
-class Workbench:
-    """Trains the runs that are asked for one after the other in a thread of its own, on one pipeline.
+class Line:
+    """The trainings of one device, one after the other in a thread of its own, whatever models they train."""
 
-    `turns` guards the pipeline: whoever draws with it, or applies an eraser to it, does so within a turn.
-    """
-
-    def __init__(self, pipe: DiffusionPipeline, world: ConceptSet, model: str = "", patience: float = PATIENCE_S):
-        self.pipe, self.world, self.model = pipe, world, model
-        self.turns = Turns()
+    def __init__(self, patience: float = PATIENCE_S):
         self._patience = patience
         self._tickets: list[Ticket] = []
         self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="workbench", daemon=True)
         self._thread.start()
 
-    def start(
-        self,
-        root: str | Path,
-        method: str,
-        concepts: str | Sequence[str],
-        owner: str = "",
-        keep: bool = False,
-        **asked: Any,
-    ) -> Ticket:
-        """Ask for a run in a new folder of `root`; `asked` as for `start_run`. Raises AgeError at once on bad input."""
-        self._check(owner)
-        with self.turns.turn():  # reading the candidates' texts takes the model
-            run, events = start_run(self.pipe, root, method, concepts, self.world, self.model, **asked)
-        return self._enqueue(Ticket(run, owner, keep, events))
-
-    def resume(self, run: Run, owner: str = "", keep: bool = False) -> Ticket:
-        """Ask for a stopped run to go on. Raises AgeError when it cannot, or is waiting or running already."""
-        if any(ticket.run.path == run.path and not ticket.ended for ticket in self._tickets):
-            raise AgeError(f"The run {run.path.name!r} is already waiting or running.")
-        self._check(owner)
-        with self.turns.turn():
-            events = resume_run(self.pipe, run, self.world)
-        return self._enqueue(Ticket(run, owner, keep, events))
-
-    def _check(self, owner: str) -> None:
+    def check(self, owner: str) -> None:
+        """Raise AgeError where the owner has as many runs in line as one person may."""
         mine = sum(ticket.owner == owner and not ticket.ended for ticket in self._tickets)
         if mine >= MOST_OPEN:
             raise AgeError(f"{mine} of your runs are waiting or running: let one end, or stop one, first.")
 
-    def _enqueue(self, ticket: Ticket) -> Ticket:
+    def add(self, ticket: Ticket) -> Ticket:
+        """Put a run at the end."""
         ended = [old for old in self._tickets if old.ended]
         forgotten = set(map(id, ended[: max(len(ended) - REMEMBERED, 0)]))
         self._tickets = [old for old in self._tickets if id(old) not in forgotten] + [ticket]
         self._queue.put(ticket)
         return ticket
+
+    def holds(self, run: Path) -> bool:
+        """Whether a run waits or trains, whoever asked for it."""
+        return any(ticket.run.path == run and not ticket.ended for ticket in self._tickets)
+
+    def uses(self, turns: Turns) -> bool:
+        """Whether a run of that model waits or trains."""
+        return any(ticket.turns is turns and not ticket.ended for ticket in self._tickets)
 
     def find(self, run: Path, owner: str) -> Ticket | None:
         """The owner's latest ticket of a run folder; None where there is none, or it is someone else's."""
@@ -233,7 +215,7 @@ class Workbench:
         ticket.set(state="running")
         with closing(ticket.source) as events:  # type: ignore[type-var]
             while True:
-                with self.turns.turn():
+                with ticket.turns.turn():
                     event = next(events, None)
                 if event is None:
                     return "stopped", ""
@@ -243,3 +225,39 @@ class Workbench:
                 if unwanted():
                     return "stopped", ""
         return "finished", ""
+
+
+class Workbench:
+    """One model, for which runs are asked that train in `line`.
+
+    `turns` guards the pipeline: whoever draws with it, or applies an eraser to it, does so within a turn.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline, world: ConceptSet, model: str = "", line: Line | None = None):
+        self.pipe, self.world, self.model = pipe, world, model
+        self.line = line or Line()
+        self.turns = Turns()
+
+    def start(
+        self,
+        root: str | Path,
+        method: str,
+        concepts: str | Sequence[str],
+        owner: str = "",
+        keep: bool = False,
+        **asked: Any,
+    ) -> Ticket:
+        """Ask for a run in a new folder of `root`; `asked` as for `start_run`. Raises AgeError at once on bad input."""
+        self.line.check(owner)
+        with self.turns.turn():  # reading the candidates' texts takes the model
+            run, events = start_run(self.pipe, root, method, concepts, self.world, self.model, **asked)
+        return self.line.add(Ticket(run, owner, keep, events, self.turns))
+
+    def resume(self, run: Run, owner: str = "", keep: bool = False) -> Ticket:
+        """Ask for a stopped run to go on. Raises AgeError when it cannot, or is waiting or running already."""
+        if self.line.holds(run.path):
+            raise AgeError(f"The run {run.path.name!r} is already waiting or running.")
+        self.line.check(owner)
+        with self.turns.turn():
+            events = resume_run(self.pipe, run, self.world)
+        return self.line.add(Ticket(run, owner, keep, events, self.turns))

@@ -41,8 +41,8 @@ def test_an_arrow_says_what_was_measured_in_a_sentence():
     arrows = json.loads(concept_map.arrows_json(pairs))
     assert [arrow["say"] for arrow in arrows] == [
         "Erasing dog made wolf worse: +0.12 (95 % interval 0.05 to 0.19).",
-        "Erasing dog made <b>van</b> better: -0.06. It cannot be told from no effect.",
-        "Erasing dog left fox as it was: +0.00 (95 % interval 0.00 to 0.00). It cannot be told from no effect.",
+        "Erasing dog made <b>van</b> better: -0.060. It cannot be told from no effect.",
+        "Erasing dog left fox as it was: +0.000 (95 % interval 0.000 to 0.000). It cannot be told from no effect.",
     ]
     assert [arrow["clear"] for arrow in arrows] == [True, False, False]
     assert arrows[0] | {"say": ""} == {

@@ -12,7 +12,7 @@ ORDER = [
     "closed_form_math", "closed_form_problem", "closed_form", "lookahead", "words", "methods",
     "original", "side_effects", "jobs", "graph", "prediction", "reading",
     "checkpoints", "run_config", "runs", "foreign_files", "foreign_runs", "bundles",
-    "runner", "workbench", "studio", "export", "compare", "describe", "cli",
+    "runner", "workbench", "studio", "models", "export", "compare", "describe", "cli",
 ]  # fmt: skip
 
 

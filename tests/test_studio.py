@@ -15,7 +15,7 @@ ANN, BEN = "a" * 32, "b" * 32
 def shared(emoji_pipe):
     bench = Workbench(emoji_pipe, ConceptSet.load("emoji"))
     yield bench
-    bench.close()
+    bench.line.close()
 
 
 @pytest.fixture
@@ -94,12 +94,12 @@ def test_a_form_that_cannot_work_is_refused_before_anything_is_written(studio):
     for word, target in (("", None), (' "" ', ""), ("cat", "cat")):
         ticket = studio.ask(ANN, ["puppy"], "uce", False, word)
         assert ticket.run.config.request["target"] == target and ticket.run.config.concepts == ("dog",)
-        assert [sight.state for sight in studio.bench.watch(ticket)][-1] == "finished"
+        assert [sight.state for sight in studio.bench.line.watch(ticket)][-1] == "finished"
 
 
 def test_nobody_sees_or_changes_the_runs_of_another(studio):
     ticket = studio.bench.start(studio.folder(ANN), "uce", "dog", owner=ANN)
-    for _ in studio.bench.watch(ticket):
+    for _ in studio.bench.line.watch(ticket):
         pass
     name = ticket.run.path.name
     assert [run.path.name for run in studio.runs_of(ANN)] == [name] and studio.runs_of(BEN) == []

@@ -12,14 +12,14 @@ from test_methods import QUICK, WORLD
 from age_core import AgeError, generate
 from age_core.methods import erase_by
 from age_core.runs import Run, list_runs
-from age_core.workbench import MOST_OPEN, Turns, Workbench
+from age_core.workbench import MOST_OPEN, Line, Turns, Workbench
 
 
 @pytest.fixture
 def bench(tiny_sd):
-    bench = Workbench(tiny_sd, WORLD, patience=60)
+    bench = Workbench(tiny_sd, WORLD, line=Line(60))
     yield bench
-    bench.close()
+    bench.line.close()
 
 
 def asked(**changes):
@@ -27,7 +27,7 @@ def asked(**changes):
 
 
 def until_ended(bench, ticket):
-    sights = list(bench.watch(ticket, every=0.01))
+    sights = list(bench.line.watch(ticket, every=0.01))
     return sights[-1], [event for sight in sights for event in sight.events]
 
 
@@ -55,29 +55,29 @@ def test_runs_stand_in_line_and_are_told_so(bench, tmp_path):
     first = bench.start(tmp_path, "empty", "dog", owner="ann", **asked(steps=4000))
     second = bench.start(tmp_path, "empty", "cat", owner="ben", **asked(steps=2))
     wait_for(lambda: len(first.events) > 3)
-    sight = next(bench.watch(second))
+    sight = next(bench.line.watch(second))
     assert (sight.state, sight.ahead) == ("waiting", 1) and 0 < sight.wait_s < 4000
-    assert bench.find(first.run.path, "ann") is first and bench.find(first.run.path, "ben") is None
-    bench.stop(first)
+    assert bench.line.find(first.run.path, "ann") is first and bench.line.find(first.run.path, "ben") is None
+    bench.line.stop(first)
     assert until_ended(bench, second)[0].state == "finished" and first.state == "stopped"
 
 
 def test_a_run_that_nobody_watches_ends_unless_it_is_kept(tiny_sd, tmp_path):
-    bench = Workbench(tiny_sd, WORLD, patience=0.2)
+    bench = Workbench(tiny_sd, WORLD, line=Line(0.2))
     left = bench.start(tmp_path, "empty", "dog", **asked(steps=100_000))
     kept = bench.start(tmp_path, "empty", "cat", keep=True, **asked(steps=30))
     wait_for(lambda: kept.ended)
     assert (left.state, kept.state) == ("stopped", "finished")
     watched = bench.start(tmp_path, "empty", "dog", **asked(steps=60))
     assert until_ended(bench, watched)[0].state == "finished"
-    bench.close()
+    bench.line.close()
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(bench, tiny_sd, tmp_path):
     wanted = asked(steps=40, checkpoint_every=2)
     ticket = bench.start(tmp_path, "age", "dog", **wanted)
     wait_for(lambda: ticket.events and ticket.events[-1].step >= 6)
-    bench.stop(ticket)
+    bench.line.stop(ticket)
     wait_for(lambda: ticket.ended)
     assert Run.open(ticket.run.path).status == "stopped" and ticket.events[-1].step < 40
     more = bench.resume(Run.open(ticket.run.path))
@@ -101,7 +101,7 @@ def test_pictures_are_drawn_between_two_steps_by_the_original_model(bench, tiny_
             during = generate(tiny_sd, ["a dog"], [0], 2)[0]
         assert during.tobytes() == before.tobytes()
         wait_for(lambda step=step: ticket.events[-1].step > step)
-    bench.stop(ticket)
+    bench.line.stop(ticket)
 
 
 def test_what_goes_wrong_is_told_and_ends_nobody_else_s_run(bench, tmp_path):
@@ -122,7 +122,7 @@ def test_nobody_fills_the_queue_alone(bench, tmp_path):
     assert len(list_runs(tmp_path)) == MOST_OPEN
     other = bench.start(tmp_path, "empty", "dog", owner="ben", **asked())
     for ticket in mine:
-        bench.stop(ticket)
+        bench.line.stop(ticket)
     assert until_ended(bench, other)[0].state == "finished"
     assert until_ended(bench, bench.start(tmp_path, "empty", "dog", owner="ann", **asked()))[0].state == "finished"
 

@@ -12,6 +12,7 @@ import pandas as pd
 import plotly
 import plotly.graph_objects as go
 
+from viz.effects import decimals
 from viz.layout import EDGE, group_styles
 from viz.theme import GROUP_COLOURS
 
@@ -74,10 +75,10 @@ def sentence(row: Mapping[str, Any]) -> str:
         change = f"left {row['affected']} as it was"
     else:
         change = f"made {row['affected']} {'worse' if row['delta'] > 0 else 'better'}"
-    low, high = row.get("low", np.nan), row.get("high", np.nan)
-    interval = f" (95 % interval {low:.2f} to {high:.2f})" if np.isfinite([low, high]).all() else ""
+    low, high, places = row.get("low", np.nan), row.get("high", np.nan), decimals(row["delta"])
+    interval = f" (95 % interval {low:.{places}f} to {high:.{places}f})" if np.isfinite([low, high]).all() else ""
     doubt = "" if row.get("clear", True) else " It cannot be told from no effect."
-    return f"Erasing {row['erased']} {change}: {row['delta']:+.2f}{interval}.{doubt}"
+    return f"Erasing {row['erased']} {change}: {row['delta']:+.{places}f}{interval}.{doubt}"
 
 
 def arrows_json(effects: pd.DataFrame) -> str:
@@ -91,7 +92,7 @@ def arrows_json(effects: pd.DataFrame) -> str:
                 "to": row["affected"],
                 "width": round(3 + (WIDEST_ARROW - 3) * abs(row["delta"]) / largest, 1),
                 "sign": "damage" if row["delta"] > 0 else "gain",
-                "text": f"{row['delta']:+.2f}",
+                "text": f"{row['delta']:+.{decimals(row['delta'])}f}",
                 "say": sentence(row),
                 "clear": bool(row.get("clear", True)),
             }

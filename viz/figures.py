@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from viz.effects import decimals
+
 Bar = tuple[str, float]
 
 
@@ -29,7 +31,7 @@ def damage_bars(effects: pd.DataFrame, other: str) -> str:
         rows.append(
             f'<li><span class="name" title="{name}">{name}</span><span class="track">'
             f'<span class="fill {kind}" style="width:{width:.1f}%"></span>{whisker}</span>'
-            f'<span class="number {kind}">{row["delta"]:+.2f}</span></li>'
+            f'<span class="number {kind}">{row["delta"]:+.{decimals(row["delta"])}f}</span></li>'
         )
     return bars(rows)
 

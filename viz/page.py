@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
-from viz import page_compare, page_erase, page_learn, page_map, page_runs
+from viz import page_compare, page_erase, page_learn, page_map, page_model, page_runs
 from viz.lessons import Lesson
 
 TABS = ("map", "erase", "compare", "learn", "runs")
 # Regions that a screen reader announces when they change.
-ANNOUNCED = ["selection", "messages", "live-status", "compare-status", "runs-status"]
+ANNOUNCED = ["selection", "messages", "live-status", "compare-status", "runs-status", "model-status", "build-status"]
 # Run once the page stands. Concept, run and tab live in the address, so that a page can be shared and found again: they
 # are read off the page whenever it shows others.
 ARRIVED_JS = """() => {
@@ -36,10 +36,12 @@ def lay_out(
     """Every component, inside the caller's `gr.Blocks`.
 
     `start`: the first view (see `page_map.lay_out`). `catalogue`: what may be chosen: names, groups, sources, methods
-    (key to label), about (of the first method), layouts.
+    (key to label), about (of the first method), layouts, choice (what is open, for the handlers), and what
+    `page_model.lay_out` needs.
     """
     ui = SimpleNamespace()
-    ui.session, ui.owner = gr.State(None), gr.BrowserState("", storage_key="age-owner", secret="age-explorer")
+    ui.session, ui.choice = gr.State(None), gr.State(catalogue["choice"])
+    ui.owner = gr.BrowserState("", storage_key="age-owner", secret="age-explorer")
     gr.HTML(
         '<div class="age"><h1>AGE Explorer</h1><p class="soft">Erase a concept from a text-to-image model and see what '
         "else breaks. Damage is local, so it matters what the erased word is mapped to.</p></div>",
@@ -48,6 +50,7 @@ def lay_out(
     )
     ui.messages = gr.HTML("", elem_id="messages", elem_classes="live", apply_default_css=False)
     ui.where = gr.HTML(where(start["name"]), elem_id="where", elem_classes="live", apply_default_css=False)
+    page_model.lay_out(ui, catalogue)
     with gr.Tabs(selected="map", elem_id="tabs") as ui.tabs:
         with gr.Tab("Map", id="map"):
             page_map.lay_out(ui, start, catalogue)

@@ -1,6 +1,6 @@
 """The tab of the map: concepts as dots, side effects as arrows, and what is known of the one that is picked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +14,15 @@ from viz.effects import Direction
 DIRECTIONS: dict[str, Direction] = {"Whom it hurts": "hurts", "Who hurts it": "hurt by", "Both": "both"}
 LAYOUTS = {"By meaning": "meaning", "By looks": "looks", "By side effects": "effects"}
 VIEWS = {"Map": "map", "Heat map": "heat"}
+
+
+def source_choices(sources: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
+    """What the arrows may be measured with, as the choices of a dropdown."""
+    return [(f"{how}, {metric}", row) for row, (how, metric) in enumerate(sources)]
+
+
+def key_of(groups: Sequence[str]) -> str:
+    return f'<div class="age">{legend(groups)}</div>'
 
 
 def lay_out(ui: SimpleNamespace, start: Mapping[str, Any], catalogue: Mapping[str, Any]) -> None:
@@ -37,9 +46,12 @@ def lay_out(ui: SimpleNamespace, start: Mapping[str, Any], catalogue: Mapping[st
                 layouts=start["layouts"], layout="meaning", elem_id="concept-map",
             )  # fmt: skip
             ui.heat = Chart(figure="", label="Heat map of side effects", elem_id="heat-map", visible="hidden")
-            gr.HTML(f'<div class="age">{legend(catalogue["groups"])}</div>', apply_default_css=False)
+            ui.legend = live_block("map-legend", key_of(catalogue["groups"]))
             ui.caption = live_block("map-caption", note(start["caption"]))
-            with gr.Row(visible=bool(sources)):
+            with gr.Group(visible=catalogue["unmeasured"], elem_id="build-graph") as ui.build_offer:
+                ui.build_status = live_block("build-status", note(catalogue["offer"]))
+                ui.build = gr.Button("Measure the side effects", elem_id="build-button")
+            with gr.Row(visible=bool(sources)) as ui.arrow_row:
                 ui.direction = gr.Radio(
                     list(DIRECTIONS), value="Whom it hurts", label="Arrows", elem_id="map-direction"
                 )
@@ -49,7 +61,7 @@ def lay_out(ui: SimpleNamespace, start: Mapping[str, Any], catalogue: Mapping[st
                 )  # fmt: skip
             with gr.Accordion("More on the map", open=False, elem_id="map-more"), gr.Row():
                 ui.source = gr.Dropdown(
-                    [(f"{how}, {metric}", row) for row, (how, metric) in enumerate(sources)],
+                    source_choices(sources),
                     value=0 if sources else None, label="Measured with", elem_id="map-source",
                 )  # fmt: skip
                 ui.count = gr.Slider(3, 20, value=8, step=1, label="Strongest arrows", elem_id="map-count")

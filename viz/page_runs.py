@@ -6,7 +6,7 @@ import gradio as gr
 
 from viz.blocks import live_block, text_block
 
-COLUMNS = ["Run", "Concepts", "Method", "State", "Steps", "Seed", "Begun (UTC)"]
+COLUMNS = ["Run", "Concepts", "Method", "Model", "State", "Steps", "Seed", "Begun (UTC)"]
 EXPORTS = {"Run bundle (zip)": "bundle", "Weight change (safetensors)": "delta"}
 
 

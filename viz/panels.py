@@ -78,7 +78,7 @@ def previews(images: Sequence[Image.Image], prompts: Sequence[str], step: int) -
     return f'<div class="age"><h3>What the model draws at step {step}</h3><div class="pictures">{cells}</div></div>'
 
 
-Verdict = tuple[str, float]  # what the probe saw: its best label and how sure it is
+Verdict = tuple[str, float]  # what the probe saw: its best label and how sure it is; "" where there is no probe
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,8 @@ class Card:
 
 def judge(card: Card, drawn: Drawn) -> tuple[str, str]:
     """A class for the border and a sentence: success on the erased concept must not look like damage."""
+    if not drawn.seen[0]:
+        return "", "No probe judged this pair: look for yourself."
     if not card.expected:
         same = card.seen[0] == drawn.seen[0]
         return "", "The probe sees the same thing in both." if same else "The probe sees something else now."
@@ -137,9 +139,9 @@ def _card(card: Card) -> str:
     for drawn in card.edited:
         kind, sentence = judge(card, drawn)
         worst = "damaged" if "damaged" in (kind, worst) else kind or worst
-        caption = (
-            f"{html.escape(drawn.by)}<br><b>{_seen(drawn.seen, card.expected)}</b><br>distance {drawn.distance:.2f}"
-        )
+        caption = f"{html.escape(drawn.by)}<br><b>{_seen(drawn.seen, card.expected)}</b>"
+        if drawn.seen[0]:
+            caption += f"<br>distance {drawn.distance:.2f}"
         sides.append(picture(drawn.image, f"{drawn.by}: {card.prompt}", caption, under=card.original))
         sentences.append(sentence if len(card.edited) == 1 else f"{drawn.by}: {sentence}")
     said = "<br>".join(html.escape(sentence) for sentence in sentences)
@@ -151,6 +153,8 @@ def _card(card: Card) -> str:
 
 def _seen(verdict: Verdict, expected: Sequence[str]) -> str:
     label, probability = verdict
+    if not label:
+        return "not judged"
     mark = "✓ " if label in expected else "✗ " if expected else ""
     return f"{mark}{html.escape(label)} {probability:.0%}"
 
