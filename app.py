@@ -286,7 +286,10 @@ def on_measure(worlds: Worlds, ui: SimpleNamespace, choice: Choice) -> Made:
             yield {ui.build_status: panels.status(said, done, total)}
         world = worlds.again(choice)
         time.sleep(0.4)
-        yield {**shown_world(world, ui, first_view(world)), ui.build: gr.update(interactive=True)}
+        view = first_view(world)
+        yield {**shown_world(world, ui, view), ui.build: gr.update(interactive=True)}
+        time.sleep(0.4)
+        yield on_pictures(world, ui, view["name"])
     except AgeError as error:
         yield {
             ui.build: gr.update(interactive=True),
@@ -821,7 +824,8 @@ def catalogue(world: World, choice: Choice) -> dict[str, Any]:
         "about": {"age": note(METHODS["age"].about)},
         "choice": choice, "opened": opened(world, choice),
         "models": [("emoji (bundled)", "emoji"), *((name, name) for name in HUB_MODELS)],
-        "concept_sets": concept_sets(), "probes": [*PROBES, IMAGENET_PROBE], "devices": devices(),
+        "concept_sets": concept_sets(), "devices": devices(),
+        "probes": [("none", ""), *((name, name) for name in (*PROBES, IMAGENET_PROBE))],
         "unmeasured": bool(world.unmeasured), "offer": offer(world),
     }  # fmt: skip
 

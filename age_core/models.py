@@ -85,14 +85,13 @@ class Models:
             world = ConceptSet.load(choice.concepts)
             if not LEAST <= len(world) <= MOST_CONCEPTS:
                 raise AgeError(f"A map needs {LEAST} to {MOST_CONCEPTS} concepts; {world.name!r} has {len(world)}.")
+            yield f"Loading the weights of {choice.model}"
+            pipe = load_pipeline(choice.model, choice.device, "float32" if choice.device == "cpu" else "bfloat16")
             probe = None
             if choice.probe:
                 yield f"Loading the probe {choice.probe}"
                 probe = load_probe(choice.probe, choice.device)
                 probe.rows(label for concept in world for label in concept.labels)
-            yield f"Loading the weights of {choice.model}"
-            format = "float32" if choice.device == "cpu" else "bfloat16"
-            pipe = load_pipeline(choice.model, choice.device, format)
             line = self._lines.setdefault(choice.device, Line())
             shipped = self._shipped if choice == Choice() else None
             self._make_room()

@@ -114,3 +114,15 @@ def test_distances_become_places_that_keep_neighbours(points):
     for wrong in (distances[:, :5], distances + np.triu(np.ones((30, 30)))):
         with pytest.raises(ValueError, match="square and symmetric"):
             layout.umap_layout(wrong, metric="precomputed")
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "precomputed"])
+def test_a_handful_is_placed_at_once_with_the_near_together(metric, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "umap", None)  # whose compiling a handful need not wait for
+    angles = np.radians([0, 6, 80, 87, 160])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    given = np.linalg.norm(vectors[:, None] - vectors, axis=-1) if metric == "precomputed" else vectors
+    found = layout.umap_layout(given, metric=metric)
+    between = np.linalg.norm(found[:, None] - found, axis=-1)
+    assert np.abs(found).max() <= layout.EDGE and between[0, 1] < between[0, 2:].min()
+    assert between[2, 3] < min(between[2, [0, 1, 4]])

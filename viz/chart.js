@@ -1,4 +1,7 @@
 // Any Plotly figure in the browser, in the colours of the page's theme, with a click that tells what was clicked.
+// Gradio's base is the page's own folder, as without one; with one Plotly names its clip paths by the page's address,
+// and dots and lines vanish when that changes.
+document.querySelector('base')?.remove();
 const root = element.querySelector('.chart'), plot = root.querySelector('.plot');
 // Names and numbers of the data: a concept may be called like a colour.
 const DATA = new Set(['customdata', 'text', 'hovertext', 'hovertemplate', 'x', 'y', 'z', 'ids', 'labels', 'parents',

@@ -2,6 +2,9 @@
 // and SVG, and the whole graph beneath it on a canvas, which is many times faster than redrawing the figure and takes
 // its colours from CSS in light and dark. What lies under the pointer is found from the positions of the dots, so that
 // nothing above the figure needs to catch events (which would break panning) and a dot can be picked while it moves.
+// Gradio's base is the page's own folder, as without one; with one Plotly names its clip paths by the page's address,
+// and dots and lines vanish when that changes.
+document.querySelector('base')?.remove();
 const root = element.querySelector('.cg'), part = name => root.querySelector(name);
 const canvas = part('canvas'), plot = part('.plot'), over = part('.over'), tip = part('.tip'), said = part('.said');
 const NS = 'http://www.w3.org/2000/svg', MOVE_MS = 900;

@@ -8,6 +8,7 @@ import pandas as pd
 
 from viz.theme import GROUP_COLOURS, GROUP_SHAPES
 
+FEW = 15  # concepts among which UMAP finds no neighbourhoods to keep
 EDGE = 1.05  # the furthest from the middle that a dot may stand
 MEANING = "meaning"  # the layout by what the words mean: the one that every map has
 
@@ -15,18 +16,39 @@ MEANING = "meaning"  # the layout by what the words mean: the one that every map
 def umap_layout(vectors: np.ndarray, seed: int = 0, metric: str = "cosine") -> np.ndarray:
     """(n, d) vectors to (n, 2) positions in [-1, 1]. UMAP keeps neighbourhoods; gaps between clusters mean little.
 
-    With the metric "precomputed", `vectors` holds the (n, n) distances instead.
+    With the metric "precomputed", `vectors` holds the (n, n) distances instead. Fewer than FEW are placed by their two
+    principal coordinates, which needs no compiling either.
     """
     vectors = np.asarray(vectors, dtype=np.float32)
     if metric == "precomputed" and (vectors.shape != vectors.T.shape or not np.allclose(vectors, vectors.T, atol=1e-5)):
         raise ValueError("distances must be a square and symmetric table")
+    if len(vectors) < FEW:
+        return spread_apart(_fitted(_principal(vectors, metric)))
     from umap import UMAP  # imported here: compiling it takes seconds, and a stored layout makes it unnecessary
 
     points = UMAP(
         n_neighbors=min(12, len(vectors) - 1), min_dist=0.35, spread=1.4, metric=metric, random_state=seed, n_jobs=1
     ).fit_transform(vectors)
+    return spread_apart(_fitted(points))
+
+
+def _fitted(points: np.ndarray) -> np.ndarray:
+    """Scaled to [-1, 1] both ways."""
     low, high = points.min(axis=0), points.max(axis=0)
-    return spread_apart(2 * (points - low) / np.maximum(high - low, 1e-9) - 1)
+    return 2 * (points - low) / np.maximum(high - low, 1e-9) - 1
+
+
+def _principal(vectors: np.ndarray, metric: str) -> np.ndarray:
+    """Classical scaling: the plane in which the distances are kept best; (n, 2)."""
+    if metric == "precomputed":
+        distances = vectors
+    else:
+        if metric == "cosine":
+            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        distances = np.linalg.norm(vectors[:, None] - vectors, axis=-1)
+    centred = np.eye(len(distances)) - 1 / len(distances)
+    values, axes = np.linalg.eigh(-centred @ np.square(distances) @ centred / 2)
+    return axes[:, -2:] * np.sqrt(np.maximum(values[-2:], 0))
 
 
 def spread_apart(points: np.ndarray, gap: float = 0.06, rounds: int = 200) -> np.ndarray:

@@ -27,7 +27,7 @@ def lay_out(ui: SimpleNamespace, catalogue: Mapping[str, Any]) -> None:
                 min_width=150,
             )
             ui.probe = gr.Dropdown(
-                catalogue["probes"], value="emoji", label="Probe that judges (blank: none)", allow_custom_value=True,
+                catalogue["probes"], value="emoji", label="Probe that judges", allow_custom_value=True,
                 elem_id="probe-name", scale=2, min_width=150,
             )  # fmt: skip
             ui.device = gr.Dropdown(

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from conftest import build_tiny_sd
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 pytestmark = pytest.mark.browser
@@ -59,6 +60,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 "GRADIO_SERVER_PORT": str(port),
                 "PYTHONUNBUFFERED": "1",
                 "AGE_RUNS": str(log.parent / "runs"),
+                "HF_HUB_OFFLINE": "1",
             },
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -339,6 +341,67 @@ def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> No
     open_tab(page, "Runs")
     page.click("#rename-run")
     expect(message).to_contain_text("cannot name a folder")
+
+
+@pytest.fixture(scope="module")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The folder of another model, and a file of concepts."""
+    folder, concepts = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("concepts") / "mine.csv"
+    build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "v_prediction").save_pretrained(folder)
+    rows = [f"{name},thing,thing,{word}" for name, word in (("dog", "puppy"), ("wolf", ""), ("fox", ""), ("pizza", ""))]
+    concepts.write_text("\n".join(["name,group,general,synonyms", *rows]))
+    return str(folder), str(concepts)
+
+
+def open_model(page: Page, model: str, concepts: str = "") -> None:
+    if not page.is_visible("#open-model"):
+        page.click("#model-picker > button")
+    page.fill("#model-name input", model)
+    page.keyboard.press("Enter")
+    expect(page.locator("#probe-name input")).to_have_value("microsoft/resnet-50")
+    page.click("#probe-name input")
+    page.get_by_role("option", name="none", exact=True).click()
+    if concepts:
+        page.set_input_files("#own-concepts input[type=file]", concepts)
+        expect(page.locator("#own-concepts")).to_contain_text("csv")
+    page.click("#open-model")
+
+
+def test_another_model_opens_for_one_page_alone_and_its_map_is_measured_there(
+    page: Page, context: BrowserContext, address: str, other_model: tuple[str, str]
+) -> None:
+    open_model(page, "CompVis/stable-diffusion-v1-4")
+    expect(page.locator("#messages")).to_contain_text("connect to the internet", timeout=RUN_MS)
+    assert page.locator("#model-opened").inner_text().startswith("Open: emoji with 450 concepts")
+    open_model(page, *other_model)
+    expect(page.locator("#model-opened")).to_contain_text("4 concepts (mine)", timeout=RUN_MS)
+    expect(page.locator("#model-opened")).to_contain_text("No probe")
+    page.wait_for_function("document.querySelector('#concept-map .plot').data[0].customdata.length === 4")
+    expect(page.locator("#build-status")).to_contain_text("not measured for 4 of the 4 concepts")
+    page.click("#build-button")
+    expect(page.locator("#selection")).to_contain_text("Erasing", timeout=RUN_MS)
+    expect(page.locator("#build-graph")).to_be_hidden()
+    choose(page, "wolf")
+    expect(page.locator("#concept-map svg.arrows circle.end")).to_have_count(3)
+    clips = page.locator(".plot [clip-path]").evaluate_all("parts => parts.map(part => part.getAttribute('clip-path'))")
+    assert clips and not any("://" in clip for clip in clips), "dots vanish when the page's address changes"
+
+    open_tab(page, "Erase")
+    set_method(page, "UCE")
+    page.click("#erase-button")
+    expect(page.locator("#live-status")).to_contain_text("Done: wolf was erased", timeout=RUN_MS)
+    open_tab(page, "Compare")
+    page.click("#compare-button")
+    expect(page.locator("#compare-grid")).to_contain_text("No probe judged this pair", timeout=RUN_MS)
+    page.click("#judge-button")
+    expect(page.locator("#messages")).to_contain_text("opened without one", timeout=RUN_MS)
+
+    other = open_page(context, address)  # of the same person: the model belongs to the page, the runs to the person
+    assert other.evaluate("document.querySelector('#concept-map .plot').data[0].customdata.length") == 450
+    open_tab(other, "Runs")
+    expect(other.locator("#run-choice input")).to_have_value("wolf-uce-001")
+    other.click("#open-run")
+    expect(other.locator("#messages")).to_contain_text("open that model first")
 
 
 def test_addresses_are_untrusted(context: BrowserContext, address: str) -> None:
