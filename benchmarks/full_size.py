@@ -3,7 +3,9 @@
     python benchmarks/full_size.py [--dtype bfloat16] [--checkpointing] [--slicing] [--train xattn] [--device cuda]
 
 Prints one JSON line: the peak memory of the process (or of the GPU) after building the pipeline and after a few steps
-of AGE, in GiB, their ratio, and seconds a step. Random weights: it proves shapes, formats and memory, not pictures.
+of AGE, in GiB, their ratio, seconds a step, and the unit costs of a concept graph: seconds a row of the UNet without
+gradients, in calls of --rows, and seconds to decode a picture. Random weights: it proves shapes, formats and memory,
+not pictures.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import resource
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -23,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from conftest import tiny_tokenizer
 
-from age_core import Candidates, EraseOptions, erase
+from age_core import Candidates, EraseOptions, encode_text, erase
+from age_core.pipeline import decode, predict_all
 
 
 def full_size(dtype: torch.dtype) -> StableDiffusionPipeline:
@@ -58,6 +62,22 @@ def peak_gib(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
+def unit_costs(pipe: StableDiffusionPipeline, rows: int) -> dict[str, float]:
+    """Seconds a row of the UNet and seconds a decoded picture, each after one that is not counted."""
+    z = torch.randn(rows, 4, 64, 64, device=pipe.device)
+    states, t = encode_text(pipe, ["a photo of a dog"]).expand(rows, -1, -1), torch.full((rows,), 500).to(pipe.device)
+    costs = {}
+    for name, once in {
+        "seconds_a_row": lambda: predict_all(pipe, z, t, states).cpu(),  # .cpu() waits for the device
+        "seconds_a_picture": lambda: decode(pipe, z),
+    }.items():
+        once()
+        began = time.perf_counter()
+        once()
+        costs[name] = round((time.perf_counter() - began) / rows, 4)
+    return costs
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
@@ -66,6 +86,7 @@ def main() -> None:
     parser.add_argument("--train", default="xattn")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--rows", type=int, default=2, help="in a call whose cost is measured; 64 on a GPU")
     args = parser.parse_args()
     pipe = full_size(getattr(torch, args.dtype)).to(args.device)
     if args.checkpointing:
@@ -87,7 +108,8 @@ def main() -> None:
     report |= {"unet_parameters": sum(p.numel() for p in pipe.unet.parameters())}
     report |= {"trained_parameters": sum(d.numel() for d in delta.values())}
     report |= {"loaded_gib": round(loaded, 2), "peak_gib": round(peak, 2), "ratio": round(peak / loaded, 2)}
-    print(json.dumps(report | {"seconds_a_step": round(seconds, 1)}), flush=True)
+    report |= {"seconds_a_step": round(seconds, 1)} | unit_costs(pipe, args.rows)
+    print(json.dumps(report), flush=True)
 
 
 if __name__ == "__main__":
