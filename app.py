@@ -38,7 +38,7 @@ from age_core.bundles import export_bundle, import_bundle
 from age_core.models import HUB_MODELS, IMAGENET_PROBE, Choice, Models, concept_sets, devices
 from age_core.pipeline import BUNDLED
 from age_core.probes import BUNDLED as PROBES
-from age_core.side_effects import gather, load_side_effects
+from age_core.side_effects import gather, load_side_effects, read_table
 from age_core.studio import Row, Studio
 from age_core.workbench import Ticket
 from viz import concept_map, effects, graph_figures, layout, lessons, page, panels, theme, wiring
@@ -50,6 +50,8 @@ from viz.page_runs import COLUMNS, EXPORTS
 ROOT = Path(__file__).parent
 ASSETS, RUNS = ROOT / "assets", Path(os.environ.get("AGE_RUNS", ROOT / "runs" / "app"))
 ABLATED = ASSETS / "ablation.csv"  # the summary that benchmarks/ablation.py writes
+NETFIVE = ASSETS / "graphs" / "emoji-netfive.parquet"  # and benchmarks/evidence.py that
+LOCAL = ("guitar", "pizza", "car", "rose", "castle")  # whose damage by nearness lesson 2 shows besides
 MOST_ERASERS = 4
 LARGEST_UPLOAD = "200mb"
 ABLATION = ("empty", "random", "age")
@@ -787,22 +789,25 @@ def on_arrive(world: World, ui: SimpleNamespace, first: str, owner: str, request
         yield from follow(world, ui, session, running)
 
 
-def lessons_of(world: World, pairs: pd.DataFrame | None) -> tuple[list[lessons.Lesson], str]:
+def lessons_of(world: World) -> tuple[list[lessons.Lesson], str]:
     """Every lesson that what was measured allows, and the stages of the recorded run as pictures."""
     found: list[lessons.Lesson | None] = []
-    film, shipped = "", world.studio.shipped and list_runs(world.studio.shipped)
+    film, shipped, pairs = "", world.studio.shipped and list_runs(world.studio.shipped), world.pairs(0)
     if shipped:
         recording = recorded(shipped[0])
-        heaviest = recording.events[-1].top[0][0]
-        found.append(lessons.erasing(recording.name, [event.loss_erase for event in recording.events], heaviest))
+        heaviest, losses = recording.events[-1].top[0][0], [event.loss_erase for event in recording.events]
+        found.append(lessons.erasing(recording.name, losses, heaviest, list(recording.stages)))
         film = recording.film()
-    if pairs is not None and world.effects is not None:
-        how, metric = world.sources[0]
-        name = "dog" if (pairs["erased"] == "dog").any() else str(pairs["erased"].iloc[0])
+    if pairs is not None:
+        metric, erased = world.sources[0][1], list(dict.fromkeys(pairs["erased"]))
+        name = "dog" if "dog" in erased else erased[0]
         damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
-        curve = go.Figure(json.loads(locality(world, pairs, name, metric)))
-        found.append(lessons.locality(name, damage, world.studio.ranked(name), curve))
-        measured = graph.pairs(world.effects, metric, how)
+        curve, *rest = (
+            (other, go.Figure(json.loads(locality(world, pairs, other, metric))))
+            for other in dict.fromkeys([name, *(other for other in LOCAL if other in erased)])
+        )
+        found.append(lessons.locality(name, damage, world.studio.ranked(name), curve[1], dict(rest)))
+        measured = both_ways_of(world)
         found.append(lessons.one_way(graph.both_ways(measured), graph.asymmetry(graph.damage_of(measured))))
     if ABLATED.exists():
         summary = pd.read_csv(ABLATED).set_index("method")
@@ -812,6 +817,15 @@ def lessons_of(world: World, pairs: pd.DataFrame | None) -> tuple[list[lessons.L
             lessons.what_can_go_wrong(summary),
         ]
     return [lesson for lesson in found if lesson is not None], film
+
+
+def both_ways_of(world: World) -> pd.DataFrame:
+    """Damages of pairs erased both ways: by trained erasures where the evidence holds them, else by the map's first."""
+    how, metric = world.sources[0]
+    with suppress(AgeError):
+        return graph.pairs(read_table(NETFIVE), "noise-shift", METHODS["age"].label)
+    assert world.effects is not None
+    return graph.pairs(world.effects, metric, how)
 
 
 def catalogue(world: World, choice: Choice) -> dict[str, Any]:
@@ -852,7 +866,7 @@ def build(worlds: Worlds | None = None) -> gr.Blocks:
     gr.set_static_paths([concept_map.PLOTLY_JS])
     view = first_view(world)
     with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
-        ui = page.lay_out(view, catalogue(world, choice), *lessons_of(world, world.pairs(0)))
+        ui = page.lay_out(view, catalogue(world, choice), *lessons_of(world))
         everything = [component for component in vars(ui).values() if isinstance(component, gr.blocks.Block)]
         wiring.connect(ui, handlers(worlds, ui), everything)
         demo.load(js=page.ARRIVED_JS)

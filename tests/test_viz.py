@@ -141,18 +141,42 @@ def test_lessons_are_filled_in_from_the_tables_whichever_way_they_point():
     assert len(local.choices) == 12 and set(local.right) <= set(local.choices) and "c50" in local.answer
 
 
+def test_each_act_shows_what_it_says():
+    table = summary(age=20.0, random=30.0, empty=40.0, synonym=5.0, unrelated=50.0, **{"in-class": 25.0})
+    slide = lessons.synonym_trap(table)
+    assert slide.ordered and [act.title for act in slide.acts] == [
+        "a synonym", "one of its kind", "a random neighbour", "an unrelated word", "the empty prompt",
+    ]  # fmt: skip
+    for act, (name, value) in zip(slide.acts, (("synonym", 5), ("in-class", 25)), strict=False):
+        shown = [trace for trace in act.figure.data if trace.opacity == 1.0]
+        assert [trace.y for trace in shown] == [(value,)] and f"moved by {value}" in act.said, name
+    ranks = {act.title: act for act in lessons.why_targets_matter(table).acts}
+    damage, back = (
+        ranks["Damage: distance of near concepts, × 1000"],
+        ranks["Comes back when a picture is completed, %"],
+    )
+    assert list(damage.figure.data[0].x) == [20.0, 25.0, 30.0, 40.0] and "adaptive (AGE) (20.0)" in damage.said
+    assert "the empty prompt (20.0)" in back.said and back.figure.data[0].error_x.array is None
+    both = pd.DataFrame({"a": ["<x>"], "b": ["y"], "there": [0.1], "back": [0.4], "one_way": [True]})
+    (flip,) = lessons.one_way(both, 0.3).acts
+    assert list(flip.figure.data[0].x) == [0.1, 0.4] and "4.0 times" in flip.said and "<x>" not in flip.figure.to_json()
+
+
 def test_a_guess_unlocks_the_answer():
-    lesson = lessons.erasing("dog", [0.5, 0.1], "horse")
+    lesson = lessons.erasing("dog", [0.5, 0.1], "horse", [1, 2, 9])
     two = lessons.Lesson("Two", "q", ("a", "b", "c"), ("a", "b"), "because <b>", "", lesson.figure)
     ui = SimpleNamespace(
         lessons={"1": lesson, "2": two}, film_text="film",
-        **{name: name for name in ("question", "one", "many", "reveal", "answer", "film", "lesson_figure")},
+        **{name: name for name in ("question", "one", "many", "reveal", "answer", "film", "lesson_figure", "act",
+                                   "slide", "act_said")},
     )  # fmt: skip
     assert page_learn.on_guess(ui, "1", None, [])["interactive"] is False
     assert page_learn.on_guess(ui, "1", "noise", [])["interactive"] is True
     assert [page_learn.on_guess(ui, "2", None, list("abc")[:n])["interactive"] for n in range(4)] == [
         False, False, True, False,
     ]  # fmt: skip
+    assert page_learn.on_act(ui, "1", 2)["act_said"] != page_learn.on_act(ui, "1", 1)["act_said"]
+    assert list(page_learn.on_act(ui, "2", 1)) == ["act_said"]  # it has none
     wrong, right = (page_learn.on_reveal(ui, "1", guess, []) for guess in ("noise", lesson.right[0]))
     assert "Not quite" in wrong["answer"] and "Right." in right["answer"] and right["film"] == "film"
     both = page_learn.on_reveal(ui, "2", None, ["a", "c"])

@@ -5,8 +5,9 @@ absent, the answer says so.
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -27,9 +28,32 @@ TARGETS = {
 }
 
 
+# What the targets can be ranked by.
+MEASURES = {
+    "distance_near": "Damage: distance of near concepts, × 1000",
+    "distance_far": "Damage: distance of far concepts, × 1000",
+    "psr1_near": "Near concepts still recognised, %",
+    "esr5": "Erased: not among the probe's first five, %",
+    "back_completion": "Comes back when a picture is completed, %",
+    "back_synonym": "Comes back by a synonym, %",
+}
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing to try after the answer: what it is called, what it shows, and what that says, in plain text."""
+
+    title: str
+    figure: go.Figure
+    said: str
+
+
 @dataclass(frozen=True)
 class Lesson:
-    """`answer` and `caveat` are plain text; `choices` may be empty, where looking is the task."""
+    """`answer` and `caveat` are plain text; `choices` may be empty, where looking is the task.
+
+    `acts`: what the figure can be turned to, under the heading `act`; a slider where they are ordered.
+    """
 
     title: str
     question: str
@@ -38,15 +62,30 @@ class Lesson:
     answer: str
     caveat: str
     figure: go.Figure
+    act: str = ""
+    acts: tuple[Act, ...] = ()
+    ordered: bool = False
 
 
-def erasing(name: str, losses: Sequence[float], heaviest: str) -> Lesson:
-    """Lesson 1, of a recorded run: the loss of redirecting the word, and where it went."""
-    figure = go.Figure(
-        go.Scatter(x=list(range(1, len(losses) + 1)), y=list(losses), mode="lines", line={"color": LIGHT["damage"]})
+def erasing(name: str, losses: Sequence[float], heaviest: str, stages: Sequence[int] = ()) -> Lesson:
+    """Lesson 1, of a recorded run: the loss of redirecting the word, and where it went; `stages`: steps to scrub to."""
+
+    def curve(at: int = 0) -> go.Figure:
+        figure = go.Figure(
+            go.Scatter(x=list(range(1, len(losses) + 1)), y=list(losses), mode="lines", line={"color": LIGHT["damage"]})
+        )
+        if at:
+            figure.add_scatter(x=[at], y=[losses[at - 1]], mode="markers", marker={"size": 12, "color": LIGHT["gain"]})
+        title = f"How far “{name}” is from drawing “{heaviest}”"
+        graph_figures.styled(figure, title, "step", "loss of erasing", 300)
+        figure.update_layout(showlegend=False)
+        return figure.update_yaxes(type="log")
+
+    acts = tuple(
+        Act(f"step {at}", curve(at), f"Step {at} of {len(losses)}: the loss is {losses[at - 1]:.3f}.")
+        for at in stages
+        if 0 < at <= len(losses)
     )
-    graph_figures.styled(figure, f"How far “{name}” is from drawing “{heaviest}”", "step", "loss of erasing", 300)
-    figure.update_yaxes(type="log")
     choices = ("an empty picture", "noise", f"another thing, such as a {heaviest}")
     return Lesson(
         "What is erasing?",
@@ -56,12 +95,20 @@ def erasing(name: str, losses: Sequence[float], heaviest: str) -> Lesson:
         f"The word is redirected, not deleted: over {len(losses)} steps the model learnt to draw for “{name}” what it "
         f"draws for “{heaviest}”. The pictures below are the same seed at each stage.",
         "The knowledge may still be in the model: lesson 6.",
-        figure,
+        curve(),
+        "Scrub through the training",
+        acts,
+        True,
     )
 
 
-def locality(name: str, damage: pd.Series, ranked: Sequence[str], curve: go.Figure) -> Lesson:
-    """Lesson 2: whom erasing `name` hurts. damage: by concept; ranked: concepts, the nearest in words first."""
+def locality(
+    name: str, damage: pd.Series, ranked: Sequence[str], curve: go.Figure, others: Mapping[str, go.Figure] | None = None
+) -> Lesson:
+    """Lesson 2: whom erasing `name` hurts. damage: by concept; ranked: concepts, the nearest in words first.
+
+    `others`: the curves of other erased concepts.
+    """
     known = [other for other in ranked if other in damage.index]
     offered = [*known[:6], *known[len(known) // 2 :: max(len(known) // 12, 1)][:6]]
     worst = damage[offered].nlargest(5).index
@@ -80,6 +127,11 @@ def locality(name: str, damage: pd.Series, ranked: Sequence[str], curve: go.Figu
         f"{damage[known[:6]].mean():.3f}, all {len(known)} concepts {damage[known].mean():.3f}. {exceptions}",
         "Near in words is not always near in looks: words that share a part (“hot dog”) are hurt most.",
         curve,
+        "Is it so for other concepts?",
+        tuple(
+            Act(other, figure, f"The damage of erasing “{other}”, its nearest neighbours on the left.")
+            for other, figure in ({name: curve} | dict(others or {})).items()
+        ),
     )
 
 
@@ -92,6 +144,8 @@ def one_way(both: pd.DataFrame, share: float) -> Lesson | None:
     a, b = (pair["a"], pair["b"]) if pair["there"] > pair["back"] else (pair["b"], pair["a"])
     more, less = max(pair["there"], pair["back"]), min(pair["there"], pair["back"])
     sure = int(both["one_way"].sum())
+    strong = both.loc[both[["there", "back"]].max(axis=1).nlargest(300).index]  # more dots than that hide each other
+    acts = tuple(_flip(row) for row in both.loc[gap.nlargest(6).index].to_dict("records"))
     choices = ("the same harm back", "less harm back", "more harm back")
     return Lesson(
         "One-way streets",
@@ -101,8 +155,20 @@ def one_way(both: pd.DataFrame, share: float) -> Lesson | None:
         f"{less:.3f}: each direction is an experiment of its own. Of {len(both)} pairs erased both ways, {sure} differ "
         f"beyond their intervals; {share:.0%} of all damage goes one way.",
         "Likeness of two words is the same both ways; harm need not be.",
-        graph_figures.one_way_figure(both, "The same pair, erased both ways", "noise shift"),
+        graph_figures.one_way_figure(strong, "The same pair, erased both ways", "noise shift"),
+        "Flip an arrow",
+        acts,
     )
+
+
+def _flip(pair: Mapping[str, Any]) -> Act:
+    """Both arrows of a pair, as two bars."""
+    a, b, there, back = pair["a"], pair["b"], pair["there"], pair["back"]
+    ways = [f"erasing {graph_figures.escaped(one)} on {graph_figures.escaped(two)}" for one, two in ((a, b), (b, a))]
+    figure = go.Figure(go.Bar(y=ways, x=[there, back], orientation="h", marker={"color": LIGHT["damage"]}))
+    graph_figures.styled(figure, f"{a} and {b}", "noise shift", "", 240)
+    often = max(there, back) / max(min(there, back), 1e-9)
+    return Act(f"{a} and {b}", figure, f"{there:.3f} one way and {back:.3f} the other: {often:.1f} times as much.")
 
 
 def synonym_trap(summary: pd.DataFrame) -> Lesson | None:
@@ -121,8 +187,20 @@ def synonym_trap(summary: pd.DataFrame) -> Lesson | None:
         f"Mapped onto a synonym, the concept was gone from {synonym['esr1']:.0f} % of its pictures; onto an unrelated "
         f"word from {far['esr1']:.0f} %. Near neighbours moved by {synonym['distance_near']:.0f} and "
         f"{far['distance_near']:.0f}. " + ("Too near keeps the concept." if kept else "Here the trap does not close."),
-        "Means over eight concepts, one seed; bars show 95 % intervals.",
+        "Means over eight concepts; bars show 95 % intervals.",
         _plane(rows, "Erasure and damage by target"),
+        "Slide the target from near to far",
+        tuple(
+            Act(
+                TARGETS[name],
+                _plane(rows, "Erasure and damage by target", name),
+                f"Onto {TARGETS[name]}: gone from {rows.loc[name, 'esr1']:.0f} % of its pictures; near neighbours "
+                f"moved by {rows.loc[name, 'distance_near']:.0f}.",
+            )
+            for name in TARGETS
+            if name in rows.index and name != "age"  # which has no distance of its own
+        ),
+        True,
     )
 
 
@@ -153,7 +231,26 @@ def why_targets_matter(summary: pd.DataFrame) -> Lesson | None:
         f"trades erasure for damage, and the adaptive one need not win.{more}",
         "All keep nearly every neighbour recognisable; distance is the finer measure.",
         _plane(rows, "Erasure and damage by target"),
+        "Rank them by something else",
+        tuple(_ranking(rows, column, title) for column, title in MEASURES.items() if column in rows),
     )
+
+
+def _ranking(rows: pd.DataFrame, column: str, title: str) -> Act:
+    """The targets as bars, the best first, with intervals where there are any."""
+    best_high = column in ("esr5", "psr1_near")
+    ordered = rows.dropna(subset=column).sort_values(column, ascending=not best_high)
+    bars: dict[str, Any] = {}
+    if {f"{column}_low", f"{column}_high"} <= set(ordered):
+        bars["error_x"] = {
+            "type": "data", "symmetric": False, "array": (ordered[f"{column}_high"] - ordered[column]).tolist(),
+            "arrayminus": (ordered[column] - ordered[f"{column}_low"]).tolist(), "thickness": 1,
+        }  # fmt: skip
+    names = [TARGETS[str(name)] for name in ordered.index]
+    colour = {"color": LIGHT["gain"] if best_high else LIGHT["damage"]}
+    figure = go.Figure(go.Bar(y=names, x=ordered[column], orientation="h", marker=colour, **bars))
+    graph_figures.styled(figure, title, "", "", 320).update_yaxes(autorange="reversed")
+    return Act(title, figure, f"Best by this: {names[0]} ({ordered[column].iloc[0]:.1f}).")
 
 
 def what_can_go_wrong(summary: pd.DataFrame) -> Lesson | None:
@@ -166,7 +263,7 @@ def what_can_go_wrong(summary: pd.DataFrame) -> Lesson | None:
     wanted = [name for name in ("age", "empty", "uce") if name in summary.index]
     if not columns or "age" not in wanted:
         return None
-    rows = summary.loc[wanted, columns]
+    rows, asked = summary.loc[wanted, columns], summary[summary.index.isin(TARGETS)].dropna(subset=columns)
     figure = go.Figure()
     for name, colour in zip(wanted, (LIGHT["gain"], LIGHT["damage"], LIGHT["soft"]), strict=False):
         figure.add_bar(
@@ -186,10 +283,13 @@ def what_can_go_wrong(summary: pd.DataFrame) -> Lesson | None:
         + ". A score of 100 by the name alone hides that.",
         "None of these attempts adapts to the eraser, and the probe that judges is itself a model.",
         figure,
+        "Try each after other targets",
+        tuple(_ranking(asked, column, f"Comes back by {kinds[column]}, %") for column in columns),
     )
 
 
-def _plane(rows: pd.DataFrame, title: str) -> go.Figure:
+def _plane(rows: pd.DataFrame, title: str, only: str = "") -> go.Figure:
+    """Erasure against damage, a point a target; all but one pale where one is meant."""
     points = pd.DataFrame(
         {
             "name": [TARGETS[str(name)] for name in rows.index],
@@ -197,6 +297,9 @@ def _plane(rows: pd.DataFrame, title: str) -> go.Figure:
             "y": rows["distance_near"], "y_low": rows["distance_near_low"], "y_high": rows["distance_near_high"],
         }
     )  # fmt: skip
-    return graph_figures.trade_off_figure(
+    figure = graph_figures.trade_off_figure(
         points, title, "erased: not among the probe's first five, %", "damage: distance near, × 1000"
     )
+    for name, trace in zip(rows.index, figure.data, strict=True):
+        trace.opacity = 1.0 if only in ("", name) else 0.2
+    return figure

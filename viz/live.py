@@ -107,10 +107,14 @@ class Recording:
         out["status"] = panels.status(f"{where}. Heaviest: {words or 'one fixed word'}.", event.step, event.steps)
         return out
 
+    @property
+    def stages(self) -> dict[int, Image.Image]:
+        """The first preview of each step that has any: the erased concept, from one seed."""
+        drawn = [event for event in self.events if event.pictures and event.pictures[0] in self.pictures]
+        return {event.step: self.pictures[event.pictures[0]] for event in drawn}
+
     def film(self) -> str:
-        """The first preview of each stage that has any: the erased concept, from one seed."""
-        stages = [event for event in self.events if event.pictures and event.pictures[0] in self.pictures]
-        return panels.film([(event.step, self.pictures[event.pictures[0]]) for event in stages], self.name)
+        return panels.film(list(self.stages.items()), self.name)
 
 
 def _event(record: Mapping[str, Any]) -> SimpleNamespace:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from viz.blocks import live_block, text_block
+from viz.blocks import live_block, note, text_block
 from viz.chart import Chart
 from viz.lessons import Lesson
 
@@ -20,7 +20,10 @@ def lay_out(ui: SimpleNamespace, lessons: Sequence[Lesson], film: str) -> None:
     ui.film_text = film
     first = next(iter(ui.lessons))
     before = asked(ui.lessons[first])
-    text_block("Learn", "Six short lessons. Guess first; the answer is what was measured, not what should be.")
+    text_block(
+        "Learn",
+        "Six short lessons. Guess first; the answer is what was measured on the emoji model, not what should be.",
+    )
     ui.lesson = gr.Radio(list(ui.lessons), value=first, label="Lesson", elem_id="lesson")
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
@@ -29,6 +32,9 @@ def lay_out(ui: SimpleNamespace, lessons: Sequence[Lesson], film: str) -> None:
             ui.many = gr.CheckboxGroup(label="Your guess", elem_id="guess-many", **before["many"])
             ui.reveal = gr.Button("Show the answer", variant="primary", interactive=False, elem_id="reveal")
             ui.answer = live_block("answer")
+            ui.act = gr.Radio([], label="Try it", visible=False, elem_id="act")
+            ui.slide = gr.Slider(1, 2, value=1, step=1, label="Try it", visible=False, elem_id="slide")
+            ui.act_said = live_block("act-said")
         with gr.Column(scale=3, min_width=320):
             ui.lesson_figure = Chart(figure="", label="Figure of the lesson", elem_id="lesson-figure")
             ui.film = live_block("film")
@@ -49,7 +55,8 @@ def asked(lesson: Lesson) -> dict[str, dict[str, Any]]:
 def on_lesson(ui: SimpleNamespace, title: str) -> Updates:
     """Another lesson: its question, and nothing of its answer."""
     shown = {getattr(ui, name): gr.update(**value) for name, value in asked(ui.lessons[title]).items()}
-    blank = {ui.answer: "", ui.film: "", ui.lesson_figure: gr.update(figure="")}
+    blank = {ui.answer: "", ui.film: "", ui.act_said: "", ui.lesson_figure: gr.update(figure="")}
+    blank |= {ui.act: gr.update(visible=False), ui.slide: gr.update(visible=False)}
     return {**shown, **blank, ui.reveal: gr.update(interactive=False)}
 
 
@@ -70,18 +77,35 @@ def on_reveal(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[s
         f'<p>{html.escape(lesson.answer)}</p><p class="soft">{html.escape(lesson.caveat)}</p></div>'
     )
     first = title == next(iter(ui.lessons))
+    titles, several = [act.title for act in lesson.acts], len(lesson.acts) > 1
     return {
         ui.answer: body,
         ui.lesson_figure: gr.update(figure=lesson.figure.to_json()),
         ui.film: ui.film_text if first else "",
+        ui.act: gr.update(choices=titles, value=None, label=lesson.act, visible=several and not lesson.ordered),
+        ui.slide: gr.update(maximum=max(len(titles), 2), value=1, label=lesson.act, visible=several and lesson.ordered),
+        ui.act_said: "",
     }
+
+
+def on_act(ui: SimpleNamespace, title: str, chosen: str | float | None) -> Updates:
+    """Turn the figure to one of the lesson's acts: named, or counted from 1."""
+    acts = ui.lessons[title].acts
+    found = [act for number, act in enumerate(acts, 1) if chosen in (act.title, number)]
+    if not found:
+        return {ui.act_said: gr.skip()}
+    return {ui.lesson_figure: gr.update(figure=found[0].figure.to_json()), ui.act_said: note(found[0].said)}
 
 
 def connect(ui: SimpleNamespace, quick: Mapping[str, Any]) -> None:
     """Wire the tab; it asks no model anything."""
     guess = [ui.lesson, ui.one, ui.many]
-    shown = [ui.question, ui.one, ui.many, ui.reveal, ui.answer, ui.film, ui.lesson_figure]
+    answered = [ui.answer, ui.lesson_figure, ui.film, ui.act, ui.slide, ui.act_said]
+    shown = [ui.question, ui.one, ui.many, ui.reveal, *answered]
     ui.lesson.input(lambda title: on_lesson(ui, title), ui.lesson, shown, **quick)
     for control in (ui.one, ui.many):
         control.input(lambda *given: on_guess(ui, *given), guess, ui.reveal, **quick)
-    ui.reveal.click(lambda *given: on_reveal(ui, *given), guess, [ui.answer, ui.lesson_figure, ui.film], **quick)
+    ui.reveal.click(lambda *given: on_reveal(ui, *given), guess, answered, **quick)
+    for control in (ui.act, ui.slide):
+        turned = [ui.lesson_figure, ui.act_said]
+        control.input(lambda *given: on_act(ui, *given), [ui.lesson, control], turned, **quick)
