@@ -52,7 +52,7 @@ ASSETS, RUNS = ROOT / "assets", Path(os.environ.get("AGE_RUNS", ROOT / "runs" / 
 ABLATED = ASSETS / "ablation.csv"  # the summary that benchmarks/ablation.py writes
 NETFIVE = ASSETS / "graphs" / "emoji-netfive.parquet"  # and benchmarks/evidence.py that
 LOCAL = ("guitar", "pizza", "car", "rose", "castle")  # whose damage by nearness lesson 2 shows besides
-MOST_ERASERS = 4
+MOST_ERASERS, MOST_CELLS = 4, 60
 LARGEST_UPLOAD = "200mb"
 ABLATION = ("empty", "random", "age")
 Updates = dict[Any, Any]
@@ -367,10 +367,12 @@ def on_view(world: World, ui: SimpleNamespace, view: str, source: int | None) ->
     if view == "Map" or pairs is None:
         return {ui.graph: gr.update(visible=True), ui.heat: gr.update(visible="hidden")}
     damage = pairs.pivot(index="erased", columns="affected", values="delta")
-    hurt = damage.abs().max().sort_values(ascending=False).index[:60]  # more columns than that cannot be told apart
+    # more rows or columns than that cannot be told apart
+    doing, hurt = (list(damage.abs().max(axis=axis).nlargest(MOST_CELLS).index) for axis in (1, 0))
     groups = {concept.name: concept.group for concept in world.concepts}
-    title = f"Every erasure that was measured, on the {len(hurt)} concepts that any of them moves most"
-    figure = graph_figures.heat_map(damage[list(hurt)], groups, title, clustered=True)
+    which = "Every erasure that was measured" if len(doing) == len(damage) else f"The {MOST_CELLS} strongest erasures"
+    title = f"{which}, on the {len(hurt)} concepts that any erasure moves most"
+    figure = graph_figures.heat_map(damage.loc[doing, hurt], groups, title, clustered=True)
     # "hidden" keeps the map's zoom; False would take it out of the page
     return {ui.graph: gr.update(visible="hidden"), ui.heat: gr.update(figure=figure.to_json(), visible=True)}
 

@@ -2,12 +2,12 @@
 
     python benchmarks/evidence.py build/evidence                        # all parts, by two workers, in some 2.5 hours
     python benchmarks/evidence.py build/evidence --only age uce-world   # these parts
-    python benchmarks/evidence.py build/evidence --read                 # statistics of what is finished
 
 Parts on `emoji-netfive` (25 concepts, DS on 16 pictures of each): ESD to the empty prompt, as the paper's graph was
 made (latents drawn once, as everywhere here), and the default, three seeds each; fixed in-class target and random
 neighbour, one; the five anchors' other targets, one. `uce-world`: all 450 concepts under UCE, noise shift alone.
-Tables go to assets/graphs/emoji-netfive.parquet and emoji-uce.parquet as soon as a part is whole.
+Tables go to assets/graphs/emoji-netfive.parquet and emoji-uce.parquet as soon as a part is whole;
+`read_evidence.py` says what they say.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -24,7 +23,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from age_core import ConceptSet
 from age_core.concepts import ASSETS
 from age_core.jobs import build_in_parallel
-from age_core.reading import noise_floor, read
 from age_core.side_effects import Source, Task, gather
 
 NETFIVE = Source(watched="emoji-netfive")
@@ -71,33 +69,13 @@ def publish(folder: Path) -> None:
         gather(folder / "uce-world").to_parquet(ASSETS / "graphs" / "emoji-uce.parquet", index=False)
 
 
-def show(folder: Path) -> None:
-    bench = NETFIVE.open()
-    table = pd.read_parquet(ASSETS / "graphs" / "emoji-netfive.parquet")
-    print(
-        noise_floor(bench, Task.of("age", images=16), folder / "age").groupby(["method", "metric"])["delta"].describe()
-    )
-    whole = table.groupby("method")["erased"].nunique()
-    methods = [str(method) for method in whole[whole == 25].index]
-    for metric in ("DS-1", "distance", "noise-shift"):
-        found: dict[str, Any] = read(bench, table, metric, methods, ahead=True)
-        for method, tables in found.items():
-            print(f"\n{metric} by {method}")
-            for part in tables.values():
-                print(part.round(3).to_string(index=False))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", choices=list(parts()), default=list(parts()))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3, help="so many seeds at most, to have some of every part soon")
-    parser.add_argument("--read", action="store_true")
     args = parser.parse_args()
-    if args.read:
-        show(args.folder)
-        return
     for name in args.only:
         build(args.folder, name, args.workers, args.seeds)
         publish(args.folder)
