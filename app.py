@@ -51,6 +51,7 @@ ROOT = Path(__file__).parent
 ASSETS, RUNS = ROOT / "assets", Path(os.environ.get("AGE_RUNS", ROOT / "runs" / "app"))
 ABLATED = ASSETS / "ablation.csv"  # the summary that benchmarks/ablation.py writes
 NETFIVE = ASSETS / "graphs" / "emoji-netfive.parquet"  # and benchmarks/evidence.py that
+TOLD = "dog"  # the concept that the page opens with and lesson 2 asks about
 LOCAL = ("guitar", "pizza", "car", "rose", "castle")  # whose damage by nearness lesson 2 shows besides
 MOST_ERASERS, MOST_CELLS = 4, 60
 LARGEST_UPLOAD = "200mb"
@@ -802,7 +803,7 @@ def lessons_of(world: World) -> tuple[list[lessons.Lesson], str]:
         film = recording.film()
     if pairs is not None:
         metric, erased = world.sources[0][1], list(dict.fromkeys(pairs["erased"]))
-        name = "dog" if "dog" in erased else erased[0]
+        name = TOLD if TOLD in erased else erased[0]
         damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
         curve, *rest = (
             (other, go.Figure(json.loads(locality(world, pairs, other, metric))))
@@ -849,7 +850,9 @@ def catalogue(world: World, choice: Choice) -> dict[str, Any]:
 def first_view(world: World) -> dict[str, Any]:
     """What the map shows before anybody picked anything: the concept whose erasure does most, if that is known."""
     pairs, meaning = world.pairs(0), world.layouts[layout.MEANING]
-    first = effects.hero(pairs, world.concepts.names[0]) if pairs is not None else world.concepts.names[0]
+    first = world.concepts.names[0]
+    if pairs is not None:
+        first = TOLD if TOLD in set(pairs["erased"]) else effects.hero(pairs, first)
     view: dict[str, Any] = show_concept(world, first, 0, "Whom it hurts")
     sizes = effects.fragility(pairs, list(meaning["name"])) if pairs is not None else None
     return view | {

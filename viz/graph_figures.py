@@ -139,7 +139,7 @@ def one_way_figure(both: pd.DataFrame, title: str, measure: str) -> go.Figure:
 
 def trade_off_figure(points: pd.DataFrame, title: str, across: str, up: str) -> go.Figure:
     """Methods as points with intervals both ways: columns name, x, x_low, x_high, y, y_low, y_high."""
-    figure = go.Figure()
+    figure, middle = go.Figure(), (points["x"].min() + points["x"].max()) / 2
     for row, colour in zip(points.to_dict("records"), SERIES * len(points), strict=False):
         bars = {
             f"error_{axis}": {
@@ -150,7 +150,7 @@ def trade_off_figure(points: pd.DataFrame, title: str, across: str, up: str) -> 
         }  # fmt: skip
         figure.add_scatter(
             x=[row["x"]], y=[row["y"]], mode="markers+text", text=[escaped(str(row["name"]))], showlegend=False,
-            textposition="top right", marker={"size": 9, "color": colour}, hoverinfo="text", **bars,
+            textposition="top right" if row["x"] <= middle else "top left", marker={"size": 9, "color": colour}, hoverinfo="text", **bars,
         )  # fmt: skip
     return styled(figure, title, across, up)
 
