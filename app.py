@@ -161,10 +161,11 @@ def make_world(studio: Studio, choice: Choice) -> World:
 
 
 def read_effects(studio: Studio, choice: Choice) -> pd.DataFrame | None:
-    """What came with the bundled model, and what was measured here; None where there is neither."""
+    """What came with a bundled model and set of concepts, and what was measured here; None where there is neither."""
     tables = []
-    with suppress(AgeError):
-        tables.append(load_side_effects(choice.model if choice == Choice() else ""))
+    if choice.model in BUNDLED and choice.concepts in concept_sets():
+        with suppress(AgeError):
+            tables.append(load_side_effects(choice.concepts))
     with suppress(AgeError):
         tables.append(gather(studio.measured))
     return pd.concat(tables, ignore_index=True) if tables else None

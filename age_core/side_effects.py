@@ -274,13 +274,13 @@ def read_table(path: Path) -> pd.DataFrame:
     return table
 
 
-def load_side_effects(model: str = "emoji") -> pd.DataFrame:
-    """The tables shipped for a bundled model: by trained erasures, and of the whole world by UCE.
+def load_side_effects(concepts: str = "emoji") -> pd.DataFrame:
+    """The tables shipped for the bundled model and one of its sets of concepts: by training, and of all of it by UCE.
 
     Raises AgeError when there is none.
     """
-    paths = [ASSETS / "graphs" / f"{name}.parquet" for name in (model, f"{model}-uce")]
+    paths = [ASSETS / "graphs" / f"{name}.parquet" for name in (concepts, f"{concepts}-uce")]
     tables = [read_table(path) for path in paths if path.exists()]
     if not tables:
-        raise AgeError(f"No side effects were computed for the model {model!r} yet.")
+        raise AgeError(f"No side effects came with the concepts {concepts!r}.")
     return pd.concat(tables, ignore_index=True)

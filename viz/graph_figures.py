@@ -150,7 +150,8 @@ def trade_off_figure(points: pd.DataFrame, title: str, across: str, up: str) -> 
         }  # fmt: skip
         figure.add_scatter(
             x=[row["x"]], y=[row["y"]], mode="markers+text", text=[escaped(str(row["name"]))], showlegend=False,
-            textposition="top right" if row["x"] <= middle else "top left", marker={"size": 9, "color": colour}, hoverinfo="text", **bars,
+            textposition="top right" if row["x"] <= middle else "top left", marker={"size": 9, "color": colour},
+            hoverinfo="text", **bars,
         )  # fmt: skip
     return styled(figure, title, across, up)
 
