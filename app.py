@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -73,7 +73,7 @@ class World:
     def concepts(self) -> ConceptSet:
         return self.studio.world
 
-    @property
+    @cached_property
     def sources(self) -> list[tuple[str, str]]:
         return effects.sources(self.effects) if self.effects is not None else []
 

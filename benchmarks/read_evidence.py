@@ -1,9 +1,10 @@
 """What the concept graph's evidence says: statistics with intervals and nulls, the anchors' targets, figures.
 
-    python benchmarks/read_evidence.py build/evidence [--world] [--figures docs]
+    python benchmarks/read_evidence.py build/evidence [--figures docs]
+    python benchmarks/read_evidence.py build/evidence --world          # the graph of all concepts by UCE instead
 
-Reads what `evidence.py` published; its folder holds what the original model draws, for the noise floor. --world also
-reads the graph of all concepts by UCE, which takes some minutes more.
+Reads what `evidence.py` published; its folder holds what the original model draws, for the noise floor, and the latents
+on which the world's noise shift was measured.
 """
 
 from __future__ import annotations
@@ -16,13 +17,25 @@ import numpy as np
 import pandas as pd
 from evidence import NETFIVE, WORLD
 from pictures import save_png
+from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from age_core import ConceptSet
 from age_core.concepts import ASSETS
-from age_core.graph import asymmetry, both_ways, by_nearness, damage_of, mean_with_interval, pairs
+from age_core.graph import (
+    abnormal,
+    asymmetry,
+    both_ways,
+    by_nearness,
+    damage_of,
+    mean_with_interval,
+    pairs,
+    relation,
+    shuffled,
+)  # fmt: skip
+from age_core.original import FILE
 from age_core.prediction import text_distance
-from age_core.reading import noise_floor, read
+from age_core.reading import hurt, measures, noise_floor, read
 from age_core.side_effects import Bench, Task, read_table
 from viz import graph_figures
 
@@ -90,8 +103,35 @@ def draw(table: pd.DataFrame, bench: Bench, methods: list[str], folder: Path) ->
         graph_figures.one_way_figure(both, title, "distance × 1000"),
         graph_figures.heat_map(damage, groups, f"{methods[0]}: whom each erasure moves"),
     ]
-    save_png(figures[:2], folder / "evidence.png", 560)
-    save_png(figures[2:], folder / "evidence-heat.png", 760, 1)
+    everyone = damage_of(pairs(read_table(ASSETS / "graphs" / "emoji-uce.parquet"), "noise-shift", "UCE"))
+    far = text_distance(bench.pipe, bench.world, list(everyone.index)).reindex_like(everyone)
+    title = f"All {len(everyone)} concepts under UCE"
+    figures.append(graph_figures.locality_figure({"UCE": by_nearness(everyone, far)}, title, "noise shift"))
+    save_png(figures, folder / "evidence.png", 560)
+
+
+def show_world(folder: Path) -> None:
+    """Locality, asymmetry, kinds of pairs and abnormal concepts of the whole world under UCE, by words alone."""
+    bench = WORLD.open()
+    world, names = bench.watched, list(bench.watched.names)
+    found = pairs(read_table(ASSETS / "graphs" / "emoji-uce.parquet"), "noise-shift", "UCE")
+    damage = damage_of(found).reindex(columns=names)
+    near = text_distance(bench.pipe, world, list(damage.index)).reindex_like(damage)
+    print(by_nearness(damage, near).round(4).to_string(index=False))
+    for name, statistic in measures(world, {"words": near}).items():
+        values, null = np.round(statistic(damage), 3), np.round(shuffled(damage, statistic, 20), 3)
+        print(f"{name}: {values}, shuffled {null}", flush=True)
+    print(f"pairs that surely differ by direction: {both_ways(found)['one_way'].mean():.1%}")
+    kinds = [relation(world, str(a), str(b)) for a, b in zip(found["erased"], found["affected"], strict=True)]
+    print(found.assign(kind=kinds).groupby("kind")["delta"].agg(["mean", "size"]).round(4))
+    print(found.nlargest(15, "delta")[["erased", "affected", "delta"]].round(3).to_string(index=False))
+    odd = abnormal(hurt(damage, damage_of(found, "low").reindex_like(damage)), rounds=300)
+    print(odd.head(15).round(4).to_string(index=False), f"\n{(odd['p'] < 0.05).sum()} abnormal")
+    signal = load_file(folder / "uce-world" / FILE)["signal"].reshape(len(names), -1).mean(dim=1).numpy()
+    means = damage.mean().to_numpy()
+    rank = [pd.Series(column).corr(pd.Series(signal), "spearman") for column in (means, means * signal)]
+    print(f"rank correlation of a concept's mean shift with how far its word moves a prediction: {rank[0]:.2f}; the")
+    print(f"same of the shift before it is divided by that: {rank[1]:.2f}")
 
 
 def main() -> None:
@@ -100,6 +140,9 @@ def main() -> None:
     parser.add_argument("--world", action="store_true")
     parser.add_argument("--figures", type=Path)
     args = parser.parse_args()
+    if args.world:
+        show_world(args.folder)
+        return
     bench = NETFIVE.open()
     table = read_table(ASSETS / "graphs" / "emoji-netfive.parquet")
     floor = noise_floor(bench, Task.of("age", images=16), args.folder / "age")
@@ -113,10 +156,6 @@ def main() -> None:
             told(f"{metric} by {method}", tables)
     if args.figures:
         draw(table, bench, methods, args.figures)
-    if args.world:
-        everyone = read_table(ASSETS / "graphs" / "emoji-uce.parquet")
-        for method, tables in read(WORLD.open(), everyone, "noise-shift", ["UCE"]).items():
-            told(f"noise-shift by {method}, the whole world", tables)
 
 
 if __name__ == "__main__":
