@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from age_core.concepts import ASSETS, ConceptSet
@@ -30,6 +31,7 @@ def finished(source: Source, erased: list[str], folder: Path, workers: int, core
     """Put the times at which erasures were finished, and when all was over, into `out`; in a process of its own."""
     if core is not None:
         os.sched_setaffinity(0, {core})
+        torch.set_num_threads(1)  # two threads that wait for each other on one core would be no fair worker
     began = time.monotonic()
     times = [time.monotonic() - began for _ in build_in_parallel(source, TASK, erased, folder, workers=workers)]
     out.put((times, time.monotonic() - began))
