@@ -92,7 +92,10 @@ def open_page(context: BrowserContext, url: str, settled: bool = True) -> Page:
     page = context.new_page()
     page.set_default_timeout(30_000)
     page.goto(url)
-    page.wait_for_selector("#concept-map .cg[data-ready=yes]", timeout=60_000)
+    # a page that finds a run going on turns to it, which may hide the map before it is seen
+    page.wait_for_selector(
+        "#concept-map .cg[data-ready=yes]", timeout=60_000, state="visible" if settled else "attached"
+    )
     if settled:
         page.wait_for_selector("#own-pictures img", timeout=60_000)  # what a fresh page is sent last
     return page
