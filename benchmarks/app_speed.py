@@ -34,22 +34,22 @@ _, events = start_run(pipe, sys.argv[1], "age", sys.argv[2], world, "emoji", pre
 *_, last = events
 print(last.elapsed_s)
 """
-# Milliseconds from a search to the answer in the panel.
-PICK_JS = """name => new Promise(done => {
-  const panel = document.querySelector('#selection'), from = performance.now();
-  const watch = new MutationObserver(() => {
-    if (panel.querySelector('h2')?.textContent !== name) return;
-    watch.disconnect(); requestAnimationFrame(() => done(performance.now() - from));
-  });
-  watch.observe(panel, {subtree: true, childList: true, characterData: true});
+# Where a concept's dot is; and a stopwatch that the press of the mouse starts and the answer in the panel stops.
+PLACE_JS = """name => {
   const plot = document.querySelector('#concept-map .plot'), box = plot.getBoundingClientRect();
   const {xaxis, yaxis} = plot._fullLayout, dots = plot.data[0], i = dots.customdata.indexOf(name);
-  const where = {clientX: box.x + xaxis._offset + xaxis.d2p(dots.x[i]), isPrimary: true, pointerId: 1, button: 0,
-    clientY: box.y + yaxis._offset + yaxis.d2p(dots.y[i]), bubbles: true};
-  const target = document.elementFromPoint(where.clientX, where.clientY);
-  target.dispatchEvent(new PointerEvent('pointerdown', where));
-  window.dispatchEvent(new PointerEvent('pointerup', where));
-})"""
+  const panel = document.querySelector('#selection');
+  let from = 0;
+  window.addEventListener('pointerdown', () => { from = performance.now(); }, {capture: true, once: true});
+  window.answer = new Promise(done => {
+    const watch = new MutationObserver(() => {
+      if (panel.querySelector('h2')?.textContent !== name) return;
+      watch.disconnect(); requestAnimationFrame(() => done(performance.now() - from));
+    });
+    watch.observe(panel, {subtree: true, childList: true, characterData: true});
+  });
+  return [box.x + xaxis._offset + xaxis.d2p(dots.x[i]), box.y + yaxis._offset + yaxis.d2p(dots.y[i])];
+}"""
 COUNT_JS = """() => {
   window.shown = [];
   new MutationObserver(() => {
@@ -99,7 +99,11 @@ def in_page(page: Page, address: str, concept: str, picks: list[str], started: f
     print(f"python app.py to its address {started:.1f} s, the map usable {time.monotonic() - began:.1f} s later")
     page.wait_for_selector("#own-pictures img")
     page.wait_for_timeout(1000)
-    times = [page.evaluate(PICK_JS, name) for name in picks]
+    times = []
+    for name in picks:
+        page.mouse.click(*page.evaluate(PLACE_JS, name))
+        times.append(page.evaluate("window.answer"))
+        page.wait_for_timeout(300)
     print(f"click to answer: median {statistics.median(times):.0f} ms, slowest {max(times):.0f} ms of {len(times)}")
     page.get_by_role("tab", name="Erase").click()
     page.wait_for_timeout(500)
@@ -128,10 +132,10 @@ def main() -> None:
         with app(runs):
             pass
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page = browser.new_page(viewport={"width": 1280, "height": 1400})
         page.set_default_timeout(60_000)
         with app(runs) as (address, started):
-            picks = ["cat", "guitar", "pizza", "castle", "rocket", "violin", "apple", "robot", args.concept]
+            picks = ["cat", "guitar", "pizza", "castle", "rocket", "violin", "apple", "car", args.concept]
             watched = in_page(page, address, args.concept, picks, started)
         browser.close()
     after = alone(args.concept)
