@@ -77,12 +77,17 @@ class World:
     def sources(self) -> list[tuple[str, str]]:
         return effects.sources(self.effects) if self.effects is not None else []
 
-    @property
+    @cached_property
+    def arrangements(self) -> list[str]:
+        """The titles of its layouts."""
+        return [title for title, name in LAYOUTS.items() if name in self.layouts]
+
+    @cached_property
     def groups(self) -> list[str]:
         """The kind of each dot."""
         return [self.concepts[name].general for name in self.layouts[layout.MEANING]["name"]]
 
-    @property
+    @cached_property
     def unmeasured(self) -> int:
         """How many concepts nobody has erased to see whom it hurts."""
         erased = set() if self.effects is None else set(self.effects["erased"])
@@ -111,7 +116,9 @@ class Worlds:
         """Raises AgeError where the model cannot be opened."""
         studio, made = self.models.studio(choice), self._made.get(choice)
         if made is None or made.studio is not studio:
-            made = self._made[choice] = make_world(studio, choice)
+            made = make_world(studio, choice)
+            # a world of a model that was closed would keep its weights in memory
+            self._made = {old: world for old, world in self._made.items() if self.models.has(old)} | {choice: made}
         return made
 
     def again(self, choice: Choice) -> World:
@@ -240,7 +247,7 @@ def on_open_model(
 
 def shown_world(world: World, ui: SimpleNamespace, view: dict[str, Any]) -> Updates:
     """The map and every list of names, for another world or for one of which more is known."""
-    names, layouts = list(world.concepts.names), [title for title, name in LAYOUTS.items() if name in world.layouts]
+    names, layouts = list(world.concepts.names), world.arrangements
     return {
         ui.graph: gr.update(
             value=view["name"], figure=view["figure"], arrows=view["arrows"], label_order=view["label_order"],
@@ -837,7 +844,7 @@ def catalogue(world: World, choice: Choice) -> dict[str, Any]:
         "names": world.concepts.names,
         "groups": world.groups,
         "sources": world.sources,
-        "layouts": [title for title, name in LAYOUTS.items() if name in world.layouts],
+        "layouts": world.arrangements,
         "methods": {key: method.label for key, method in METHODS.items()},
         "about": {"age": note(METHODS["age"].about)},
         "choice": choice, "opened": opened(world, choice),

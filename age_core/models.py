@@ -65,6 +65,10 @@ class Models:
                 pass
         return found
 
+    def has(self, choice: Choice) -> bool:
+        """Whether a model is open."""
+        return choice in self._open
+
     def opening(self, choice: Choice) -> Iterator[str]:
         """Open a model if it is not open yet, and say what comes next; one at a time. Raises AgeError on bad input."""
         bundled = choice.model in BUNDLED and choice.concepts in TEMPLATES and choice.probe in ("", *PROBES)
@@ -92,10 +96,11 @@ class Models:
                 yield f"Loading the probe {choice.probe}"
                 probe = load_probe(choice.probe, choice.device)
                 probe.rows(label for concept in world for label in concept.labels)
-            line = self._lines.setdefault(choice.device, Line())
+            if choice.device not in self._lines:  # each has a thread of its own
+                self._lines[choice.device] = Line()
             shipped = self._shipped if choice == Choice() else None
             self._make_room()
-            bench = Workbench(pipe, world, choice.model, line)
+            bench = Workbench(pipe, world, choice.model, self._lines[choice.device])
             self._open[choice] = Studio(pipe, probe, world, bench, self._runs, shipped)
 
     def _make_room(self) -> None:
