@@ -30,7 +30,6 @@ from age_core import (
     ConceptSet,
     Eraser,
     Run,
-    embed_concepts,
     graph,
     list_runs,
 )
@@ -43,6 +42,7 @@ from age_core.studio import Row, Studio
 from age_core.workbench import Ticket
 from viz import concept_map, effects, graph_figures, layout, lessons, page, panels, theme, wiring
 from viz.blocks import note
+from viz.chart import PLOTLY_JS
 from viz.live import LiveView, Recording, duration
 from viz.page_map import DIRECTIONS, LAYOUTS, key_of, source_choices
 from viz.page_runs import COLUMNS, EXPORTS
@@ -162,7 +162,7 @@ def make_world(studio: Studio, choice: Choice) -> World:
     names = studio.world.names
     layouts = layout.read_layouts(stored, names)
     if layout.MEANING not in layouts:
-        points = layout.umap_layout(embed_concepts(studio.pipe, list(names)))
+        points = layout.umap_layout(studio.vectors)
         layouts = {layout.MEANING: layout.write_layout(stored, names, points)}
     return World(studio, layouts, read_effects(studio, choice))
 
@@ -361,6 +361,12 @@ def on_pick(world: World, ui: SimpleNamespace, text: str, shown: Any, source: in
         ui.erased: [view["name"]],
         ui.messages: "",
     }
+
+
+def on_search(world: World, ui: SimpleNamespace, text: str, *rest: Any) -> Updates:
+    """A pick by name; leaves the name as it was typed where it is right, as the next one may be half typed by now."""
+    out = on_pick(world, ui, text, *rest)
+    return out | ({ui.search: gr.skip()} if out[ui.search] == text else {})
 
 
 def on_pictures(world: World, ui: SimpleNamespace, name: str) -> Updates:
@@ -876,7 +882,7 @@ def build(worlds: Worlds | None = None) -> gr.Blocks:
     if worlds is None:
         worlds = Worlds(Models(RUNS, shipped if shipped.is_dir() else None, others="SPACE_ID" not in os.environ))
     world = worlds.of(choice)
-    gr.set_static_paths([concept_map.PLOTLY_JS])
+    gr.set_static_paths([PLOTLY_JS])
     view = first_view(world)
     with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         ui = page.lay_out(view, catalogue(world, choice), *lessons_of(world))
@@ -894,11 +900,11 @@ def build(worlds: Worlds | None = None) -> gr.Blocks:
 def handlers(worlds: Worlds, ui: SimpleNamespace) -> SimpleNamespace:
     """What answers the page's events, by the names that `wiring.connect` knows; each is first told what is open."""
     of_world: dict[str, Any] = {
-        "pick": on_pick, "pictures": on_pictures, "view": on_view, "cell": on_cell, "everything": on_everything,
-        "method": on_method, "start": on_start, "resume": on_resume, "stop": on_stop, "scrub": on_scrub,
-        "predict": on_predict, "compare": on_compare, "pair": on_pair, "judge": on_judge, "ablate": on_ablate,
-        "runs": on_runs, "open": on_open, "rename": on_rename, "delete_asked": on_delete_asked, "delete": on_delete,
-        "export": on_export, "import_": on_import,
+        "pick": on_pick, "search": on_search, "pictures": on_pictures, "view": on_view, "cell": on_cell,
+        "everything": on_everything, "method": on_method, "start": on_start, "resume": on_resume, "stop": on_stop,
+        "scrub": on_scrub, "predict": on_predict, "compare": on_compare, "pair": on_pair, "judge": on_judge,
+        "ablate": on_ablate, "runs": on_runs, "open": on_open, "rename": on_rename, "delete_asked": on_delete_asked,
+        "delete": on_delete, "export": on_export, "import_": on_import,
     }  # fmt: skip
     bound: dict[str, Any] = {name: in_world(handler, worlds, ui) for name, handler in of_world.items()}
     of_all: dict[str, Any] = {"open_model": on_open_model, "measure": on_measure, "model": on_model}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -18,6 +20,7 @@ from age_core.probes import load_probe
 from age_core.studio import Studio
 from age_core.workbench import Line, Workbench
 
+T = TypeVar("T")
 HUB_MODELS = ("CompVis/stable-diffusion-v1-4", "stable-diffusion-v1-5/stable-diffusion-v1-5")
 IMAGENET_PROBE = "microsoft/resnet-50"
 MOST_MODELS = 2  # open beside the first, which stays
@@ -32,6 +35,15 @@ class Choice:
     concepts: str = "emoji"
     probe: str = "emoji"
     device: str = "cpu"
+
+
+def _apart(load: Callable[[], T]) -> T:
+    """What `load` answers, in a thread that ends with it, so that it leaves no team of OpenMP's (see `ModelThread`).
+
+    Not in the model's own thread: loading may take minutes, in which a training goes on.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(load).result()
 
 
 def devices() -> list[str]:
@@ -90,11 +102,12 @@ class Models:
             if not LEAST <= len(world) <= MOST_CONCEPTS:
                 raise AgeError(f"A map needs {LEAST} to {MOST_CONCEPTS} concepts; {world.name!r} has {len(world)}.")
             yield f"Loading the weights of {choice.model}"
-            pipe = load_pipeline(choice.model, choice.device, "float32" if choice.device == "cpu" else "bfloat16")
+            dtype = "float32" if choice.device == "cpu" else "bfloat16"
+            pipe = _apart(lambda: load_pipeline(choice.model, choice.device, dtype))
             probe = None
             if choice.probe:
                 yield f"Loading the probe {choice.probe}"
-                probe = load_probe(choice.probe, choice.device)
+                probe = _apart(lambda: load_probe(choice.probe, choice.device))
                 probe.rows(label for concept in world for label in concept.labels)
             if choice.device not in self._lines:  # each has a thread of its own
                 self._lines[choice.device] = Line()
@@ -108,5 +121,5 @@ class Models:
         rest = [choice for choice in self._open if choice != Choice()]
         for choice in rest[: max(len(rest) + 1 - MOST_MODELS, 0)]:
             bench = self._open[choice].bench
-            if not bench.line.uses(bench.turns):
+            if not bench.line.uses(bench.pipe):
                 del self._open[choice]

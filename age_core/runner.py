@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -91,7 +91,7 @@ def start_run(
     model: str = "",
     name: str = "",
     **asked: Any,
-) -> tuple[Run, Iterator[EraseEvent]]:
+) -> tuple[Run, Generator[EraseEvent, None, None]]:
     """Make a run folder in `root` and the recorded events of `erase_by`; bad input raises AgeError and leaves none."""
     config = make_config(pipe, method, concepts, world, model, **asked)
     events = erase_by(pipe, method, config.concepts, world, **_typed(config.request))
@@ -99,7 +99,7 @@ def start_run(
     return run, run.record(events)
 
 
-def resume_run(pipe: DiffusionPipeline, run: Run, world: ConceptSet) -> Iterator[EraseEvent]:
+def resume_run(pipe: DiffusionPipeline, run: Run, world: ConceptSet) -> Generator[EraseEvent, None, None]:
     """The events of a stopped run from its last checkpoint, or from its start, to the same bits as uninterrupted.
 
     Sums in another order end in other last bits, so torch uses the run's own number of CPU threads between the first

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -134,7 +134,9 @@ class Run:
             raise AgeError(f"The run {self.path.name!r} cannot go on: it was started with another {different[0]}.")
         return load_state(self.checkpoint)
 
-    def record(self, events: Iterable[EraseEvent], resumed: TrainingState | None = None) -> Iterator[EraseEvent]:
+    def record(
+        self, events: Iterable[EraseEvent], resumed: TrainingState | None = None
+    ) -> Generator[EraseEvent, None, None]:
         """Pass `events` through, each on disk before it is yielded; `resumed` is the state that they go on from.
 
         Raises RunFailed when training diverges or the disk fills, naming the checkpoint that is left; its

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -50,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Studio:
-    """A model with its judge, if it has one, and its words. Whatever takes the model takes a turn of its workbench."""
+    """A model with its judge, if it has one, and its words. Whatever takes the model is run by its workbench."""
 
     pipe: DiffusionPipeline
     probe: Probe | None
@@ -65,14 +65,21 @@ class Studio:
         concept = self.world.find(name)
         if concept.name not in self._drawn:
             prompts = [self.world.prompt(concept.name, row) for row in range(count)]
-            with self.bench.turns.turn():
-                self._drawn[concept.name] = generate(self.pipe, prompts, seeds_of(concept.name, count))
+            seeds = seeds_of(concept.name, count)
+            self._drawn[concept.name] = self.bench.run(lambda: generate(self.pipe, prompts, seeds))
         return self._drawn[concept.name]
 
     def ranked(self, name: str) -> tuple[str, ...]:
         """All other concepts, the nearest in words first, without those that should vanish along."""
-        concept = resolve(self.world, name)
-        return _ranked(self.pipe, self.world, concept.name, banned([concept]))
+        concept, names = resolve(self.world, name), self.world.names
+        # not Vocabulary.near: "hot dog" may be no target for "dog", but it is what erasing "dog" hurts most
+        gone = {word.lower() for word in (*banned([concept]), concept.name)}
+        if concept.name in names:
+            own = self.vectors[names.index(concept.name)]
+        else:
+            own = self.bench.run(lambda: embed_concepts(self.pipe, [concept.name]))[0]
+        order = np.argsort(-(self.vectors @ own), kind="stable")
+        return tuple(names[row] for row in order if names[row].lower() not in gone)
 
     def watched(self, name: str) -> tuple[str, ...]:
         """The NEAR nearest concepts, and FAR spread over the rest."""
@@ -89,24 +96,39 @@ class Studio:
         Answers the target word as well.
         """
         concept = resolve(self.world, name)
-        with self.bench.turns.turn():
-            reference = self._reference(concept.name)
+        watched = self.watched(concept.name)
+
+        def edit() -> tuple[str, pd.Series]:
+            reference = self._reference(watched)
             if find_method(method).kind == "closed":
                 *_, last = erase_by(self.pipe, method, concept.name, self.world)
                 assert last.eraser is not None  # the last event carries it
                 return str(last.eraser.info["target"]), _shift(self.pipe, reference, last.eraser)
             word = neighbours(self.pipe, concept, self.world, 1).names[0]
-            return word, _shift(
-                self.pipe, reference, uce(ErasureProblem.of(self.pipe, (concept.name,)), {concept.name: word})
-            )
+            eraser = uce(ErasureProblem.of(self.pipe, (concept.name,)), {concept.name: word})
+            return word, _shift(self.pipe, reference, eraser)
+
+        return self.bench.run(edit)
 
     def measure(self, name: str, eraser: Eraser) -> pd.Series:
         """The noise shift that an eraser of `name` really does to the concepts of `predict`."""
-        with self.bench.turns.turn():
-            return _shift(self.pipe, self._reference(resolve(self.world, name).name), eraser)
+        watched = self.watched(resolve(self.world, name).name)
+        return self.bench.run(lambda: _shift(self.pipe, self._reference(watched), eraser))
 
-    def _reference(self, name: str) -> Reference:
-        return _reference(self.pipe, self.world, self.watched(name))
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """A unit vector for each concept's name (see `embed_concepts`)."""
+        return self.bench.run(lambda: embed_concepts(self.pipe, self.world.names))
+
+    @cached_property
+    def _reference(self) -> Callable[[tuple[str, ...]], Reference]:
+        """What the original model predicts for some concepts."""
+
+        def reference(names: tuple[str, ...]) -> Reference:
+            watched = replace(self.world, concepts=tuple(self.world[name] for name in names))
+            return noise_reference(self.pipe, watched, 1)
+
+        return lru_cache(maxsize=16)(reference)
 
     def ask(
         self,
@@ -161,14 +183,14 @@ class Studio:
         lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
         if len(lines) > 8:
             raise AgeError(f"{len(lines)} prompts are too many at once: give at most 8 lines.")
-        return [Row("own", line or NOTHING, line, note=outside(self.pipe, line, self.world)) for line in lines]
+        notes = self.bench.run(lambda: [outside(self.pipe, line, self.world) for line in lines])
+        return [Row("own", line or NOTHING, line, note=note) for line, note in zip(lines, notes, strict=True)]
 
     def pairs(self, rows: Sequence[Row], eraser: Eraser, first_seed: int, count: int) -> list[Pair]:
         """`count` pairs of each row, row by row, on seeds from `first_seed` on."""
         prompts = [row.prompt for row in rows for _ in range(count)]
         seeds = [first_seed + picture for _ in rows for picture in range(count)]
-        with self.bench.turns.turn():
-            return same_seed_pairs(self.pipe, eraser, self.probe, prompts, seeds)
+        return self.bench.run(lambda: same_seed_pairs(self.pipe, eraser, self.probe, prompts, seeds))
 
     def scores(self, erased: Sequence[str], eraser: Eraser) -> pd.DataFrame:
         """ESR and PSR with intervals: 16 pictures of each erased concept, 2 of each of the 20 nearest and 20 others."""
@@ -178,8 +200,10 @@ class Studio:
         kept = [name for name in watched if labels.isdisjoint(self.world[name].labels)]
         if self.probe is None:
             raise AgeError("ESR and PSR need a probe that knows the concepts, and this model was opened without one.")
-        with self.bench.turns.turn():
-            return evaluate(self.pipe, self.probe, self.world, gone, {"edited": eraser}, images=2, others=kept)
+        judge = self.probe
+        return self.bench.run(
+            lambda: evaluate(self.pipe, judge, self.world, gone, {"edited": eraser}, images=2, others=kept)
+        )
 
     @cached_property
     def measured(self) -> Path:
@@ -189,16 +213,12 @@ class Studio:
     def side_effects(self, images: int = 2) -> Iterator[Job]:
         """Erase every concept by UCE and measure the noise shift of all; yields each erasure, finished ones first.
 
-        A job takes one turn, so that others can draw in between; what is finished stays, also for the next start.
+        Others can draw between two jobs; what is finished stays, also for the next start.
         """
         bench = Bench(self.pipe, self.probe, self.world, self.world, self.bench.model)
         task = Task.of("uce", images=images, metrics=("noise-shift",))
         jobs = build_side_effects(bench, task, self.world.names, self.measured)
-        while True:
-            with self.bench.turns.turn():
-                job = next(jobs, None)
-            if job is None:
-                return
+        while (job := self.bench.run(lambda: next(jobs, None))) is not None:
             yield job
 
     def folder(self, owner: str) -> Path:
@@ -244,25 +264,6 @@ def _number(what: str, text: str, kind: type = float) -> Any:
     if not np.isfinite(value):
         raise AgeError(f"The {what} must be finite, not {text.strip()!r}.")
     return value
-
-
-@lru_cache(maxsize=4)
-def _vectors(pipe: DiffusionPipeline, world: ConceptSet) -> np.ndarray:
-    return embed_concepts(pipe, world.names)
-
-
-@lru_cache(maxsize=64)
-def _ranked(pipe: DiffusionPipeline, world: ConceptSet, name: str, without: tuple[str, ...]) -> tuple[str, ...]:
-    # not Vocabulary.near: "hot dog" may be no target for "dog", but it is what erasing "dog" hurts most
-    gone = {word.lower() for word in without} | {name.lower()}
-    own = _vectors(pipe, world)[world.names.index(name)] if name in world.names else embed_concepts(pipe, [name])[0]
-    order = np.argsort(-(_vectors(pipe, world) @ own), kind="stable")
-    return tuple(world.names[row] for row in order if world.names[row].lower() not in gone)
-
-
-@lru_cache(maxsize=16)
-def _reference(pipe: DiffusionPipeline, world: ConceptSet, names: tuple[str, ...]) -> Reference:
-    return noise_reference(pipe, replace(world, concepts=tuple(world[name] for name in names)), 1)
 
 
 def _shift(pipe: DiffusionPipeline, reference: Reference, eraser: Eraser) -> pd.Series:

@@ -7,12 +7,11 @@ import math
 import queue
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from diffusers import DiffusionPipeline
 
@@ -22,41 +21,50 @@ from age_core.events import EraseEvent
 from age_core.runner import resume_run, start_run
 from age_core.runs import Run
 
+T = TypeVar("T")
 State = Literal["waiting", "running", "finished", "stopped", "failed"]
 PATIENCE_S = 20.0  # a run that nobody watches ends after so long, unless it was asked to go on
 MOST_OPEN = 4  # runs of one person that wait or train
 REMEMBERED = 50  # ended runs whose events stay in memory; their folders stay anyway
 
 
-class Turns:
-    """A lock that is given in the order in which it was asked for.
+class ModelThread:
+    """The one thread of a device that computes; what is asked of it is done in the order in which it was asked for.
 
-    A training takes it anew for each step, so that whoever wants pictures waits for a step, not for the whole run; a
-    plain lock could be taken again and again by the training before anyone else wakes up.
+    A training asks anew for each step, so that whoever wants pictures waits for a step, not for the whole run.
+
+    It is one thread, and not a lock that many take, because OpenMP keeps a team of threads for every thread that ever
+    computed. As soon as all teams together outnumber the cores, GNU's OpenMP no longer waits awake at its barriers, and
+    a training on two cores takes a third longer, whether or not the others compute.
     """
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._line: deque[object] = deque()
+        self._asked: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        # no executor: at the end of the program Python would wait for its thread, and for whatever it computes
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._thread.start()
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Hold the model. What is changed in it must be changed back before the turn ends."""
-        me = object()
-        with self._condition:
-            self._line.append(me)
+    def run(self, function: Callable[[], T]) -> T:
+        """What `function` answers or raises. What it changes in the model it must change back."""
+        if threading.current_thread() is self._thread:
+            return function()
+        answer: Future[T] = Future()
+        self._asked.put((answer, function))
+        return answer.result()
+
+    def close(self) -> None:
+        """End the thread after what was asked for so far."""
+        self._asked.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (asked := self._asked.get()) is not None:
+            answer, function = asked
             try:
-                self._condition.wait_for(lambda: self._line[0] is me)
-            except BaseException:
-                self._line.remove(me)
-                self._condition.notify_all()
-                raise
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._line.popleft()
-                self._condition.notify_all()
+                answer.set_result(function())
+            except BaseException as error:
+                answer.set_exception(error)
+            del asked, answer, function  # a model that was closed would stay in memory until the next one is asked
 
 
 @dataclass(eq=False)
@@ -66,8 +74,8 @@ class Ticket:
     run: Run
     owner: str
     keep: bool  # go on although nobody watches
-    source: Iterator[EraseEvent] = field(repr=False)
-    turns: Turns  # of the model that it trains
+    source: Generator[EraseEvent, None, None] = field(repr=False)
+    pipe: DiffusionPipeline = field(repr=False)  # the model that it trains
     state: State = "waiting"
     reason: str = ""  # why it failed
     events: list[EraseEvent] = field(default_factory=list, repr=False)
@@ -110,6 +118,7 @@ class Line:
 
     def __init__(self, patience: float = PATIENCE_S):
         self._patience = patience
+        self.model = ModelThread()
         self._tickets: list[Ticket] = []
         self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="workbench", daemon=True)
@@ -133,9 +142,9 @@ class Line:
         """Whether a run waits or trains, whoever asked for it."""
         return any(ticket.run.path == run and not ticket.ended for ticket in self._tickets)
 
-    def uses(self, turns: Turns) -> bool:
+    def uses(self, pipe: DiffusionPipeline) -> bool:
         """Whether a run of that model waits or trains."""
-        return any(ticket.turns is turns and not ticket.ended for ticket in self._tickets)
+        return any(ticket.pipe is pipe and not ticket.ended for ticket in self._tickets)
 
     def find(self, run: Path, owner: str) -> Ticket | None:
         """The owner's latest ticket of a run folder; None where there is none, or it is someone else's."""
@@ -193,6 +202,7 @@ class Line:
             self.stop(ticket)
         self._queue.put(None)
         self._thread.join()
+        self.model.close()
 
     def _serve(self) -> None:
         while (ticket := self._queue.get()) is not None:
@@ -213,30 +223,31 @@ class Line:
         if unwanted():
             return "stopped", ""
         ticket.set(state="running")
-        with closing(ticket.source) as events:  # type: ignore[type-var]
-            while True:
-                with ticket.turns.turn():
-                    event = next(events, None)
-                if event is None:
-                    return "stopped", ""
+        try:
+            while (event := self.model.run(lambda: next(ticket.source, None))) is not None:
                 ticket.add(event)
                 if event.eraser is not None:
-                    break
+                    return "finished", ""
                 if unwanted():
-                    return "stopped", ""
-        return "finished", ""
+                    break
+            return "stopped", ""
+        finally:
+            self.model.run(ticket.source.close)
 
 
 class Workbench:
     """One model, for which runs are asked that train in `line`.
 
-    `turns` guards the pipeline: whoever draws with it, or applies an eraser to it, does so within a turn.
+    Whoever draws with the pipeline, or applies an eraser to it, does so by `run`.
     """
 
     def __init__(self, pipe: DiffusionPipeline, world: ConceptSet, model: str = "", line: Line | None = None):
         self.pipe, self.world, self.model = pipe, world, model
         self.line = line or Line()
-        self.turns = Turns()
+
+    def run(self, function: Callable[[], T]) -> T:
+        """What `function` answers, computed when it is its turn (see `ModelThread`)."""
+        return self.line.model.run(function)
 
     def start(
         self,
@@ -249,15 +260,14 @@ class Workbench:
     ) -> Ticket:
         """Ask for a run in a new folder of `root`; `asked` as for `start_run`. Raises AgeError at once on bad input."""
         self.line.check(owner)
-        with self.turns.turn():  # reading the candidates' texts takes the model
-            run, events = start_run(self.pipe, root, method, concepts, self.world, self.model, **asked)
-        return self.line.add(Ticket(run, owner, keep, events, self.turns))
+        # reading the candidates' texts takes the model
+        run, events = self.run(lambda: start_run(self.pipe, root, method, concepts, self.world, self.model, **asked))
+        return self.line.add(Ticket(run, owner, keep, events, self.pipe))
 
     def resume(self, run: Run, owner: str = "", keep: bool = False) -> Ticket:
         """Ask for a stopped run to go on. Raises AgeError when it cannot, or is waiting or running already."""
         if self.line.holds(run.path):
             raise AgeError(f"The run {run.path.name!r} is already waiting or running.")
         self.line.check(owner)
-        with self.turns.turn():
-            events = resume_run(self.pipe, run, self.world)
-        return self.line.add(Ticket(run, owner, keep, events, self.turns))
+        events = self.run(lambda: resume_run(self.pipe, run, self.world))
+        return self.line.add(Ticket(run, owner, keep, events, self.pipe))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pandas as pd
@@ -70,10 +71,10 @@ def test_side_effects_are_measured_without_a_probe_and_a_restart_redoes_none(cho
     assert (table[table["erased"] == table["affected"]]["delta"].mean()) > others["delta"].mean()
 
 
-def test_one_line_for_all_models_of_a_device_but_turns_of_their_own(choice, tmp_path):
+def test_all_models_of_a_device_share_its_line_and_its_thread(choice, tmp_path):
     models = Models(tmp_path)
     one, two = models.studio(choice), models.studio(Choice(choice.model, "sd-imagenette", "", "cpu"))
-    assert one.bench.line is two.bench.line and one.bench.turns is not two.bench.turns
+    assert one.bench.line is two.bench.line and one is not two
 
 
 def test_the_model_longest_not_asked_for_makes_room_unless_it_trains(choice, tmp_path):
@@ -128,3 +129,24 @@ def test_an_unknown_pipeline_is_refused_before_any_retry(monkeypatch):
     monkeypatch.setattr("age_core.pipeline.HfApi.model_info", unreachable)
     with pytest.raises(AgeError, match="give the folder of a copy"):
         load_pipeline("someone/some-model")
+
+
+def test_one_thread_of_a_device_computes_whoever_asks(choice, tmp_path):
+    """More teams of OpenMP's than cores make a training a third slower (see `ModelThread`)."""
+    models, seen = Models(tmp_path), set()
+    studios = [models.studio(choice), models.studio(Choice(choice.model, "sd-netfive", "", "cpu"))]
+    for studio in studios:
+        for part in (studio.pipe.unet, studio.pipe.text_encoder):
+            part.register_forward_pre_hook(lambda *_: seen.add(threading.current_thread()))
+    studio = studios[0]
+    ticket = studio.ask("a" * 32, ["dog"], "uce", True)
+    *_, last = studio.bench.line.watch(ticket)
+    eraser = ticket.run.eraser()
+    (
+        studios[1].pictures("cassette player", 1),
+        studio.ranked("dog"),
+        studio.predict("dog"),
+        studio.measure("dog", eraser),
+    )
+    studio.pairs(studio.own_rows("a grue"), eraser, 0, 1), next(studio.side_effects())
+    assert last.state == "finished" and len(seen) == 1 and threading.current_thread() not in seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from test_methods import QUICK, WORLD
 from age_core import AgeError, generate
 from age_core.methods import erase_by
 from age_core.runs import Run, list_runs
-from age_core.workbench import MOST_OPEN, Line, Turns, Workbench
+from age_core.workbench import MOST_OPEN, Line, ModelThread, Workbench
 
 
 @pytest.fixture
@@ -97,8 +98,7 @@ def test_pictures_are_drawn_between_two_steps_by_the_original_model(bench, tiny_
     wait_for(lambda: len(ticket.events) > 5)
     for _ in range(3):
         step = ticket.events[-1].step
-        with bench.turns.turn():
-            during = generate(tiny_sd, ["a dog"], [0], 2)[0]
+        during = bench.run(lambda: generate(tiny_sd, ["a dog"], [0], 2)[0])
         assert during.tobytes() == before.tobytes()
         wait_for(lambda step=step: ticket.events[-1].step > step)
     bench.line.stop(ticket)
@@ -127,23 +127,24 @@ def test_nobody_fills_the_queue_alone(bench, tmp_path):
     assert until_ended(bench, bench.start(tmp_path, "empty", "dog", owner="ann", **asked()))[0].state == "finished"
 
 
-def test_turns_are_given_in_the_order_they_were_asked_for():
-    turns, order = Turns(), []
+def test_one_thread_computes_what_is_asked_for_in_that_order():
+    model, order, gate = ModelThread(), [], threading.Event()
 
     def work(name):
-        with turns.turn():
-            order.append(name)
+        order.append((name, threading.current_thread()))
 
-    with turns.turn():
-        threads = []
-        for name in range(6):
-            threads.append(threading.Thread(target=work, args=(name,)))
-            threads[-1].start()
-            wait_for(lambda name=name: len(turns._line) == name + 2)
+    threads = [threading.Thread(target=model.run, args=(gate.wait,))]
+    threads[0].start()
+    for name in range(6):
+        threads.append(threading.Thread(target=model.run, args=(partial(work, name),)))
+        threads[-1].start()
+        wait_for(lambda name=name: model._asked.qsize() >= name + 1)
+    gate.set()
     for thread in threads:
         thread.join()
-    assert order == list(range(6))
-    with pytest.raises(ValueError), turns.turn():
-        raise ValueError
-    with turns.turn():  # given back
-        pass
+    assert [name for name, _ in order] == list(range(6)) and len({thread for _, thread in order}) == 1
+    assert model.run(lambda: model.run(lambda: 7)) == 7  # what runs there may ask for more
+    with pytest.raises(ZeroDivisionError):
+        model.run(lambda: 1 / 0)
+    assert model.run(lambda: 8) == 8  # and goes on
+    model.close()

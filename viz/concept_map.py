@@ -6,18 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import numpy as np
 import pandas as pd
-import plotly
 import plotly.graph_objects as go
 
+from viz.chart import Plotted
 from viz.effects import decimals
 from viz.layout import EDGE, group_styles
 from viz.theme import GROUP_COLOURS
 
-PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-PLOTLY_SCRIPT = f'<script src="gradio_api/file={PLOTLY_JS}"></script>'
 WIDEST_ARROW = 11  # pixels
 TEMPLATE = (
     "<div class='cg' tabindex='0' role='application'><canvas></canvas><div class='plot'></div><div class='over'></div>"
@@ -156,7 +153,7 @@ def legend(groups: Sequence[str]) -> str:
     return f'<div class="legend">{"".join(items)}</div>'
 
 
-class ConceptGraph(gr.HTML):
+class ConceptGraph(Plotted):
     """The map as an input and an output: its value is the picked concept, and `select` fires when a dot is picked.
 
     Every other input is JSON, so that `gr.update` of one of them sends only that:
@@ -192,10 +189,5 @@ class ConceptGraph(gr.HTML):
             lit=lit,
             html_template=TEMPLATE,
             js_on_load="\n".join(p.read_text(encoding="utf-8") for p in (script, script.with_name("map_layers.js"))),
-            head=PLOTLY_SCRIPT,
-            apply_default_css=False,
             **kwargs,
         )
-
-    def api_info(self) -> dict[str, str]:
-        return {"type": "string"}

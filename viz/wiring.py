@@ -43,7 +43,7 @@ def connect_map(ui: SimpleNamespace, to: SimpleNamespace) -> None:
     how, shown = parts(ui, "source", "direction", "count", "unclear"), parts(ui, *SHOWN_PICK)
     picks = [
         ui.graph.select(to.pick, [ui.choice, ui.graph, ui.graph, *how], shown, **QUICK),
-        ui.search.input(to.pick, [ui.choice, ui.search, ui.graph, *how], shown, **QUICK),
+        ui.search.input(to.search, [ui.choice, ui.search, ui.graph, *how], shown, **QUICK),
         ui.heat.select(to.cell, [ui.choice, ui.heat, *how], shown, **QUICK),
     ]
     for pick in picks:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from viz import concept_map, graph_figures, theme
-from viz.chart import Chart
+from viz.chart import PLOTLY_JS, Chart
 from viz.layout import spread_apart
 
 DOTS, EDGES = 500, 5000
@@ -82,7 +82,7 @@ def curve_figure() -> str:
 
 
 def build() -> gr.Blocks:
-    gr.set_static_paths([concept_map.PLOTLY_JS])
+    gr.set_static_paths([PLOTLY_JS])
     layouts = {"meaning": places(0), "effects": places(1)}
     figure = concept_map.map_figure(layouts["meaning"], GROUPS, np.linspace(1, 0, DOTS)).to_json()
     every = concept_map.overview_json(effects(), NAMES)
