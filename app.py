@@ -231,17 +231,26 @@ def on_open_model(
             yield {ui.model_status: panels.status(f"{doing} …"), ui.messages: ""}
         yield {ui.model_status: panels.status("Arranging the map …")}
         world = worlds.of(choice)
-        view, blank = first_view(world), Session(owner)
+        blank = Session(owner)
         session.ticket = None  # type: ignore[union-attr]  # whoever watches a run here watches it no longer
     except AgeError as error:
         yield {ui.model_status: "", **warn(ui, error)}
         return
-    time.sleep(0.4)  # the browser drops an update that the next one overtakes
-    yield {
-        **shown_world(world, ui, view), **cleared(ui), **listed(world, ui, blank), ui.session: blank,
-        ui.choice: choice, ui.opened: note(opened(world, choice)), ui.model_status: "",
-    }  # fmt: skip
+    more = {**cleared(ui), **listed(world, ui, blank), ui.session: blank, ui.choice: choice}
+    yield from show_world(world, ui, more | {ui.opened: note(opened(world, choice)), ui.model_status: ""})
+
+
+def settle() -> None:
+    """Wait between two updates of one event: the browser drops one that the next overtakes."""
     time.sleep(0.4)
+
+
+def show_world(world: World, ui: SimpleNamespace, more: Updates) -> Made:
+    """The map of another world, or of one of which more is known, with `more`; then what the model draws."""
+    view = first_view(world)
+    settle()
+    yield shown_world(world, ui, view) | more
+    settle()
     yield on_pictures(world, ui, view["name"])
 
 
@@ -295,12 +304,7 @@ def on_measure(worlds: Worlds, ui: SimpleNamespace, choice: Choice) -> Made:
             left = duration(each * (total - done))
             said = f"{done} of {total}: {job.erased} was erased and measured; about {left} left."
             yield {ui.build_status: panels.status(said, done, total)}
-        world = worlds.again(choice)
-        time.sleep(0.4)
-        view = first_view(world)
-        yield {**shown_world(world, ui, view), ui.build: gr.update(interactive=True)}
-        time.sleep(0.4)
-        yield on_pictures(world, ui, view["name"])
+        yield from show_world(worlds.again(choice), ui, {ui.build: gr.update(interactive=True)})
     except AgeError as error:
         yield {
             ui.build: gr.update(interactive=True),
@@ -327,9 +331,10 @@ def locality(world: World, pairs: pd.DataFrame, name: str, metric: str) -> str:
 
 
 def show_concept(
-    world: World, text: str, source: int | None, direction: str, count: float = 8, vague: bool = False
-) -> dict[str, str]:
-    """The picked concept's name, arrows, panel, caption and locality curve."""
+    world: World, text: str, source: int | None, direction: str, count: float = 8, vague: bool = False,
+    ranked: bool = True,
+) -> dict[str, str]:  # fmt: skip
+    """The picked concept's name, arrows, panel, caption and, if `ranked`, which takes the model, its locality curve."""
     concept = world.concepts.find(text or "")
     pairs = world.pairs(source)
     panel = panels.selection(concept.name, concept.group, concept.synonyms, pairs)
@@ -342,7 +347,8 @@ def show_concept(
         more = effects.strongest(pairs, concept.name, DIRECTIONS[direction], int(count), clear=False)
         shown = pd.concat([shown, more], ignore_index=True)
     meaning = f"An arrow from A to B means: erasing A made B worse. {effects.describe(origin)}"
-    arrows, curve = concept_map.arrows_json(shown), locality(world, pairs, concept.name, origin[1])
+    arrows = concept_map.arrows_json(shown)
+    curve = locality(world, pairs, concept.name, origin[1]) if ranked else ""
     return {"name": concept.name, "arrows": arrows, "panel": panel, "caption": meaning, "locality": curve}
 
 
@@ -434,8 +440,7 @@ def on_resume(world: World, ui: SimpleNamespace, session: Session, keep: bool, n
             if known(session).ticket is None:
                 raise AgeError("There is no stopped run to go on with: start one, or choose one under Runs.")
             name = session.ticket.run.path.name  # type: ignore[union-attr]
-        run = world.studio.own_run(known(session).owner, name or "")
-        world.studio.own_model_run(session.owner, name or "")
+        run = world.studio.fitting(world.studio.own_run(known(session).owner, name or ""))
         ticket = world.studio.bench.resume(run, session.owner, keep)
     except AgeError as error:
         yield warn(ui, error)
@@ -446,7 +451,7 @@ def on_resume(world: World, ui: SimpleNamespace, session: Session, keep: bool, n
 
 def turn_to_erase(ui: SimpleNamespace) -> Made:
     yield {ui.tabs: gr.Tabs(selected="erase")}
-    time.sleep(0.4)  # the browser drops an update that the next one overtakes
+    settle()
 
 
 def follow(world: World, ui: SimpleNamespace, session: Session, ticket: Ticket) -> Made:
@@ -704,7 +709,7 @@ def on_scrub(_world: World, ui: SimpleNamespace, session: Session | None, step: 
 def on_open(world: World, ui: SimpleNamespace, session: Session, name: str, go: bool = True) -> Updates:
     """Show a run in the Erase tab, and make it comparable if it is finished."""
     try:
-        run = world.studio.own_model_run(known(session).owner, name or "")
+        run = world.studio.fitting(world.studio.run(known(session).owner, name or ""))
         ticket = world.studio.bench.line.find(run.path, session.owner)
         if ticket and not ticket.ended:
             raise AgeError(f"The run {name!r} is still {ticket.state}: it is shown in the Erase tab when it has ended.")
@@ -787,6 +792,8 @@ def on_arrive(world: World, ui: SimpleNamespace, first: str, owner: str, request
     asked = dict(request.query_params) if request else {}
     if asked.get("concept"):
         out |= on_pick(world, ui, asked["concept"], gr.skip(), 0, "Whom it hurts")
+    else:
+        out[ui.locality] = gr.update(figure=show_concept(world, first, 0, "Whom it hurts")["locality"])
     shipped = world.studio.shipped and list_runs(world.studio.shipped)
     wanted = asked.get("run") or (shipped[0].path.name if shipped else "")
     if wanted:
@@ -861,13 +868,16 @@ def catalogue(world: World, choice: Choice) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def first_view(world: World) -> dict[str, Any]:
-    """What the map shows before anybody picked anything: the concept whose erasure does most, if that is known."""
+def first_view(world: World, ranked: bool = True) -> dict[str, Any]:
+    """What the map shows before anybody picked anything: the concept whose erasure does most, if that is known.
+
+    Without `ranked` (see `show_concept`) it waits for no model.
+    """
     pairs, meaning = world.pairs(0), world.layouts[layout.MEANING]
     first = world.concepts.names[0]
     if pairs is not None:
         first = TOLD if TOLD in set(pairs["erased"]) else effects.hero(pairs, first)
-    view: dict[str, Any] = show_concept(world, first, 0, "Whom it hurts")
+    view: dict[str, Any] = show_concept(world, first, 0, "Whom it hurts", ranked=ranked)
     sizes = effects.fragility(pairs, list(meaning["name"])) if pairs is not None else None
     return view | {
         "figure": concept_map.map_figure(meaning, world.groups, sizes).to_json(),
@@ -883,7 +893,7 @@ def build(worlds: Worlds | None = None) -> gr.Blocks:
         worlds = Worlds(Models(RUNS, shipped if shipped.is_dir() else None, others="SPACE_ID" not in os.environ))
     world = worlds.of(choice)
     gr.set_static_paths([PLOTLY_JS])
-    view = first_view(world)
+    view = first_view(world, ranked=False)
     with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         ui = page.lay_out(view, catalogue(world, choice), *lessons_of(world))
         everything = [component for component in vars(ui).values() if isinstance(component, gr.blocks.Block)]

@@ -114,7 +114,8 @@ class Models:
             shipped = self._shipped if choice == Choice() else None
             self._make_room()
             bench = Workbench(pipe, world, choice.model, self._lines[choice.device])
-            self._open[choice] = Studio(pipe, probe, world, bench, self._runs, shipped)
+            studio = self._open[choice] = Studio(pipe, probe, world, bench, self._runs, shipped)
+            bench.line.model.begin(lambda: studio.vectors)  # which every map needs, and a page is laid out meanwhile
 
     def _make_room(self) -> None:
         """Close the model that was longest not asked for, unless it trains."""

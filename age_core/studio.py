@@ -238,11 +238,10 @@ class Studio:
                 return run
         raise AgeError(f"There is no run {name!r}." if name else "Choose a run first.")
 
-    def own_model_run(self, owner: str, name: str) -> Run:
-        """The same, but one of the model that is open, whose weights its edit fits."""
-        run = self.run(owner, name)
+    def fitting(self, run: Run) -> Run:
+        """The run itself if it is one of the model that is open, whose weights its edit fits; else AgeError."""
         if run.config.model != self.bench.model:
-            raise AgeError(f"The run {name!r} edited the model {run.config.model!r}: open that model first.")
+            raise AgeError(f"The run {run.path.name!r} edited the model {run.config.model!r}: open that model first.")
         return run
 
     def own_run(self, owner: str, name: str) -> Run:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from diffusers import DiffusionPipeline
-from sklearn.cluster import KMeans
 
 from age_core.errors import AgeError
 from age_core.pipeline import embed_concepts, encode_text, token_states
@@ -80,6 +79,8 @@ class Vocabulary:
         distance = (states[1:] - states[0]).norm(dim=1).cpu().numpy()
         order = np.argsort(distance, kind="stable")[:k]
         if len(order) > centres:
+            from sklearn.cluster import KMeans  # half a second of every start, and only one option needs it
+
             fitted = KMeans(centres, n_init=1, random_state=0).fit(distance[order, None])
             away = np.abs(distance[order, None] - fitted.cluster_centers_.T)  # (k, centres)
             order = order[sorted(set(away.argmin(axis=0)))]

@@ -46,11 +46,13 @@ class ModelThread:
 
     def run(self, function: Callable[[], T]) -> T:
         """What `function` answers or raises. What it changes in the model it must change back."""
-        if threading.current_thread() is self._thread:
-            return function()
+        return function() if threading.current_thread() is self._thread else self.begin(function).result()
+
+    def begin(self, function: Callable[[], T]) -> Future[T]:
+        """The same without waiting for it."""
         answer: Future[T] = Future()
         self._asked.put((answer, function))
-        return answer.result()
+        return answer
 
     def close(self) -> None:
         """End the thread after what was asked for so far."""

@@ -1,10 +1,11 @@
 """How quick the explorer is: start, clicks, live updates, and what watching a run costs, in a real Chromium.
 
-    python benchmarks/app_speed.py                         # idle machine; two minutes
+    python benchmarks/app_speed.py                         # idle machine; three minutes
 
 Starts app.py twice, so that the second start has its imports cached, and opens it; picks concepts on the map; erases
-one by the balanced preset while it counts the updates that the page shows; and runs the same erasure by the library
-alone, in a process of its own, before and after.
+one by the balanced preset while it counts the updates that the page shows, and again by the method with the quickest
+steps. Then the same balanced erasure once more with its updates sent but not drawn, since here the browser draws on the
+cores that train; and by the library alone, in a process of its own, before and after all that.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+import httpx
+from playwright.sync_api import Page, Route, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 ALONE = """
@@ -91,8 +93,8 @@ def alone(concept: str) -> float:
     return float(done.stdout.split()[-1])
 
 
-def in_page(page: Page, address: str, concept: str, picks: list[str], started: float) -> float:
-    """Prints what was seen; answers the seconds of the erasure."""
+def in_page(page: Page, address: str, picks: list[str], started: float) -> None:
+    """Prints how soon the page is usable and answers clicks."""
     began = time.monotonic()
     page.goto(address)
     page.wait_for_selector("#concept-map .cg[data-ready=yes]")
@@ -105,19 +107,54 @@ def in_page(page: Page, address: str, concept: str, picks: list[str], started: f
         times.append(page.evaluate("window.answer"))
         page.wait_for_timeout(300)
     print(f"click to answer: median {statistics.median(times):.0f} ms, slowest {max(times):.0f} ms of {len(times)}")
-    page.get_by_role("tab", name="Erase").click()
-    page.wait_for_timeout(500)
+
+
+def watched(page: Page, what: str) -> float:
+    """Erase as the form stands and print how often the page shows something new; answers the seconds of the erasure."""
+    before = set(recorded())
     page.evaluate(COUNT_JS)
     page.click("#erase-button")
-    page.wait_for_function(
-        "document.querySelector('#live-status')?.textContent.includes('was erased in')", timeout=300_000
-    )
+    page.wait_for_function("document.querySelector('#stop-button').disabled === false")
+    page.wait_for_function("document.querySelector('#erase-button').disabled === false", timeout=300_000)
     shown = page.evaluate("window.shown")
-    rate = (len(shown) - 1) / ((shown[-1][0] - shown[0][0]) / 1000)
-    print(f"live: {len(shown)} updates shown, {rate:.1f} a second")
-    (config,) = [path for path in Path(os.environ["AGE_RUNS"]).glob(f"*/{concept}-age-*") if path.is_dir()]
-    lines = (config / "events.jsonl").read_text().splitlines()
-    return float(re.findall(r'"elapsed_s": ([0-9.]+)', lines[-1])[-1])
+    seconds = (shown[-1][0] - shown[0][0]) / 1000
+    (events,) = set(recorded()) - before
+    steps = len(re.findall(r'"step": [1-9]', events.read_text()))
+    print(f"{what}: {len(shown)} updates shown, {(len(shown) - 1) / seconds:.1f} a second, of {steps} steps")
+    return elapsed(events)
+
+
+def unwatched(page: Page) -> float:
+    """Erase as the form stands, with every update sent and none drawn; answers the seconds of the erasure."""
+    before, asked = set(recorded()), []
+
+    def keep(route: Route) -> None:
+        asked.append(route.request)
+        route.abort()
+
+    page.route("**/queue/join*", keep)
+    page.click("#erase-button")
+    page.wait_for_timeout(500)
+    (request,) = asked
+    cookies = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
+    page.context.browser.close()
+    with httpx.Client(timeout=None, cookies=cookies) as client:
+        client.post(request.url, json=request.post_data_json).raise_for_status()
+        session = {"session_hash": request.post_data_json["session_hash"]}
+        with client.stream("GET", request.url.split("/queue/")[0] + "/queue/data", params=session) as stream:
+            sent = [line for line in stream.iter_lines() if line.startswith("data:")]
+    (events,) = set(recorded()) - before
+    print(f"sent but not drawn: {len(sent)} messages, {sum(map(len, sent)) / 1e3:.0f} kB")
+    return elapsed(events)
+
+
+def recorded() -> list[Path]:
+    """The events of every run so far."""
+    return list(Path(os.environ["AGE_RUNS"]).glob("*/*/events.jsonl"))
+
+
+def elapsed(events: Path) -> float:
+    return float(re.findall(r'"elapsed_s": ([0-9.]+)', events.read_text())[-1])
 
 
 def main() -> None:
@@ -131,16 +168,32 @@ def main() -> None:
         os.environ["AGE_RUNS"] = runs
         with app(runs):
             pass
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import app"], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+        print(f"imports alone {time.monotonic() - began:.1f} s")
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
         page.set_default_timeout(60_000)
         with app(runs) as (address, started):
             picks = ["cat", "guitar", "pizza", "castle", "rocket", "violin", "apple", "car", args.concept]
-            watched = in_page(page, address, args.concept, picks, started)
-        browser.close()
+            in_page(page, address, picks, started)
+            page.get_by_role("tab", name="Erase").click()
+            page.wait_for_timeout(500)
+            drawn = watched(page, "balanced")
+            page.click("#method input")
+            page.get_by_role("option", name="fixed target: empty").click()
+            page.get_by_label("Fast").click()
+            watched(page, "quick steps")
+            page.click("#method input")
+            page.get_by_role("option", name="AGE", exact=True).click()
+            page.get_by_label("Balanced").click()
+            page.wait_for_timeout(500)
+            sent = unwatched(page)
     after = alone(args.concept)
     plain = (before + after) / 2
-    print(f"the same run alone {before:.1f} and {after:.1f} s, in the app {watched:.1f} s: {watched / plain:.2f} times")
+    print(f"the same run alone {before:.1f} and {after:.1f} s")
+    print(f"in the app, sent but not drawn {sent:.1f} s: {sent / plain:.2f} times")
+    print(f"in the app, drawn on the same cores {drawn:.1f} s: {drawn / plain:.2f} times")
 
 
 if __name__ == "__main__":

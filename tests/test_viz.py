@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from viz import effects, figures, graph_figures, lessons, page_learn, panels
+from viz.chart import Chart
+from viz.concept_map import ConceptGraph
 from viz.live import LiveView, Recording
 
 RED, BLUE = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (8, 8), "blue")
@@ -41,6 +43,15 @@ def test_the_strongest_effects_are_those_of_the_direction_that_is_asked_for():
     assert effects.unclear(PAIRS, "dog", "hurts") == 1 == effects.unclear(PAIRS, "dog", "both")
     sizes = effects.fragility(PAIRS, ["wolf", "cat", "car", "dog", "moon"])
     assert sizes[0] == 1 and sizes[3] == 0 and 0 < sizes[1] < 1 and math.isnan(sizes[4])
+
+
+def test_components_that_draw_hand_the_page_plain_values_alone():
+    """Gradio copies them at every visit; a handler among them would lead to the models."""
+    for component in (Chart(figure="{}"), ConceptGraph(figure="{}")):
+        config = component.get_config()
+        assert config["component_class_name"] == type(component).__name__ and json.dumps(config)
+        assert component.props["figure"] == "{}" and not callable(config.get("figure"))
+        assert callable(component.figure)  # the trap is still there: else `get_config` has done its service
 
 
 def test_every_event_counts_for_the_curves_and_the_last_one_is_shown(monkeypatch):

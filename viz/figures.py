@@ -125,7 +125,7 @@ def loss_curve(erase: Sequence[float], preserve: Sequence[float], steps: int) ->
         return '<div class="age loss"><h3>Loss</h3><p class="soft">No step finished yet.</p></div>'
     low, high = math.log10(min(values)), math.log10(max(values))
     low, high = low - 0.1, max(high, low + 0.2) + 0.1
-    width, height, left, right, top, bottom = 480, 190, 48, 10, 10, 24
+    width, height, left, right, top, bottom = 480, 190, 58, 10, 10, 24
 
     def x(step: float) -> float:
         return left + (width - left - right) * (step - 1) / max(steps - 1, 1)

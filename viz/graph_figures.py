@@ -97,7 +97,7 @@ def locality_figure(curves: Mapping[str, pd.DataFrame], title: str, measure: str
                 "arrayminus": curve["damage"] - curve["low"], "thickness": 1.2, "width": 3,
             },
         )  # fmt: skip
-    styled(figure, title, "rank of the neighbour, 1 is the nearest", measure)
+    styled(figure, title, "rank of nearness (1: nearest)", measure)
     figure.update_xaxes(type="log", tickvals=[1, 2, 5, 10, 20, 50, 100, 200, 400])
     figure.update_yaxes(rangemode="tozero")
     return figure

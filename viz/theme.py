@@ -48,7 +48,8 @@ CSS = (
     f":root {{ {_variables(LIGHT, '#ffffff')} --lit: #009E73; }}\n"
     f".dark {{ {_variables(DARK, '#0b0f19')} --lit: {DARK_OF['#009E73']}; }}"
     + """
-.gradio-container { max-width: 1320px !important; overflow-x: clip; }
+.gradio-container { max-width: max(1320px, min(92vw, 2560px)) !important; width: 100%; margin-inline: auto !important;
+  overflow-x: clip; }
 .age { color: var(--ink); line-height: 1.45; overflow-wrap: anywhere; }
 .age h1 { font-size: 1.6rem; margin: 0 0 .2rem; color: var(--ink); }
 .age h2 { font-size: 1.15rem; margin: 0 0 .25rem; color: var(--ink); }
@@ -104,6 +105,8 @@ CSS = (
 .legend svg { display: inline-block; width: 12px; height: 12px; vertical-align: -1px; margin-right: .3rem; }
 .legend .l { fill: var(--c-light); } .dark .legend .l { fill: var(--c-dark); }
 @media (max-width: 600px) { .cg { height: 400px; } #tabs button[role=tab] { padding-inline: .4rem; font-size: .9rem; } }
+@media (min-width: 1900px) { .cg { height: 700px; } }
+@media (min-width: 2800px) { .cg { height: 1000px; } }
 
 /* bars: damage lists and live target weights */
 .bars li { display: grid; grid-template-columns: minmax(5.5rem, 8rem) minmax(0, 1fr) 3.9rem; align-items: center;
@@ -145,6 +148,8 @@ CSS = (
 .pair .sides { flex-wrap: wrap; }
 .hold { position: relative; display: block; padding: 0; border: 0; background: none; cursor: pointer; }
 .hold .under { position: absolute; inset: 0; visibility: hidden; } .hold:active .under { visibility: visible; }
+:is(#live-previews, #own-pictures) .pictures { display: grid; grid-template-columns: repeat(4, minmax(0, 108px)); }
+:is(#live-previews, #own-pictures) :is(figure, img) { width: 100%; height: auto; }
 .pictures.small figure, .pictures.small img { width: 84px; height: auto; }
 .scores { border-collapse: collapse; font-size: .86rem; width: 100%; } .scores span { color: var(--soft); }
 .scores th, .scores td { text-align: left; padding: .25rem .5rem; border-bottom: 1px solid var(--line); }

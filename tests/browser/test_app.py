@@ -174,6 +174,13 @@ def test_search_finds_a_concept_by_its_synonym(page: Page) -> None:
     expect(page.locator("#concept-map .label.pick")).to_have_text("dog")
 
 
+def test_an_answer_leaves_alone_what_is_typed_meanwhile(page: Page) -> None:
+    choose(page, "cat")
+    page.fill("#concept-search input", "wol")
+    expect(page.locator("#selection h2")).to_have_text("cat")
+    expect(page.locator("#concept-search input")).to_have_value("wol")
+
+
 def test_arrows_show_measured_side_effects_and_say_how_they_were_measured(page: Page) -> None:
     choose(page, "dog")
     expect(page.locator("#selection h2")).to_have_text("dog")
