@@ -67,6 +67,14 @@ def test_the_biggest_misses_are_named_and_text_stays_text():
     assert list(dots.marker.color) == [theme.LIGHT["damage"]] and dots.text[0] == "x → y"
 
 
+def test_names_of_points_that_lie_close_stand_above_and_below():
+    intervals = {"x_low": 0, "x_high": 9, "y_low": 0, "y_high": 9}
+    places = {"alone": (0, 0), "one": (9.0, 5.0), "two": (8.8, 5.1), "same height": (1, 5)}
+    points = pd.DataFrame([{"name": name, "x": x, "y": y, **intervals} for name, (x, y) in places.items()])
+    shown = graph_figures.trade_off_figure(points, "t", "x", "y").data
+    assert [trace.textposition for trace in shown] == ["top right", "top left", "bottom left", "top right"]
+
+
 def test_every_colour_of_a_figure_has_a_twin_for_the_dark(damage):
     points = pd.DataFrame(
         [{"name": n, "x": 1, "x_low": 0, "x_high": 2, "y": 1, "y_low": 0, "y_high": 3} for n in NAMES]

@@ -140,6 +140,8 @@ def one_way_figure(both: pd.DataFrame, title: str, measure: str) -> go.Figure:
 def trade_off_figure(points: pd.DataFrame, title: str, across: str, up: str) -> go.Figure:
     """Methods as points with intervals both ways: columns name, x, x_low, x_high, y, y_low, y_high."""
     figure, middle = go.Figure(), (points["x"].min() + points["x"].max()) / 2
+    wide, high = (max(float(points[axis].max() - points[axis].min()), 1e-9) for axis in ("x", "y"))
+    taken: list[tuple[float, float]] = []  # of the names above their points
     for row, colour in zip(points.to_dict("records"), SERIES * len(points), strict=False):
         bars = {
             f"error_{axis}": {
@@ -148,10 +150,13 @@ def trade_off_figure(points: pd.DataFrame, title: str, across: str, up: str) -> 
             }
             for axis in ("x", "y")
         }  # fmt: skip
+        x, y = row["x"], row["y"]
+        crowded = any(abs(x - at) < 0.3 * wide and abs(y - height) < 0.12 * high for at, height in taken)
+        taken += [] if crowded else [(x, y)]
         figure.add_scatter(
-            x=[row["x"]], y=[row["y"]], mode="markers+text", text=[escaped(str(row["name"]))], showlegend=False,
-            textposition="top right" if row["x"] <= middle else "top left", marker={"size": 9, "color": colour},
-            hoverinfo="text", **bars,
+            x=[x], y=[y], mode="markers+text", text=[escaped(str(row["name"]))], showlegend=False,
+            textposition=f"{'bottom' if crowded else 'top'} {'right' if x <= middle else 'left'}",
+            marker={"size": 9, "color": colour}, hoverinfo="text", **bars,
         )  # fmt: skip
     return styled(figure, title, across, up)
 

@@ -72,6 +72,7 @@ def on_reveal(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[s
     hit = len(guessed & set(lesson.right))
     verdict = f"{hit} of {len(lesson.right)} right." if len(lesson.right) > 1 else "Right." if hit else "Not quite."
     right = ", ".join(lesson.right)
+    right = right[:1].upper() + right[1:]
     body = (
         f'<div class="age"><p class="hint"><b>{verdict}</b> {html.escape(right)}.</p>'
         f'<p>{html.escape(lesson.answer)}</p><p class="soft">{html.escape(lesson.caveat)}</p></div>'
