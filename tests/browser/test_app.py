@@ -339,6 +339,10 @@ def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> No
     page.click("#erase-button")
     expect(message).to_contain_text("'lr' must be above 0")
     page.fill("#rate input, #rate textarea", "")
+    page.fill("#keeping input, #keeping textarea", "much")
+    page.click("#erase-button")
+    expect(message).to_contain_text("weight of preserving must be a number or blank, not 'much'")
+    page.fill("#keeping input, #keeping textarea", "")
 
     set_method(page, "fixed target: empty")
     page.fill("#fixed-target input, #fixed-target textarea", "dog")
@@ -348,6 +352,10 @@ def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> No
     page.click("#erase-button")
     expect(page.locator("#live-status")).to_contain_text("Done: dog was erased in 5 steps", timeout=RUN_MS)
     expect(message).to_be_empty()
+    open_tab(page, "Compare")
+    page.fill("#own-prompt textarea", "a cat\n" * 9)
+    page.click("#compare-button")
+    expect(message).to_contain_text("9 prompts are too many at once: give at most 8 lines.", timeout=RUN_MS)
     open_tab(page, "Runs")
     page.click("#rename-run")
     expect(message).to_contain_text("cannot name a folder")
@@ -363,7 +371,7 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return str(folder), str(concepts)
 
 
-def open_model(page: Page, model: str, concepts: str = "") -> None:
+def open_model(page: Page, model: str, concepts: str | Path = "") -> None:
     if not page.is_visible("#open-model"):
         page.click("#model-picker > button")
     page.fill("#model-name input", model)
@@ -378,11 +386,16 @@ def open_model(page: Page, model: str, concepts: str = "") -> None:
 
 
 def test_another_model_opens_for_one_page_alone_and_its_map_is_measured_there(
-    page: Page, context: BrowserContext, address: str, other_model: tuple[str, str]
+    page: Page, context: BrowserContext, address: str, other_model: tuple[str, str], tmp_path: Path
 ) -> None:
     open_model(page, "CompVis/stable-diffusion-v1-4")
     expect(page.locator("#messages")).to_contain_text("connect to the internet", timeout=RUN_MS)
     assert page.locator("#model-opened").inner_text().startswith("Open: emoji with 450 concepts")
+    bad = tmp_path / "bad.csv"
+    bad.write_text("name,group,general,synonyms\ndog,thing,thing,\ndog,thing,thing,\n")
+    open_model(page, other_model[0], bad)
+    expect(page.locator("#messages")).to_contain_text("'dog' is in line 2 already", timeout=RUN_MS)
+    page.click("#own-concepts button[aria-label=Clear]")
     open_model(page, *other_model)
     expect(page.locator("#model-opened")).to_contain_text("4 concepts (mine)", timeout=RUN_MS)
     expect(page.locator("#model-opened")).to_contain_text("No probe")
