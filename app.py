@@ -357,8 +357,10 @@ def on_pick(world: World, ui: SimpleNamespace, text: str, shown: Any, source: in
         view = show_concept(world, text, source, *how)
     except AgeError as error:
         return {ui.search: shown, **warn(ui, error)}
+    # what is right already is not written back: by now the next one may be clicked, which would be undone
+    value = {} if view["name"] == shown else {"value": view["name"]}
     return {
-        ui.graph: gr.update(value=view["name"], arrows=view["arrows"]),
+        ui.graph: gr.update(arrows=view["arrows"], **value),
         ui.search: view["name"],
         ui.selection: view["panel"],
         ui.caption: note(view["caption"]),
@@ -370,7 +372,7 @@ def on_pick(world: World, ui: SimpleNamespace, text: str, shown: Any, source: in
 
 
 def on_search(world: World, ui: SimpleNamespace, text: str, *rest: Any) -> Updates:
-    """A pick by name; leaves the name as it was typed where it is right, as the next one may be half typed by now."""
+    """A pick by its name, which is left as it was typed where it is right (see `on_pick`)."""
     out = on_pick(world, ui, text, *rest)
     return out | ({ui.search: gr.skip()} if out[ui.search] == text else {})
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from conftest import build_tiny_sd
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 pytestmark = pytest.mark.browser
 
@@ -174,11 +174,21 @@ def test_search_finds_a_concept_by_its_synonym(page: Page) -> None:
     expect(page.locator("#concept-map .label.pick")).to_have_text("dog")
 
 
-def test_an_answer_leaves_alone_what_is_typed_meanwhile(page: Page) -> None:
+def test_a_second_choice_before_the_first_is_answered_counts(page: Page) -> None:
+    def late(route: Route) -> None:
+        time.sleep(0.5)
+        route.continue_()
+
+    page.route("**/run/predict*", late)
     choose(page, "cat")
-    page.fill("#concept-search input", "wol")
-    expect(page.locator("#selection h2")).to_have_text("cat")
-    expect(page.locator("#concept-search input")).to_have_value("wol")
+    choose(page, "wolf")
+    expect(page.locator("#selection h2")).to_have_text("wolf")
+    expect(page.locator("#concept-search input")).to_have_value("wolf")
+    page.locator("#map-legend").scroll_into_view_if_needed()
+    for name in ("castle", "pizza"):
+        page.mouse.click(*page.evaluate(NODE_JS, name))
+    expect(page.locator("#selection h2")).to_have_text("pizza")
+    expect(page.locator("#concept-map .label.pick")).to_have_text("pizza")
 
 
 def test_arrows_show_measured_side_effects_and_say_how_they_were_measured(page: Page) -> None:
