@@ -115,7 +115,7 @@ class Models:
             self._make_room()
             bench = Workbench(pipe, world, choice.model, self._lines[choice.device])
             studio = self._open[choice] = Studio(pipe, probe, world, bench, self._runs, shipped)
-            bench.line.model.begin(lambda: studio.vectors)  # which every map needs, and a page is laid out meanwhile
+            _ = studio.read_names  # every map needs them: they are read while the page is laid out
 
     def _make_room(self) -> None:
         """Close the model that was longest not asked for, unless it trains."""

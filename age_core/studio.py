@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -115,10 +116,15 @@ class Studio:
         watched = self.watched(resolve(self.world, name).name)
         return self.bench.run(lambda: _shift(self.pipe, self._reference(watched), eraser))
 
-    @cached_property
+    @property
     def vectors(self) -> np.ndarray:
         """A unit vector for each concept's name (see `embed_concepts`)."""
-        return self.bench.run(lambda: embed_concepts(self.pipe, self.world.names))
+        return self.read_names.result()
+
+    @cached_property
+    def read_names(self) -> Future[np.ndarray]:
+        """The same, begun as soon as anybody looks, and not waited for."""
+        return self.bench.line.model.begin(lambda: embed_concepts(self.pipe, self.world.names))
 
     @cached_property
     def _reference(self) -> Callable[[tuple[str, ...]], Reference]:

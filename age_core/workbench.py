@@ -46,12 +46,15 @@ class ModelThread:
 
     def run(self, function: Callable[[], T]) -> T:
         """What `function` answers or raises. What it changes in the model it must change back."""
-        return function() if threading.current_thread() is self._thread else self.begin(function).result()
+        return self.begin(function).result()
 
     def begin(self, function: Callable[[], T]) -> Future[T]:
-        """The same without waiting for it."""
+        """The same without waiting for it; from within that thread it is done at once, as it would wait for itself."""
         answer: Future[T] = Future()
-        self._asked.put((answer, function))
+        if threading.current_thread() is self._thread:
+            self._settle(answer, function)
+        else:
+            self._asked.put((answer, function))
         return answer
 
     def close(self) -> None:
@@ -61,12 +64,15 @@ class ModelThread:
 
     def _work(self) -> None:
         while (asked := self._asked.get()) is not None:
-            answer, function = asked
-            try:
-                answer.set_result(function())
-            except BaseException as error:
-                answer.set_exception(error)
-            del asked, answer, function  # a model that was closed would stay in memory until the next one is asked
+            self._settle(*asked)
+            del asked  # a model that was closed would stay in memory until the next one is asked
+
+    @staticmethod
+    def _settle(answer: Future[Any], function: Callable[[], Any]) -> None:
+        try:
+            answer.set_result(function())
+        except BaseException as error:
+            answer.set_exception(error)
 
 
 @dataclass(eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -149,4 +150,8 @@ def test_one_thread_of_a_device_computes_whoever_asks(choice, tmp_path):
         studio.measure("dog", eraser),
     )
     studio.pairs(studio.own_rows("a grue"), eraser, 0, 1), next(studio.side_effects())
+    fresh = replace(
+        studio, world=studios[1].world
+    )  # whose names nobody has read: asked for within, no waiting for itself
+    assert fresh.bench.run(lambda: fresh.vectors).shape[0] == len(studios[1].world)
     assert last.state == "finished" and len(seen) == 1 and threading.current_thread() not in seen
