@@ -150,8 +150,6 @@ def test_one_thread_of_a_device_computes_whoever_asks(choice, tmp_path):
         studio.measure("dog", eraser),
     )
     studio.pairs(studio.own_rows("a grue"), eraser, 0, 1), next(studio.side_effects())
-    fresh = replace(
-        studio, world=studios[1].world
-    )  # whose names nobody has read: asked for within, no waiting for itself
+    fresh = replace(studio, world=studios[1].world)  # whose names nobody has read yet
     assert fresh.bench.run(lambda: fresh.vectors).shape[0] == len(studios[1].world)
     assert last.state == "finished" and len(seen) == 1 and threading.current_thread() not in seen
