@@ -69,10 +69,16 @@ def test_the_biggest_misses_are_named_and_text_stays_text():
 
 def test_names_of_points_that_lie_close_stand_above_and_below():
     intervals = {"x_low": 0, "x_high": 9, "y_low": 0, "y_high": 9}
-    places = {"alone": (0, 0), "one": (9.0, 5.0), "two": (8.8, 5.1), "same height": (1, 5)}
+    places = {"alone": (0, 0), "one": (9.0, 5.0), "two": (8.8, 5.1), "same height": (1, 5), "three": (8.9, 5.0)}
     points = pd.DataFrame([{"name": name, "x": x, "y": y, **intervals} for name, (x, y) in places.items()])
     shown = graph_figures.trade_off_figure(points, "t", "x", "y").data
-    assert [trace.textposition for trace in shown] == ["top right", "top left", "bottom left", "top right"]
+    assert [trace.textposition for trace in shown] == [
+        "top right", "top left", "bottom left", "top right", "bottom center",
+    ]  # fmt: skip
+    diagonal = graph_figures.scatter_with_diagonal(
+        [0, 9, 8.8, 8.7], [0, 5, 5.1, 5], ["a", "b", "c", "d"], 4, "t", "x", "y"
+    )
+    assert list(diagonal.data[1].text) == ["a", "b", "c", ""]
 
 
 def test_every_colour_of_a_figure_has_a_twin_for_the_dark(damage):

@@ -16,6 +16,7 @@ from scipy.spatial.distance import pdist
 from viz.theme import INK, LIGHT, SERIES, SOFT
 
 BLANK = "rgba(0,0,0,0)"
+LIFTS = {"top": 0.05, "bottom": -0.05, "middle": 0.0}  # of a name over its point
 
 
 def escaped(text: str) -> str:
@@ -103,23 +104,46 @@ def locality_figure(curves: Mapping[str, pd.DataFrame], title: str, measure: str
     return figure
 
 
+def name_places(x: Sequence[float], y: Sequence[float], wide: float, high: float) -> list[str]:
+    """Where each point's name goes, as Plotly's textposition: inwards, and clear of the names before it; "": nowhere.
+
+    `wide`, `high`: what the axes span; a name is taken to fill 30 % of the one and 6 % of the other.
+    """
+    middle = (min(x) + max(x)) / 2 if len(x) else 0.0
+    taken: list[tuple[float, float]] = []
+    found = []
+    for across, up in zip(x, y, strict=True):
+        side = 1 if across <= middle else -1
+        centres = {name: (across + 0.15 * side * wide, up + lift * high) for name, lift in LIFTS.items()}
+        free = [
+            name
+            for name, (left, above) in centres.items()
+            if all(abs(left - a) >= 0.3 * wide or abs(above - b) >= 0.06 * high for a, b in taken)
+        ]
+        taken += [centres[free[0]]] if free else []
+        found.append(f"{free[0]} {'right' if side > 0 else 'left'}" if free else "")
+    return found
+
+
 def scatter_with_diagonal(
     x: Sequence[float], y: Sequence[float], names: Sequence[str], labelled: int, title: str, across: str, up: str
 ) -> go.Figure:
-    """Points against y = x, the `labelled` farthest from it named."""
+    """Points against y = x; the `labelled` farthest from it are named where there is room, all by pointing at them."""
     table = pd.DataFrame({"x": x, "y": y, "name": [escaped(name) for name in names]})
     off = (table["x"] - table["y"]).abs()
     reach = float(max(table["x"].max(), table["y"].max(), 1e-9)) * 1.05 if len(table) else 1.0
     low = float(min(table["x"].min(), table["y"].min(), 0.0)) * 1.05 if len(table) else 0.0
-    shown = set(off.nlargest(labelled).index)
+    shown = table.loc[off.nlargest(labelled).index]
+    places = dict(zip(shown.index, name_places(shown["x"], shown["y"], reach - low, reach - low), strict=True))
     figure = go.Figure()
     figure.add_scatter(
         x=[low, reach], y=[low, reach], mode="lines", line={"color": SOFT, "dash": "dot"}, hoverinfo="skip",
         showlegend=False,
     )  # fmt: skip
     figure.add_scatter(
-        x=table["x"], y=table["y"], mode="markers+text", showlegend=False, textposition="top center",
-        text=[name if row in shown else "" for row, name in table["name"].items()], textfont={"size": 10},
+        x=table["x"], y=table["y"], mode="markers+text", showlegend=False,
+        textposition=[places.get(row) or "top center" for row in table.index],
+        text=[name if places.get(row) else "" for row, name in table["name"].items()], textfont={"size": 10},
         customdata=table["name"], hovertemplate="%{customdata}: %{x:.3f}, %{y:.3f}<extra></extra>",
         marker={"size": 6, "color": LIGHT["gain"], "opacity": 0.65},
     )  # fmt: skip
@@ -139,10 +163,10 @@ def one_way_figure(both: pd.DataFrame, title: str, measure: str) -> go.Figure:
 
 def trade_off_figure(points: pd.DataFrame, title: str, across: str, up: str) -> go.Figure:
     """Methods as points with intervals both ways: columns name, x, x_low, x_high, y, y_low, y_high."""
-    figure, middle = go.Figure(), (points["x"].min() + points["x"].max()) / 2
-    wide, high = (max(float(points[axis].max() - points[axis].min()), 1e-9) for axis in ("x", "y"))
-    taken: list[tuple[float, float]] = []  # of the names above their points
-    for row, colour in zip(points.to_dict("records"), SERIES * len(points), strict=False):
+    figure = go.Figure()
+    wide, high = (float(points[f"{axis}_high"].max() - points[f"{axis}_low"].min()) for axis in ("x", "y"))
+    places = name_places(points["x"], points["y"], wide, high)
+    for row, place, colour in zip(points.to_dict("records"), places, SERIES * len(points), strict=False):
         bars = {
             f"error_{axis}": {
                 "type": "data", "symmetric": False, "array": [row[f"{axis}_high"] - row[axis]],
@@ -150,13 +174,9 @@ def trade_off_figure(points: pd.DataFrame, title: str, across: str, up: str) -> 
             }
             for axis in ("x", "y")
         }  # fmt: skip
-        x, y = row["x"], row["y"]
-        crowded = any(abs(x - at) < 0.3 * wide and abs(y - height) < 0.12 * high for at, height in taken)
-        taken += [] if crowded else [(x, y)]
         figure.add_scatter(
-            x=[x], y=[y], mode="markers+text", text=[escaped(str(row["name"]))], showlegend=False,
-            textposition=f"{'bottom' if crowded else 'top'} {'right' if x <= middle else 'left'}",
-            marker={"size": 9, "color": colour}, hoverinfo="text", **bars,
+            x=[row["x"]], y=[row["y"]], mode="markers+text", text=[escaped(str(row["name"]))], showlegend=False,
+            textposition=place or "bottom center", marker={"size": 9, "color": colour}, hoverinfo="text", **bars,
         )  # fmt: skip
     return styled(figure, title, across, up)
 
