@@ -16,6 +16,8 @@ from age_core.pipeline import device_of, predict
 from age_core.scene import Batch
 from age_core.student import Student
 
+LARGEST_PLAIN = 32  # width of the latents up to which attention may be plain
+
 
 @contextmanager
 def autocast(pipe: DiffusionPipeline, options: EraseOptions) -> Iterator[None]:
@@ -25,7 +27,9 @@ def autocast(pipe: DiffusionPipeline, options: EraseOptions) -> Iterator[None]:
     with ExitStack() as stack:
         if dtype != torch.float32:
             stack.enter_context(torch.autocast(device, dtype=dtype))
-            if device == "cpu":  # torch's fused attention took half of a training step there, going back in bfloat16
+            # torch's fused attention took half of a training step there, going back in bfloat16; but plain attention
+            # holds all pairs of places at once: at Stable Diffusion's 64 x 64 they are gigabytes
+            if device == "cpu" and pipe.unet.config.sample_size <= LARGEST_PLAIN:
                 stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         yield
 
