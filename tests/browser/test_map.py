@@ -137,7 +137,7 @@ def test_pointing_at_an_arrow_says_it_in_a_sentence_and_panning_still_works(page
     page.mouse.move(arrow["x"], arrow["y"] + 5)
     expect(tip).to_have_text(arrow["says"])
     assert re.match(
-        r"Erasing concept 5 made .* worse: \+0\.0\d+ \(95 % interval .*\)\. It cannot be told", arrow["says"]
+        r"Erasing concept 5 made .* worse: \+0\.0\d\d \(95 % interval .*\)\. It cannot be told", arrow["says"]
     )
     expect(page.locator("#concept-map .arrows .unclear.hot path")).to_have_count(1)
     box, map_box = tip.bounding_box(), page.locator("#concept-map .cg").bounding_box()
