@@ -3,6 +3,8 @@
 This file only connects `age_core` (the method) with `viz` (the pictures). Run it with `python app.py`.
 """
 
+from __future__ import annotations
+
 import html
 import inspect
 import json
@@ -11,41 +13,39 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
 
 import gradio as gr
 import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
-from age_core import (
-    METHODS,
-    AgeError,
-    ConceptSet,
-    Eraser,
-    Run,
-    graph,
-    list_runs,
-)
-from age_core.bundles import export_bundle, import_bundle
+import age_core
+from age_core import METHODS, AgeError, ConceptSet, graph
+from age_core.assets import MODELS, PROBES
+from age_core.files import OWNER
 from age_core.models import HUB_MODELS, IMAGENET_PROBE, Choice, Models, concept_sets, devices
-from age_core.pipeline import BUNDLED
-from age_core.probes import BUNDLED as PROBES
-from age_core.side_effects import gather, load_side_effects, read_table
-from age_core.studio import Row, Studio
-from age_core.workbench import Ticket
-from viz import concept_map, effects, graph_figures, layout, lessons, page, panels, theme, wiring
+from age_core.side_effect_tables import gather, load_side_effects, read_table
+from viz import concept_map, effects, graph_figures, layout, lessons, page, page_learn, panels, theme, wiring
 from viz.blocks import note
 from viz.chart import PLOTLY_JS
 from viz.live import LiveView, Recording, duration
 from viz.page_map import DIRECTIONS, LAYOUTS, key_of, source_choices
 from viz.page_runs import COLUMNS, EXPORTS
+
+# Importing what computes takes seconds, and the page is served before: at first `age_core` is only asked for what a map
+# takes.
+if TYPE_CHECKING:
+    from age_core import Eraser, Run
+    from age_core.studio import Row, Studio
+    from age_core.workbench import Ticket
 
 ROOT = Path(__file__).parent
 ASSETS, RUNS = ROOT / "assets", Path(os.environ.get("AGE_RUNS", ROOT / "runs" / "app"))
@@ -54,6 +54,7 @@ NETFIVE = ASSETS / "graphs" / "emoji-netfive.parquet"  # and benchmarks/evidence
 TOLD = "dog"  # the concept that the page opens with and lesson 2 asks about
 LOCAL = ("guitar", "pizza", "car", "rose", "castle")  # whose damage by nearness lesson 2 shows besides
 MOST_ERASERS, MOST_CELLS = 4, 60
+HEAD_START_S = 3.0  # of a browser that opens the page at once; importing Torch would keep the server from answering it
 LARGEST_UPLOAD = "200mb"
 ABLATION = ("empty", "random", "age")
 Updates = dict[Any, Any]
@@ -62,16 +63,19 @@ Made = Iterator[Updates]
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A model with its map, which everybody who chose it shares and nobody changes."""
+    """The map of a model and its concepts, which everybody who chose them shares and nobody changes."""
 
-    studio: Studio
+    models: Models
+    choice: Choice
+    concepts: ConceptSet
     layouts: dict[str, pd.DataFrame]
     effects: pd.DataFrame | None
-    _pairs: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    _pairs: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict, init=False)
 
     @property
-    def concepts(self) -> ConceptSet:
-        return self.studio.world
+    def studio(self) -> Studio:
+        """The model itself, which whoever asks first waits for until it is open. Raises AgeError where it cannot be."""
+        return self.models.studio(self.choice)
 
     @cached_property
     def sources(self) -> list[tuple[str, str]]:
@@ -90,7 +94,7 @@ class World:
     @cached_property
     def unmeasured(self) -> int:
         """How many concepts nobody has erased to see whom it hurts."""
-        erased = set() if self.effects is None else set(self.effects["erased"])
+        erased = set() if self.effects is None else set(self.effects["erased"].unique())
         return len(set(self.concepts.names) - erased)
 
     def pairs(self, source: int | None) -> pd.DataFrame | None:
@@ -113,18 +117,18 @@ class Worlds:
         self._made: dict[Choice, World] = {}
 
     def of(self, choice: Choice) -> World:
-        """Raises AgeError where the model cannot be opened."""
-        studio, made = self.models.studio(choice), self._made.get(choice)
-        if made is None or made.studio is not studio:
-            made = make_world(studio, choice)
-            # a world of a model that was closed would keep its weights in memory
-            self._made = {old: world for old, world in self._made.items() if self.models.has(old)} | {choice: made}
-        return made
+        """Raises AgeError where the model must be opened for its map, and cannot be."""
+        if choice not in self._made:
+            made = make_world(self.models, choice)
+            # of the others, only those of models that are open: anybody can bring any number of concept files
+            kept = {old: world for old, world in self._made.items() if old == Choice() or self.models.has(old)}
+            self._made = kept | {choice: made}
+        return self._made[choice]
 
     def again(self, choice: Choice) -> World:
         """The world with the side effects that were measured meanwhile."""
         world = self.of(choice)
-        found = self._made[choice] = World(world.studio, world.layouts, read_effects(world.studio, choice))
+        found = self._made[choice] = replace(world, effects=read_effects(self.models, choice, world.concepts))
         return found
 
 
@@ -145,6 +149,7 @@ class Session:
     recording: Recording | None = None
     erasers: dict[str, Erased] = field(default_factory=dict)  # by title, the latest last
     pairs: dict[str, tuple[Image.Image, Image.Image]] = field(default_factory=dict)
+    picked: str = ""  # the concept that was picked last
 
     def add(self, run: Run) -> str:
         """Make a finished run comparable; answers its title."""
@@ -155,26 +160,33 @@ class Session:
         return run.path.name
 
 
-def make_world(studio: Studio, choice: Choice) -> World:
-    """Lay a model's concepts out and read what is known of its side effects; without any the map has no arrows."""
-    bundled = choice == Choice()
-    stored = ASSETS / "graphs" / f"{choice.model}-layout.csv" if bundled else studio.measured / "layout.csv"
-    names = studio.world.names
-    layouts = layout.read_layouts(stored, names)
+def make_world(models: Models, choice: Choice) -> World:
+    """Lay a model's concepts out and read what is known of its side effects; without any the map has no arrows.
+
+    The bundled model is not opened for that where everything came with it, so that its map is seen meanwhile.
+    """
+    if choice == Choice():
+        concepts, stored = ConceptSet.load(choice.concepts), ASSETS / "graphs" / f"{choice.model}-layout.csv"
+    else:
+        studio = models.studio(choice)
+        concepts, stored = studio.world, studio.measured / "layout.csv"
+    layouts = layout.read_layouts(stored, concepts.names)
     if layout.MEANING not in layouts:
-        points = layout.umap_layout(studio.vectors)
-        layouts = {layout.MEANING: layout.write_layout(stored, names, points)}
-    return World(studio, layouts, read_effects(studio, choice))
+        points = layout.umap_layout(models.studio(choice).vectors)
+        layouts = {layout.MEANING: layout.write_layout(stored, concepts.names, points)}
+    return World(models, choice, concepts, layouts, read_effects(models, choice, concepts))
 
 
-def read_effects(studio: Studio, choice: Choice) -> pd.DataFrame | None:
-    """What came with a bundled model and set of concepts, and what was measured here; None where there is neither."""
+def read_effects(models: Models, choice: Choice, concepts: ConceptSet) -> pd.DataFrame | None:
+    """What came with a bundled model and set of concepts and, if that is not all, what was measured here; or None."""
     tables = []
-    if choice.model in BUNDLED and choice.concepts in concept_sets():
+    if choice.model in MODELS and choice.concepts in concept_sets():
         with suppress(AgeError):
             tables.append(load_side_effects(choice.concepts))
-    with suppress(AgeError):
-        tables.append(gather(studio.measured))
+    if not tables or set(concepts.names) - set(tables[0]["erased"].unique()):
+        measured = models.studio(choice).measured
+        with suppress(AgeError):
+            tables.append(gather(measured))
     return pd.concat(tables, ignore_index=True) if tables else None
 
 
@@ -195,10 +207,8 @@ def known(session: Session | None) -> Session:
 def opened(world: World, choice: Choice) -> str:
     """What is open, and what it lacks, in words."""
     said = f"Open: {choice.model} with {len(world.concepts)} concepts ({world.concepts.name}) on {choice.device}."
-    said += (
-        f" Judged by the probe {world.studio.probe.name}." if world.studio.probe else " No probe judges its pictures."
-    )
-    if choice.model not in BUNDLED and choice.device == "cpu":
+    said += f" Judged by the probe {choice.probe}." if choice.probe else " No probe judges its pictures."
+    if choice.model not in MODELS and choice.device == "cpu":
         said += " Without a GPU, pictures of a full-size model take minutes and an erasure hours."
     return said
 
@@ -214,7 +224,7 @@ def offer(world: World) -> str:
 
 def on_model(_worlds: Worlds, ui: SimpleNamespace, model: str) -> Updates:
     """Another model was named: what usually goes with it."""
-    if model in BUNDLED:
+    if model in MODELS:
         return {ui.concept_set: "emoji", ui.probe: "emoji"}
     return {ui.concept_set: "sd-imagenette", ui.probe: IMAGENET_PROBE}
 
@@ -240,9 +250,10 @@ def on_open_model(
     yield from show_world(world, ui, more | {ui.opened: note(opened(world, choice)), ui.model_status: ""})
 
 
-def settle() -> None:
-    """Wait between two updates of one event: the browser drops one that the next overtakes."""
-    time.sleep(0.4)
+def settle(since: float | None = None) -> None:
+    """Wait between two updates of one event, the first sent now or at `since`: the browser drops one that the next
+    overtakes."""
+    time.sleep(0.4 if since is None else max(since + 0.4 - time.monotonic(), 0))
 
 
 def show_world(world: World, ui: SimpleNamespace, more: Updates) -> Made:
@@ -251,7 +262,7 @@ def show_world(world: World, ui: SimpleNamespace, more: Updates) -> Made:
     settle()
     yield shown_world(world, ui, view) | more
     settle()
-    yield on_pictures(world, ui, view["name"])
+    yield from on_picked(world, ui, None, view["name"], 0)
 
 
 def shown_world(world: World, ui: SimpleNamespace, view: dict[str, Any]) -> Updates:
@@ -266,7 +277,7 @@ def shown_world(world: World, ui: SimpleNamespace, view: dict[str, Any]) -> Upda
         ui.search: gr.update(choices=names, value=view["name"]),
         ui.erased: gr.update(choices=names, value=[view["name"]]),
         ui.legend: key_of(world.groups), ui.caption: note(view["caption"]), ui.selection: view["panel"],
-        ui.locality: gr.update(figure=view["locality"]), ui.where: page.where(view["name"]),
+        ui.where: page.where(view["name"]),
         ui.direction: "Whom it hurts", ui.arrow_row: gr.update(visible=bool(world.sources)),
         ui.source: gr.update(choices=source_choices(world.sources), value=0 if world.sources else None),
         ui.layout: gr.update(choices=layouts, value=layouts[0], visible=len(layouts) > 1),
@@ -318,8 +329,11 @@ def on_measure(worlds: Worlds, ui: SimpleNamespace, choice: Choice) -> Made:
 # --- the map -----------------------------------------------------------------------------------------------------
 
 
-def locality(world: World, pairs: pd.DataFrame, name: str, metric: str) -> str:
-    """How the damage of erasing `name` falls with nearness; "" where it was not measured."""
+def locality(world: World, name: str, source: int | None) -> str:
+    """How the damage of erasing `name` falls with nearness; "" where it was not measured. It takes the model."""
+    pairs = world.pairs(source)
+    if pairs is None:
+        return ""
     mine = pairs[pairs["erased"] == name].set_index("affected")["delta"]
     if mine.empty:
         return ""
@@ -327,20 +341,19 @@ def locality(world: World, pairs: pd.DataFrame, name: str, metric: str) -> str:
     ranks = pd.Series({other: order[other] for other in mine.index if other in order}, dtype=float)
     curve = graph.by_nearness(mine.reindex(ranks.index).to_frame().T, ranks.to_frame().T.set_axis(["delta"]))
     title = f"Erasing {name}: damage by nearness"
-    return graph_figures.locality_figure({name: curve}, title, metric).to_json()
+    return graph_figures.locality_figure({name: curve}, title, world.sources[source or 0][1]).to_json()
 
 
 def show_concept(
-    world: World, text: str, source: int | None, direction: str, count: float = 8, vague: bool = False,
-    ranked: bool = True,
-) -> dict[str, str]:  # fmt: skip
-    """The picked concept's name, arrows, panel, caption and, if `ranked`, which takes the model, its locality curve."""
+    world: World, text: str, source: int | None, direction: str, count: float = 8, vague: bool = False
+) -> dict[str, str]:
+    """The picked concept's name, arrows, panel and caption; none of it takes the model."""
     concept = world.concepts.find(text or "")
     pairs = world.pairs(source)
     panel = panels.selection(concept.name, concept.group, concept.synonyms, pairs)
     if pairs is None:
         caption = "No arrows: what erasing a concept of this model does to others was not measured yet."
-        return {"name": concept.name, "arrows": "[]", "panel": panel, "caption": caption, "locality": ""}
+        return {"name": concept.name, "arrows": "[]", "panel": panel, "caption": caption}
     origin = world.sources[source or 0]
     shown = effects.strongest(pairs, concept.name, DIRECTIONS[direction], int(count))
     if vague:
@@ -348,8 +361,7 @@ def show_concept(
         shown = pd.concat([shown, more], ignore_index=True)
     meaning = f"An arrow from A to B means: erasing A made B worse. {effects.describe(origin)}"
     arrows = concept_map.arrows_json(shown)
-    curve = locality(world, pairs, concept.name, origin[1]) if ranked else ""
-    return {"name": concept.name, "arrows": arrows, "panel": panel, "caption": meaning, "locality": curve}
+    return {"name": concept.name, "arrows": arrows, "panel": panel, "caption": meaning}
 
 
 def on_pick(world: World, ui: SimpleNamespace, text: str, shown: Any, source: int | None, *how: Any) -> Updates:
@@ -364,7 +376,6 @@ def on_pick(world: World, ui: SimpleNamespace, text: str, shown: Any, source: in
         ui.search: view["name"],
         ui.selection: view["panel"],
         ui.caption: note(view["caption"]),
-        ui.locality: gr.update(figure=view["locality"]),
         ui.where: page.where(view["name"]),
         ui.erased: [view["name"]],
         ui.messages: "",
@@ -377,12 +388,22 @@ def on_search(world: World, ui: SimpleNamespace, text: str, *rest: Any) -> Updat
     return out | ({ui.search: gr.skip()} if out[ui.search] == text else {})
 
 
-def on_pictures(world: World, ui: SimpleNamespace, name: str) -> Updates:
-    """What the model draws of the picked concept; drawn after the click was answered, as it takes the model."""
+def on_picked(world: World, ui: SimpleNamespace, session: Session | None, name: str, source: int | None) -> Made:
+    """What takes the model, after a pick was answered: the damage by nearness, and what the model draws."""
+    if session:
+        session.picked = name
     try:
-        return {ui.own_pictures: panels.gallery(world.studio.pictures(name), name)}
+        curve = locality(world, name, source)
+        if session and session.picked != name:  # another was picked meanwhile, whose event shows it
+            return
+        began = time.monotonic()
+        yield {ui.locality: gr.update(figure=curve)}
+        drawn = panels.gallery(world.studio.pictures(name), name)
+        settle(began)
+        if not session or session.picked == name:
+            yield {ui.own_pictures: drawn}
     except AgeError:
-        return {ui.own_pictures: ""}
+        yield {ui.own_pictures: "", ui.locality: gr.update(figure="")}
 
 
 def on_view(world: World, ui: SimpleNamespace, view: str, source: int | None) -> Updates:
@@ -760,7 +781,7 @@ def on_export(world: World, ui: SimpleNamespace, session: Session, name: str, ki
         folder = Path(gr.utils.get_upload_folder()) / "exports" / uuid.uuid4().hex
         folder.mkdir(parents=True)
         if EXPORTS[kind] == "bundle":
-            path = export_bundle(run, folder / f"{run.path.name}.zip")
+            path = age_core.export_bundle(run, folder / f"{run.path.name}.zip")
         else:
             path = run.eraser().save(folder / f"{run.path.name}.safetensors")
     except AgeError as error:
@@ -773,7 +794,7 @@ def on_import(world: World, ui: SimpleNamespace, session: Session, path: str | N
     if not path:
         return {ui.upload: None}
     try:
-        run = import_bundle(Path(path), world.studio.folder(known(session).owner))
+        run = age_core.import_bundle(Path(path), world.studio.folder(known(session).owner))
     except AgeError as error:
         return {ui.upload: None, **warn(ui, error)}
     said = panels.status(f"Imported as {run.path.name}.")
@@ -783,53 +804,53 @@ def on_import(world: World, ui: SimpleNamespace, session: Session, path: str | N
 # --- the page ----------------------------------------------------------------------------------------------------
 
 
-def on_arrive(world: World, ui: SimpleNamespace, first: str, owner: str, request: gr.Request) -> Made:
-    """A page was opened: give it a token, show what its address names, and find the run that went on without it."""
-    try:
-        world.studio.folder(owner or "")
-    except AgeError:
+def on_arrive(world: World, ui: SimpleNamespace, owner: str, request: gr.Request) -> Updates:
+    """A page was opened: give it a token, and show the concept and the tab that its address names."""
+    if not OWNER.fullmatch(owner or ""):
         owner = uuid.uuid4().hex
-    session = Session(owner)
-    out: Updates = {ui.session: session, ui.owner: owner, **listed(world, ui, session)}
+    out: Updates = {ui.session: Session(owner), ui.owner: owner}
     asked = dict(request.query_params) if request else {}
     if asked.get("concept"):
         out |= on_pick(world, ui, asked["concept"], gr.skip(), 0, "Whom it hurts")
-    else:
-        out[ui.locality] = gr.update(figure=show_concept(world, first, 0, "Whom it hurts")["locality"])
-    shipped = world.studio.shipped and list_runs(world.studio.shipped)
-    wanted = asked.get("run") or (shipped[0].path.name if shipped else "")
-    if wanted:
-        shown = on_open(world, ui, session, wanted, go=False)
-        if not asked.get("run"):  # what the page opens with is no choice of the person's
-            shown = {region: value for region, value in shown.items() if region not in (ui.where, ui.erased)}
-        out |= shown
     if asked.get("tab") in page.TABS:
         out[ui.tabs] = gr.Tabs(selected=asked["tab"])
-    running = world.studio.bench.line.running(owner)
+    return out
+
+
+def on_ready(world: World, ui: SimpleNamespace, session: Session, request: gr.Request) -> Made:
+    """As soon as the model is open: the person's runs, the one that the address names, and one that went on alone."""
+    out: Updates = {**listed(world, ui, session), ui.device: gr.update(choices=devices())}
+    shipped = world.studio.shipped and age_core.list_runs(world.studio.shipped)
+    asked = request.query_params.get("run") if request else None
+    wanted = asked or (shipped[0].path.name if shipped else "")
+    if wanted:
+        shown = on_open(world, ui, session, wanted, go=False)
+        if not asked:  # what the page opens with is no choice of the person's
+            shown = {region: value for region, value in shown.items() if region not in (ui.where, ui.erased)}
+        out |= shown
+    running = world.studio.bench.line.running(session.owner)
     if running:
         out[ui.tabs] = gr.Tabs(selected="erase")
     yield out
-    name = out.get(ui.search)
-    yield on_pictures(world, ui, name if isinstance(name, str) else first)
     if running:
         yield from follow(world, ui, session, running)
 
 
-def lessons_of(world: World) -> tuple[list[lessons.Lesson], str]:
-    """Every lesson that what was measured allows, and the stages of the recorded run as pictures."""
+def lessons_of(world: World) -> page_learn.Book:
+    """Every lesson that what was measured allows, and the recorded run's stages as pictures. It takes the model."""
     found: list[lessons.Lesson | None] = []
-    film, shipped, pairs = "", world.studio.shipped and list_runs(world.studio.shipped), world.pairs(0)
+    film, shipped, pairs = "", world.studio.shipped and age_core.list_runs(world.studio.shipped), world.pairs(0)
     if shipped:
         recording = recorded(shipped[0])
         heaviest, losses = recording.events[-1].top[0][0], [event.loss_erase for event in recording.events]
         found.append(lessons.erasing(recording.name, losses, heaviest, list(recording.stages)))
         film = recording.film()
     if pairs is not None:
-        metric, erased = world.sources[0][1], list(dict.fromkeys(pairs["erased"]))
+        erased = list(dict.fromkeys(pairs["erased"]))
         name = TOLD if TOLD in erased else erased[0]
         damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
         curve, *rest = (
-            (other, go.Figure(json.loads(locality(world, pairs, other, metric))))
+            (other, go.Figure(json.loads(locality(world, other, 0))))
             for other in dict.fromkeys([name, *(other for other in LOCAL if other in erased)])
         )
         found.append(lessons.locality(name, damage, world.studio.ranked(name), curve[1], dict(rest)))
@@ -842,7 +863,7 @@ def lessons_of(world: World) -> tuple[list[lessons.Lesson], str]:
             lessons.why_targets_matter(summary),
             lessons.what_can_go_wrong(summary),
         ]
-    return [lesson for lesson in found if lesson is not None], film
+    return page_learn.Book([lesson for lesson in found if lesson is not None], film)
 
 
 def both_ways_of(world: World) -> pd.DataFrame:
@@ -862,24 +883,21 @@ def catalogue(world: World, choice: Choice) -> dict[str, Any]:
         "layouts": world.arrangements,
         "methods": {key: method.label for key, method in METHODS.items()},
         "about": {"age": note(METHODS["age"].about)},
-        "choice": choice, "opened": opened(world, choice),
+        "choice": choice, "opened": opened(world, choice), "lessons": world.effects is not None or ABLATED.exists(),
         "models": [("emoji (bundled)", "emoji"), *((name, name) for name in HUB_MODELS)],
-        "concept_sets": concept_sets(), "devices": devices(),
+        "concept_sets": concept_sets(), "devices": [choice.device],
         "probes": [("none", ""), *((name, name) for name in (*PROBES, IMAGENET_PROBE))],
         "unmeasured": bool(world.unmeasured), "offer": offer(world),
     }  # fmt: skip
 
 
-def first_view(world: World, ranked: bool = True) -> dict[str, Any]:
-    """What the map shows before anybody picked anything: the concept whose erasure does most, if that is known.
-
-    Without `ranked` (see `show_concept`) it waits for no model.
-    """
+def first_view(world: World) -> dict[str, Any]:
+    """What the map shows before anybody picked anything: the concept whose erasure does most, if that is known."""
     pairs, meaning = world.pairs(0), world.layouts[layout.MEANING]
     first = world.concepts.names[0]
     if pairs is not None:
-        first = TOLD if TOLD in set(pairs["erased"]) else effects.hero(pairs, first)
-    view: dict[str, Any] = show_concept(world, first, 0, "Whom it hurts", ranked=ranked)
+        first = TOLD if TOLD in pairs["erased"].unique() else effects.hero(pairs, first)
+    view: dict[str, Any] = show_concept(world, first, 0, "Whom it hurts")
     sizes = effects.fragility(pairs, list(meaning["name"])) if pairs is not None else None
     return view | {
         "figure": concept_map.map_figure(meaning, world.groups, sizes).to_json(),
@@ -888,31 +906,33 @@ def first_view(world: World, ranked: bool = True) -> dict[str, Any]:
     }
 
 
-def build(worlds: Worlds | None = None) -> gr.Blocks:
-    """The whole page, opening with the bundled model."""
-    shipped, choice = ASSETS / "runs", Choice()
-    if worlds is None:
-        worlds = Worlds(Models(RUNS, shipped if shipped.is_dir() else None, others="SPACE_ID" not in os.environ))
+def build(worlds: Worlds) -> gr.Blocks:
+    """The whole page, opening with the bundled model, which need not be open yet."""
+    choice = Choice()
     world = worlds.of(choice)
     gr.set_static_paths([PLOTLY_JS])
-    view = first_view(world, ranked=False)
     with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
-        ui = page.lay_out(view, catalogue(world, choice), *lessons_of(world))
+        ui = page.lay_out(first_view(world), catalogue(world, choice), cache(partial(lessons_of, world)))
         everything = [component for component in vars(ui).values() if isinstance(component, gr.blocks.Block)]
-        wiring.connect(ui, handlers(worlds, ui), everything)
+        to = handlers(worlds, ui)
+
+        # Gradio does not see a partial's request
+        def arrive(owner: str, request: gr.Request) -> Updates:
+            return on_arrive(world, ui, owner, request)
+
+        def ready(session: Session, request: gr.Request) -> Made:
+            yield from on_ready(world, ui, session, request)
+
+        to.arrive, to.ready = arrive, ready
+        wiring.connect(demo, ui, to, everything)
         demo.load(js=page.ARRIVED_JS)
-
-        def arrive(owner: str, request: gr.Request) -> Made:  # Gradio does not see a partial's request
-            yield from on_arrive(world, ui, view["name"], owner, request)
-
-        demo.load(arrive, ui.owner, everything, show_progress="hidden", api_visibility="private")
     return demo
 
 
 def handlers(worlds: Worlds, ui: SimpleNamespace) -> SimpleNamespace:
     """What answers the page's events, by the names that `wiring.connect` knows; each is first told what is open."""
     of_world: dict[str, Any] = {
-        "pick": on_pick, "search": on_search, "pictures": on_pictures, "view": on_view, "cell": on_cell,
+        "pick": on_pick, "search": on_search, "picked": on_picked, "view": on_view, "cell": on_cell,
         "everything": on_everything, "method": on_method, "start": on_start, "resume": on_resume, "stop": on_stop,
         "scrub": on_scrub, "predict": on_predict, "compare": on_compare, "pair": on_pair, "judge": on_judge,
         "ablate": on_ablate, "runs": on_runs, "open": on_open, "rename": on_rename, "delete_asked": on_delete_asked,
@@ -936,22 +956,27 @@ def in_world(handler: Callable[..., Any], worlds: Worlds, ui: SimpleNamespace) -
 
 
 def main() -> None:
+    """Serve the page, then open the model that it shows, if no visitor has asked for that yet."""
+    shipped = ASSETS / "runs"
+    worlds = Worlds(Models(RUNS, shipped if shipped.is_dir() else None, others="SPACE_ID" not in os.environ))
     try:
-        demo = build().queue(max_size=64)
+        demo = build(worlds).queue(max_size=64)
+        _, address, _ = demo.launch(
+            theme=theme.theme(),
+            css=theme.CSS,
+            ssr_mode=False,
+            run_history=False,
+            footer_links=[],
+            quiet=True,
+            prevent_thread_lock=True,
+            max_file_size=LARGEST_UPLOAD,
+            _frontend=False,  # no look at its own page, which gives up after 3 s: too soon on a slow machine
+        )
+        print(f"AGE Explorer is open at {address}", flush=True)
+        time.sleep(HEAD_START_S)
+        worlds.models.studio(Choice())
     except AgeError as error:  # such as missing weights: one sentence says more than a traceback
         raise SystemExit(f"AGE Explorer cannot start. {error}") from None
-    _, address, _ = demo.launch(
-        theme=theme.theme(),
-        css=theme.CSS,
-        ssr_mode=False,
-        run_history=False,
-        footer_links=[],
-        quiet=True,
-        prevent_thread_lock=True,
-        max_file_size=LARGEST_UPLOAD,
-        _frontend=False,  # skips Gradio's look at its own page, which gives up after 3 s: too soon on a slow machine
-    )
-    print(f"AGE Explorer is open at {address}", flush=True)
     demo.block_thread()
 
 

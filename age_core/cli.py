@@ -14,6 +14,7 @@ import pandas as pd
 from diffusers import DiffusionPipeline
 from tqdm import tqdm
 
+from age_core.assets import PROBES
 from age_core.bundles import export_bundle, import_bundle
 from age_core.compare import save_comparison
 from age_core.concepts import ConceptSet
@@ -26,11 +27,12 @@ from age_core.files import disk_errors, plain
 from age_core.jobs import build_in_parallel
 from age_core.options import EraseOptions
 from age_core.pipeline import load_pipeline
-from age_core.probes import BUNDLED, Probe, load_probe
+from age_core.probes import Probe, load_probe
 from age_core.reading import read
 from age_core.runner import resume_run, start_run
 from age_core.runs import Run, load_eraser
-from age_core.side_effects import Source, Task, gather, read_table
+from age_core.side_effect_tables import gather, read_table
+from age_core.side_effects import Source, Task
 from age_core.words import resolve
 
 Answer = tuple[dict[str, Any], str]
@@ -56,7 +58,7 @@ def world(args: argparse.Namespace, name: str = DEFAULT) -> ConceptSet:
 
 def judge_name(args: argparse.Namespace) -> str:
     """--probe, or the one that belongs to the concepts or the model."""
-    return args.probe or (args.concepts if args.concepts in BUNDLED else args.model or DEFAULT)
+    return args.probe or (args.concepts if args.concepts in PROBES else args.model or DEFAULT)
 
 
 def judge(args: argparse.Namespace) -> Probe:

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from age_core.assets import ASSETS
 from age_core.concept_csv import read_rows, split
 from age_core.errors import AgeError
-
-ASSETS = Path(__file__).parents[1] / "assets"
 
 
 def fill(template: str, noun: str) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 from diffusers import DiffusionPipeline
 
+from age_core.assets import MODELS
 from age_core.errors import AgeError
 from age_core.export import NOTE
 from age_core.files import read_json
 from age_core.options import EraseOptions
-from age_core.pipeline import BUNDLED, device_of, load_pipeline
+from age_core.pipeline import device_of, load_pipeline
 from age_core.runner import model_identity
 from age_core.runs import Run
 from age_core.weights import TRAINED, Eraser, trained_parameters
@@ -22,7 +23,7 @@ def describe(source: str | Path, device: str = "cpu", dtype: str = "float32") ->
 
     Always holds "kind": "model", "eraser", "run" or "export". Raises AgeError on anything else.
     """
-    if str(source) in BUNDLED:
+    if str(source) in MODELS:
         return describe_model(load_pipeline(source, device, dtype))
     path = Path(source)
     if path.is_file():

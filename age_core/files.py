@@ -23,6 +23,7 @@ PARTIAL = ".partial"
 REMOVED = f".removed{PARTIAL}"
 NAME = re.compile(r"\w[\w .+-]*")
 NAME_BYTES = 100  # file systems allow 255; ours get suffixes
+OWNER = re.compile(r"[0-9a-f]{32}")  # the token of a person, which names the folder of their runs
 
 
 def safe_name(name: str) -> str:

@@ -1,4 +1,7 @@
-"""The models that the explorer has open: each is opened once, and shared by everybody who chose it."""
+"""The models that the explorer has open: each is opened once, and shared by everybody who chose it.
+
+What opens and computes is imported as late as that: it takes seconds, in which the page can be seen already.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
-
+from age_core.assets import MODELS, PROBES
 from age_core.concepts import TEMPLATES, ConceptSet
 from age_core.errors import AgeError
-from age_core.pipeline import BUNDLED, load_pipeline
-from age_core.probes import BUNDLED as PROBES
-from age_core.probes import load_probe
-from age_core.studio import Studio
-from age_core.workbench import Line, Workbench
+
+if TYPE_CHECKING:
+    from age_core.studio import Studio
+    from age_core.workbench import Line
 
 T = TypeVar("T")
 HUB_MODELS = ("CompVis/stable-diffusion-v1-4", "stable-diffusion-v1-5/stable-diffusion-v1-5")
@@ -48,6 +49,8 @@ def _apart(load: Callable[[], T]) -> T:
 
 def devices() -> list[str]:
     """Where a model can run on this machine, the fastest first."""
+    import torch
+
     found = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
@@ -83,7 +86,7 @@ class Models:
 
     def opening(self, choice: Choice) -> Iterator[str]:
         """Open a model if it is not open yet, and say what comes next; one at a time. Raises AgeError on bad input."""
-        bundled = choice.model in BUNDLED and choice.concepts in TEMPLATES and choice.probe in ("", *PROBES)
+        bundled = choice.model in MODELS and choice.concepts in TEMPLATES and choice.probe in ("", *PROBES)
         if not (self._others or bundled):
             raise AgeError(
                 "This shared explorer opens its bundled models, probes and concept sets only: run it on a machine of "
@@ -91,6 +94,11 @@ class Models:
             )
         if choice.device not in devices():
             raise AgeError(f"There is no device {choice.device!r} here; choose one of {', '.join(devices())}.")
+        from age_core.pipeline import load_pipeline
+        from age_core.probes import load_probe
+        from age_core.studio import Studio
+        from age_core.workbench import Line, Workbench
+
         if self._opening.locked():
             yield "Another model is being opened; waiting for it"
         with self._opening:

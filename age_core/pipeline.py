@@ -21,10 +21,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from PIL import Image
 from torch import Tensor
 
-from age_core.concepts import ASSETS
+from age_core.assets import MODELS
 from age_core.errors import AgeError
 
-BUNDLED = {"emoji": ASSETS / "emoji-sd"}
 CLASSES = {"StableDiffusionPipeline": StableDiffusionPipeline, "StableDiffusionXLPipeline": StableDiffusionXLPipeline}
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 TEXTS = 128  # encoded at once: the activations of more leave the cache, and 450 take a fifth longer
@@ -47,14 +46,14 @@ def load_pipeline(
     text is encoded once a prompt, pictures are decoded once, and the UNet does the rest. Raises AgeError when the
     folder lacks parts, the id cannot be loaded or the device is not there.
     """
-    folder = BUNDLED.get(str(source), Path(source))
+    folder = MODELS.get(str(source), Path(source))
     if dtype not in DTYPES:
         raise AgeError(f"Unknown number format {dtype!r}; choose one of {', '.join(DTYPES)}.")
     if folder.is_dir():
         missing = [part for part in ("model_index.json", *PARTS) if not (folder / part).exists()]
         if missing:
             raise AgeError(f"The pipeline folder {folder.name!r} lacks {', '.join(missing)}.")
-    elif str(source) in BUNDLED:
+    elif str(source) in MODELS:
         raise AgeError(f"The bundled model {str(source)!r} is missing from assets: build it with `make emoji`.")
     elif folder.exists() or str(source).count("/") != 1:
         raise _no_pipeline(str(source))
@@ -86,7 +85,7 @@ def load_pipeline(
 
 def _no_pipeline(name: str) -> AgeError:
     return AgeError(
-        f"{name!r} is no pipeline: give {', '.join(map(repr, BUNDLED))}, a diffusers folder, or a Hub id such as "
+        f"{name!r} is no pipeline: give {', '.join(map(repr, MODELS))}, a diffusers folder, or a Hub id such as "
         "'CompVis/stable-diffusion-v1-4'."
     )
 

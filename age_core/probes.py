@@ -13,11 +13,10 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from age_core.concepts import ASSETS
+from age_core.assets import PROBES
 from age_core.errors import AgeError
 from age_core.weights import weights_hash
 
-BUNDLED = {"emoji": ASSETS / "emoji-probe", "emoji-styles": ASSETS / "emoji-style-probe"}
 PX = 64  # the bundled probe was trained at this size
 
 
@@ -104,18 +103,18 @@ def load_probe(source: str | Path = "emoji", device: str = "cpu") -> Probe:
 
     Reads safetensors only and runs no code from the folder. Raises AgeError when the probe is missing or broken.
     """
-    folder = BUNDLED.get(str(source), Path(source))
+    folder = PROBES.get(str(source), Path(source))
     where = folder if folder.is_dir() else str(source)
     if not folder.is_dir() and str(source).count("/") != 1:
         raise AgeError(
-            f"{str(source)!r} is no probe: give {', '.join(map(repr, BUNDLED))}, a folder with an image classifier, "
+            f"{str(source)!r} is no probe: give {', '.join(map(repr, PROBES))}, a folder with an image classifier, "
             "or a Hub id such as 'microsoft/resnet-50'."
         )
     try:
         model = AutoModelForImageClassification.from_pretrained(
             where, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         ).eval()
-        bundled = folder.is_dir() and folder.resolve() in BUNDLED.values()
+        bundled = folder.is_dir() and folder.resolve() in PROBES.values()
         processor = None if bundled else AutoImageProcessor.from_pretrained(where, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

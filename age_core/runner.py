@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
+from age_core.by_name import erase_by, plan
 from age_core.concepts import ConceptSet
 from age_core.events import EraseEvent
 from age_core.files import plain
-from age_core.methods import erase_by, plan
 from age_core.pipeline import device_of
 from age_core.run_config import RunConfig
 from age_core.runs import Run

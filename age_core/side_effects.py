@@ -13,21 +13,20 @@ import numpy as np
 import pandas as pd
 from diffusers import DiffusionPipeline
 
-from age_core.concepts import ASSETS, Concept, ConceptSet
+from age_core.by_name import erase_by, plan
+from age_core.concepts import Concept, ConceptSet
 from age_core.errors import AgeError
 from age_core.evaluation import draw_and_judge, noise_shift
 from age_core.files import disk_errors, plain, read_json, replacing, write_json
 from age_core.intervals import bootstrap
-from age_core.methods import erase_by, find_method, method_label, plan
+from age_core.methods import find_method, method_label
 from age_core.metrics import pair_distance
 from age_core.original import Original
 from age_core.pipeline import load_pipeline
 from age_core.probes import Probe, load_probe
+from age_core.side_effect_tables import COLUMNS
 from age_core.weights import Eraser
 
-COLUMNS = (
-    "model", "method", "target", "erased", "affected", "seed", "metric", "before", "after", "delta", "low", "high",
-)  # fmt: skip
 METRICS = ("DS-1", "DS-5", "distance", "noise-shift")
 LONGEST = 150  # characters of a name in a file's name; file systems allow 255
 
@@ -252,35 +251,3 @@ def check_jobs(
         [job for job, done in zip(jobs, finished, strict=True) if done],
         [job for job, done in zip(jobs, finished, strict=True) if not done],
     )
-
-
-def gather(folder: Path) -> pd.DataFrame:
-    """All finished tables of a folder as one. Raises AgeError where there is none."""
-    tables = [pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
-    if not tables:
-        raise AgeError(f"No erasure is finished in {folder.name!r} yet.")
-    return pd.concat(tables, ignore_index=True)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A table of side effects that `gather` made. Raises AgeError where it is missing, broken or something else."""
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise AgeError(f"The table {path.name!r} cannot be read: {str(error).splitlines()[0]}") from error
-    lacking = [column for column in COLUMNS if column not in table.columns]
-    if lacking:
-        raise AgeError(f"The table {path.name!r} holds no side effects: it lacks the columns {', '.join(lacking)}.")
-    return table
-
-
-def load_side_effects(concepts: str = "emoji") -> pd.DataFrame:
-    """The tables shipped for the bundled model and one of its sets of concepts: by training, and of all of it by UCE.
-
-    Raises AgeError when there is none.
-    """
-    paths = [ASSETS / "graphs" / f"{name}.parquet" for name in (concepts, f"{concepts}-uce")]
-    tables = [read_table(path) for path in paths if path.exists()]
-    if not tables:
-        raise AgeError(f"No side effects came with the concepts {concepts!r}.")
-    return pd.concat(tables, ignore_index=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -15,12 +14,14 @@ import pandas as pd
 from diffusers import DiffusionPipeline
 from PIL import Image
 
+from age_core.by_name import erase_by, plan
 from age_core.closed_form import uce
 from age_core.closed_form_problem import ErasureProblem
 from age_core.concepts import ConceptSet
 from age_core.errors import AgeError
 from age_core.evaluation import Pair, Reference, evaluate, noise_reference, noise_shift, same_seed_pairs, seeds_of
-from age_core.methods import erase_by, find_method, plan
+from age_core.files import OWNER
+from age_core.methods import find_method
 from age_core.pipeline import embed_concepts, generate
 from age_core.probes import Probe
 from age_core.runner import model_identity, vocabulary_hash
@@ -32,7 +33,6 @@ from age_core.workbench import Ticket, Workbench
 
 Kind = Literal["erased", "synonym", "general", "near", "far", "own"]
 NEAR, FAR = 40, 40  # concepts whose damage is predicted, and measured to compare
-OWNER = re.compile(r"[0-9a-f]{32}")
 MOST_STEPS = 2000  # of a run on a machine that others wait for
 EMPTY_WORD = '""'
 NOTHING = "(nothing asked)"  # the title of an empty prompt's pictures

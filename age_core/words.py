@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,11 +11,11 @@ from diffusers import DiffusionPipeline
 from age_core.concepts import Concept, ConceptSet
 from age_core.errors import AgeError
 from age_core.lookahead import best_target, look_ahead
+from age_core.methods import WordKind
 from age_core.pipeline import TOKENIZING
 from age_core.vocabulary import Candidates, Vocabulary
 
 POOL = 30  # candidates of a target unless said otherwise
-WordKind = Literal["synonym", "in-class", "general", "unrelated", "empty", "nearest", "random-word", "look-ahead"]
 
 
 def resolve(world: ConceptSet, text: str) -> Concept:

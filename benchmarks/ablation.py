@@ -33,7 +33,7 @@ import torch
 from judging import CONCEPTS, Judge, columns
 
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
-from age_core.methods import erase_by
+from age_core.by_name import erase_by
 
 MEASURES = ["esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far", "distance_near", "distance_far"]
 

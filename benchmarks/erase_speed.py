@@ -37,9 +37,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from age_core import ConceptSet, EraseOptions, Eraser, load_pipeline, load_probe
+from age_core.by_name import erase_by
 from age_core.evaluation import hits
 from age_core.losses import alpha_bar, ddim_step, error_weights, row_errors
-from age_core.methods import erase_by, method_options
+from age_core.methods import method_options
 from age_core.pipeline import encode_text
 from age_core.words import neighbours
 

@@ -21,9 +21,10 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from age_core import ConceptSet
-from age_core.concepts import ASSETS
+from age_core.assets import ASSETS
 from age_core.jobs import build_in_parallel
-from age_core.side_effects import Source, Task, gather
+from age_core.side_effect_tables import gather
+from age_core.side_effects import Source, Task
 
 NETFIVE = Source(watched="emoji-netfive")
 WORLD = Source()

@@ -18,8 +18,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from age_core import ConceptSet, load_pipeline, load_probe
+from age_core.by_name import erase_by
 from age_core.evaluation import STEPS, hits
-from age_core.methods import erase_by
 
 
 def main() -> None:

@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from judging import near_and_far
 
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
+from age_core.by_name import erase_by
 from age_core.concepts import TEMPLATES
 from age_core.emoji.__main__ import CONCEPTS_CSV
 from age_core.emoji.denoiser import load_unet
 from age_core.evaluation import draw_and_judge, known
-from age_core.methods import erase_by
 from age_core.metrics import energy_distance
 
 METHODS = ["uce", "empty", "random", "in-class", "nearest", "look-ahead", "age"]

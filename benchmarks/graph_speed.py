@@ -20,7 +20,8 @@ import pandas as pd
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from age_core.concepts import ASSETS, ConceptSet
+from age_core.assets import ASSETS
+from age_core.concepts import ConceptSet
 from age_core.jobs import build_in_parallel
 from age_core.side_effects import Source, Task
 

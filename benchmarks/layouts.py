@@ -20,10 +20,10 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from age_core import ConceptSet, embed_concepts, load_pipeline, load_probe
-from age_core.concepts import ASSETS
+from age_core.assets import ASSETS
 from age_core.graph import damage_of, pairs
 from age_core.original import Original
-from age_core.side_effects import read_table
+from age_core.side_effect_tables import read_table
 from viz import layout
 
 STORED = ASSETS / "graphs" / "emoji-layout.csv"

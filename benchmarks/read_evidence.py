@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from age_core import ConceptSet
-from age_core.concepts import ASSETS
+from age_core.assets import ASSETS
 from age_core.graph import (
     abnormal,
     asymmetry,
@@ -36,7 +36,8 @@ from age_core.graph import (
 from age_core.original import FILE
 from age_core.prediction import text_distance
 from age_core.reading import hurt, measures, noise_floor, read
-from age_core.side_effects import Bench, Task, read_table
+from age_core.side_effect_tables import read_table
+from age_core.side_effects import Bench, Task
 from viz import graph_figures
 
 METRICS = ("distance", "noise-shift", "DS-1")

@@ -17,8 +17,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from age_core import AgeError, ConceptSet, Vocabulary, load_pipeline, load_probe
+from age_core.by_name import erase_by
 from age_core.lookahead import oracle, regrets
-from age_core.methods import erase_by
 from age_core.words import WordKind, fixed_word, neighbours
 
 WORDS: tuple[WordKind, ...] = ("nearest", "in-class", "look-ahead")

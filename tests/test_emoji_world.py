@@ -10,10 +10,10 @@ import torch
 from diffusers import StableDiffusionPipeline
 
 from age_core import ConceptSet, Vocabulary, encode_text, erase_by, evaluate, load_probe
-from age_core.concepts import ASSETS
+from age_core.assets import ASSETS
 from age_core.emoji.captions import MAX_TOKENS, embed
 from age_core.evaluation import hits
-from age_core.side_effects import load_side_effects
+from age_core.side_effect_tables import load_side_effects
 
 EMOJI = ConceptSet.load("emoji")
 

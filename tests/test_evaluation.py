@@ -15,7 +15,8 @@ from age_core import evaluation as module
 from age_core.concepts import Concept
 from age_core.evaluation import hits, noise_reference, noise_shift, seeds_of
 from age_core.intervals import bootstrap, hierarchical_bootstrap
-from age_core.side_effects import COLUMNS, side_effect_rows
+from age_core.side_effect_tables import COLUMNS
+from age_core.side_effects import side_effect_rows
 
 EMOJI = ConceptSet.load("emoji")
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    "errors", "files", "concept_csv", "concepts", "pipeline", "vocabulary", "losses", "weights", "options", "student",
-    "scene", "targets", "objective", "events", "erasure", "probes", "metrics", "intervals", "evaluation",
-    "closed_form_math", "closed_form_problem", "closed_form", "lookahead", "words", "methods",
-    "original", "side_effects", "jobs", "graph", "prediction", "reading",
+    "errors", "files", "assets", "concept_csv", "concepts", "options", "methods", "side_effect_tables", "intervals",
+    "graph", "pipeline", "vocabulary", "losses", "weights", "student", "scene", "targets", "objective", "events",
+    "erasure", "probes", "metrics", "evaluation", "closed_form_math", "closed_form_problem", "closed_form", "lookahead",
+    "robustness", "words", "by_name", "original", "side_effects", "jobs", "prediction", "reading",
     "checkpoints", "run_config", "runs", "foreign_files", "foreign_runs", "bundles",
     "runner", "workbench", "studio", "models", "export", "compare", "describe", "cli",
 ]  # fmt: skip
@@ -51,3 +54,30 @@ def test_inside_the_method_nothing_looks_up():
 def test_the_method_does_not_know_how_the_world_was_made():
     for path in (ROOT / "age_core").glob("*.py"):
         assert not any(module.startswith("age_core.emoji") for module in imported(path)), path
+
+
+def test_every_module_has_its_place_in_the_order():
+    assert {path.stem for path in (ROOT / "age_core").glob("[!_]*.py")} == set(ORDER)
+
+
+def test_the_page_is_laid_out_before_what_computes_is_imported(tmp_path):
+    told = """
+import sys
+from pathlib import Path
+import app
+made = app.build(app.Worlds(app.Models(Path(sys.argv[1]), app.ASSETS / "runs")))
+print(len(made.blocks), *({"torch", "diffusers", "transformers", "scipy.cluster", "umap"} & set(sys.modules)))
+"""
+    command = [sys.executable, "-c", told, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    blocks, *heavy = done.stdout.split()
+    assert int(blocks) > 50 and not heavy
+
+
+def test_no_stubs_are_written_beside_components(tmp_path):
+    (tmp_path / "mine.py").write_text("import gradio as gr\n\n\nclass Mine(gr.HTML):\n    pass\n")
+    told = "import viz.without_stubs, inspect, mine; mine.Mine(); print(inspect.getfile(mine.Mine))"
+    command = [sys.executable, "-c", told]
+    path = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "GRADIO_ANALYTICS_ENABLED": "False"}
+    done = subprocess.run(command, env=os.environ | path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(tmp_path / "mine.py")] and not (tmp_path / "mine.pyi").exists()

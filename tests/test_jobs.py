@@ -11,7 +11,8 @@ import pytest
 
 from age_core import AgeError, ConceptSet, RunFailed, jobs
 from age_core.jobs import build_in_parallel
-from age_core.side_effects import Source, Task, gather
+from age_core.side_effect_tables import gather
+from age_core.side_effects import Source, Task
 
 SOURCE = Source(watched="emoji-netfive")
 TASK = Task.of("uce", images=1, metrics=("noise-shift",))

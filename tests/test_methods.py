@@ -11,9 +11,10 @@ import torch
 from test_erasure import SMALL
 
 from age_core import AgeError, Candidates, ConceptSet, Vocabulary, erase
+from age_core.by_name import candidates_for, erase_by
 from age_core.concepts import Concept
 from age_core.lookahead import look_ahead, oracle, regrets, with_prior
-from age_core.methods import METHODS, candidates_for, erase_by, find_method, method_options
+from age_core.methods import METHODS, find_method, method_options
 from age_core.words import banned, fixed_word, resolve
 
 WORLD = ConceptSet(

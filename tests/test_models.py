@@ -12,7 +12,7 @@ from conftest import build_tiny_sd
 
 from age_core import AgeError, Eraser, load_pipeline
 from age_core.models import MOST_MODELS, Choice, Models
-from age_core.side_effects import gather
+from age_core.side_effect_tables import gather
 
 NAMES = ("dog", "wolf", "fox", "cat", "pizza")
 

@@ -11,7 +11,8 @@ import pytest
 from age_core.__main__ import main
 from age_core.prediction import text_distance
 from age_core.reading import noise_floor, predictions, read, stabilities
-from age_core.side_effects import COLUMNS, Source, Task
+from age_core.side_effect_tables import COLUMNS
+from age_core.side_effects import Source, Task
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from age_core import AgeError, ConceptSet, Probe
 from age_core.__main__ import main
 from age_core.concepts import Concept
 from age_core.original import FILE, Original
-from age_core.side_effects import COLUMNS, METRICS, Bench, Job, Task, build_side_effects, gather, load_side_effects
+from age_core.side_effect_tables import COLUMNS, gather, load_side_effects
+from age_core.side_effects import METRICS, Bench, Job, Task, build_side_effects
 
 SMALL = {"steps": 2, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
 SMALL["exclude_alike"] = 0.0  # random weights draw all words alike

@@ -176,23 +176,25 @@ def test_each_act_shows_what_it_says():
 def test_a_guess_unlocks_the_answer():
     lesson = lessons.erasing("dog", [0.5, 0.1], "horse", [1, 2, 9])
     two = lessons.Lesson("Two", "q", ("a", "b", "c"), ("a", "b"), "because <b>", "", lesson.figure)
-    ui = SimpleNamespace(
-        lessons={"1": lesson, "2": two}, film_text="film",
-        **{name: name for name in ("question", "one", "many", "reveal", "answer", "film", "lesson_figure", "act",
-                                   "slide", "act_said")},
-    )  # fmt: skip
-    assert page_learn.on_guess(ui, "1", None, [])["interactive"] is False
-    assert page_learn.on_guess(ui, "1", "noise", [])["interactive"] is True
-    assert [page_learn.on_guess(ui, "2", None, list("abc")[:n])["interactive"] for n in range(4)] == [
+    book = page_learn.Book([lesson, two], "film")
+    first, second = book.lessons
+    assert (first, second) == ("1 · What is erasing?", "2 · Two") and book.first == first
+    parts = "lesson question one many reveal answer film lesson_figure act slide act_said"
+    ui = SimpleNamespace(book=lambda: book, **{name: name for name in parts.split()})
+    assert page_learn.on_guess(ui, first, None, [])["interactive"] is False
+    assert page_learn.on_guess(ui, first, "noise", [])["interactive"] is True
+    assert [page_learn.on_guess(ui, second, None, list("abc")[:n])["interactive"] for n in range(4)] == [
         False, False, True, False,
     ]  # fmt: skip
-    assert page_learn.on_act(ui, "1", 2)["act_said"] != page_learn.on_act(ui, "1", 1)["act_said"]
-    assert list(page_learn.on_act(ui, "2", 1)) == ["act_said"]  # it has none
-    wrong, right = (page_learn.on_reveal(ui, "1", guess, []) for guess in ("noise", lesson.right[0]))
+    assert page_learn.on_act(ui, first, 2)["act_said"] != page_learn.on_act(ui, first, 1)["act_said"]
+    assert list(page_learn.on_act(ui, second, 1)) == ["act_said"]  # it has none
+    wrong, right = (page_learn.on_reveal(ui, first, guess, []) for guess in ("noise", lesson.right[0]))
     assert "Not quite" in wrong["answer"] and "Right." in right["answer"] and right["film"] == "film"
-    both = page_learn.on_reveal(ui, "2", None, ["a", "c"])
+    both = page_learn.on_reveal(ui, second, None, ["a", "c"])
     assert "1 of 2 right" in both["answer"] and "because &lt;b&gt;" in both["answer"] and both["film"] == ""
-    assert page_learn.on_lesson(ui, "2")["answer"] == ""
+    assert page_learn.on_lesson(ui, second)["answer"] == ""
+    arrived = page_learn.on_arrive(ui)
+    assert arrived["lesson"]["choices"] == [first, second] and "“dog”" in arrived["question"]["value"]
 
 
 def test_scores_show_their_intervals():

@@ -11,7 +11,7 @@ import torch
 from test_methods import QUICK, WORLD
 
 from age_core import AgeError, generate
-from age_core.methods import erase_by
+from age_core.by_name import erase_by
 from age_core.runs import Run, list_runs
 from age_core.workbench import MOST_OPEN, Line, ModelThread, Workbench
 

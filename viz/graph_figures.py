@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import pdist
 
 from viz.theme import INK, LIGHT, SERIES, SOFT
 
@@ -48,6 +46,10 @@ def profile_order(damage: pd.DataFrame) -> list[str]:
 
     By average linkage of the columns' damages (a missing one counts as none); few columns keep their order.
     """
+    # imported here: it takes as long as drawing the page, and only the heat map asks for it
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import pdist
+
     if len(damage.columns) < 3:
         return list(damage.columns)
     profiles = damage.fillna(0).to_numpy(float).T

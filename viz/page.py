@@ -1,14 +1,13 @@
 """The page: a header that stays, and five tabs. What the components do is wired in `app.py`."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
 from viz import page_compare, page_erase, page_learn, page_map, page_model, page_runs
-from viz.lessons import Lesson
 
 TABS = ("map", "erase", "compare", "learn", "runs")
 # Regions that a screen reader announces when they change.
@@ -31,13 +30,13 @@ ARRIVED_JS = """() => {
 
 
 def lay_out(
-    start: Mapping[str, Any], catalogue: Mapping[str, Any], lessons: Sequence[Lesson], film: str
+    start: Mapping[str, Any], catalogue: Mapping[str, Any], book: Callable[[], page_learn.Book]
 ) -> SimpleNamespace:
     """Every component, inside the caller's `gr.Blocks`.
 
     `start`: the first view (see `page_map.lay_out`). `catalogue`: what may be chosen: names, groups, sources, methods
-    (key to label), about (of the first method), layouts, choice (what is open, for the handlers), and what
-    `page_model.lay_out` needs.
+    (key to label), about (of the first method), layouts, lessons (whether there are any), choice (what is open, for the
+    handlers), and what `page_model.lay_out` needs. `book`: the lessons, which may take a while to make.
     """
     ui = SimpleNamespace()
     ui.session, ui.choice = gr.State(None), gr.State(catalogue["choice"])
@@ -58,9 +57,9 @@ def lay_out(
             page_erase.lay_out(ui, start["name"], catalogue)
         with gr.Tab("Compare", id="compare"):
             page_compare.lay_out(ui)
-        if lessons:
+        if catalogue["lessons"]:
             with gr.Tab("Learn", id="learn"):
-                page_learn.lay_out(ui, lessons, film)
+                page_learn.lay_out(ui, book)
         with gr.Tab("Runs", id="runs") as ui.tab_runs:
             page_runs.lay_out(ui)
     return ui

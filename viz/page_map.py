@@ -71,5 +71,5 @@ def lay_out(ui: SimpleNamespace, start: Mapping[str, Any], catalogue: Mapping[st
                 )
         with gr.Column(scale=4, min_width=320):
             ui.selection = live_block("selection", start["panel"])
-            ui.own_pictures = live_block("own-pictures")
-            ui.locality = Chart(figure=start["locality"], label="Damage by nearness", elem_id="locality")
+            ui.own_pictures = live_block("own-pictures", note("The model's own pictures come in a moment."))
+            ui.locality = Chart(figure="", label="Damage by nearness", elem_id="locality")

@@ -13,7 +13,8 @@ from viz.page_map import LAYOUTS
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 QUICK: dict[str, Any] = QUIET | {"queue": False, "trigger_mode": "always_last"}  # answers at once
 STREAMED: dict[str, Any] = QUIET | {"concurrency_limit": 32}  # takes the model, or lasts
-SHOWN_PICK = ("graph", "search", "selection", "caption", "locality", "where", "erased", "messages")
+LATEST: dict[str, Any] = STREAMED | {"trigger_mode": "always_last"}  # the same, asked again before it has answered
+SHOWN_PICK = ("graph", "search", "selection", "caption", "where", "erased", "messages")
 LIVE = (
     "status", "start", "stop", "resume", "scrub", "live_targets", "live_loss", "live_history", "live_previews",
     "where", "messages", "graph", "erasers", "tabs",
@@ -21,15 +22,23 @@ LIVE = (
 ROWS = ("run", "run_table", "sure", "runs_status", "messages")
 
 
-def connect(ui: SimpleNamespace, to: SimpleNamespace, everything: Sequence[Any]) -> None:
+def connect(demo: gr.Blocks, ui: SimpleNamespace, to: SimpleNamespace, everything: Sequence[Any]) -> None:
     """`to`: the handlers by name; each takes what is open (`ui.choice`) and its inputs' values, and answers
     {component: value}, or yields such. `everything`: all components, for what changes the whole page."""
     connect_model(ui, to, everything)
     connect_map(ui, to)
     connect_compare(ui, to, connect_erase(ui, to))
     connect_runs(ui, to)
-    if hasattr(ui, "lessons"):
-        page_learn.connect(ui, QUICK)
+    if hasattr(ui, "book"):
+        page_learn.connect(demo, ui, QUICK, STREAMED)
+    arrived = demo.load(to.arrive, ui.owner, everything, **QUIET, queue=False)
+    arrived.then(to.ready, ui.session, everything, **STREAMED)
+    arrived.then(to.picked, *of_pick(ui), **STREAMED)
+
+
+def of_pick(ui: SimpleNamespace) -> tuple[list[Any], list[Any]]:
+    """Inputs and outputs of what follows a pick."""
+    return parts(ui, "choice", "session", "graph", "source"), parts(ui, "locality", "own_pictures")
 
 
 def connect_model(ui: SimpleNamespace, to: SimpleNamespace, everything: Sequence[Any]) -> None:
@@ -46,9 +55,10 @@ def connect_map(ui: SimpleNamespace, to: SimpleNamespace) -> None:
         ui.search.input(to.search, [ui.choice, ui.search, ui.graph, *how], shown, **QUICK),
         ui.heat.select(to.cell, [ui.choice, ui.heat, *how], shown, **QUICK),
     ]
+    picks.append(ui.source.input(to.pick, [ui.choice, ui.graph, ui.graph, *how], shown, **QUICK))
     for pick in picks:
-        pick.then(to.pictures, [ui.choice, ui.graph], ui.own_pictures, **STREAMED)
-    for control in (ui.source, ui.direction, ui.count, ui.unclear):
+        pick.then(to.picked, *of_pick(ui), **LATEST)
+    for control in (ui.direction, ui.count, ui.unclear):
         control.input(to.pick, [ui.choice, ui.graph, ui.graph, *how], shown, **QUICK)
     ui.layout.input(lambda title: gr.update(layout=LAYOUTS[title]), ui.layout, ui.graph, **QUICK)
     ui.view.input(to.view, [ui.choice, ui.view, ui.source], [ui.graph, ui.heat], **QUICK)
