@@ -150,6 +150,7 @@ class Session:
     erasers: dict[str, Erased] = field(default_factory=dict)  # by title, the latest last
     pairs: dict[str, tuple[Image.Image, Image.Image]] = field(default_factory=dict)
     picked: str = ""  # the concept that was picked last
+    wanted: str = ""  # the run that the page's address named
 
     def add(self, run: Run) -> str:
         """Make a finished run comparable; answers its title."""
@@ -808,8 +809,8 @@ def on_arrive(world: World, ui: SimpleNamespace, owner: str, request: gr.Request
     """A page was opened: give it a token, and show the concept and the tab that its address names."""
     if not OWNER.fullmatch(owner or ""):
         owner = uuid.uuid4().hex
-    out: Updates = {ui.session: Session(owner), ui.owner: owner}
     asked = dict(request.query_params) if request else {}
+    out: Updates = {ui.session: Session(owner, wanted=asked.get("run", "")), ui.owner: owner}
     if asked.get("concept"):
         out |= on_pick(world, ui, asked["concept"], gr.skip(), 0, "Whom it hurts")
     if asked.get("tab") in page.TABS:
@@ -817,17 +818,15 @@ def on_arrive(world: World, ui: SimpleNamespace, owner: str, request: gr.Request
     return out
 
 
-def on_ready(world: World, ui: SimpleNamespace, session: Session, request: gr.Request) -> Made:
-    """As soon as the model is open: the person's runs, the one that the address names, and one that went on alone."""
+def on_ready(world: World, ui: SimpleNamespace, session: Session) -> Made:
+    """As soon as the model is open: the person's runs, the one that the address named, and one that went on alone."""
     out: Updates = {**listed(world, ui, session), ui.device: gr.update(choices=devices())}
     shipped = world.studio.shipped and age_core.list_runs(world.studio.shipped)
-    asked = request.query_params.get("run") if request else None
-    wanted = asked or (shipped[0].path.name if shipped else "")
-    if wanted:
-        shown = on_open(world, ui, session, wanted, go=False)
-        if not asked:  # what the page opens with is no choice of the person's
-            shown = {region: value for region, value in shown.items() if region not in (ui.where, ui.erased)}
-        out |= shown
+    if session.wanted:
+        out |= on_open(world, ui, session, session.wanted, go=False)
+    elif shipped:  # what the page opens with is no choice of the person's
+        shown = on_open(world, ui, session, shipped[0].path.name, go=False)
+        out |= {region: value for region, value in shown.items() if region not in (ui.where, ui.erased, ui.messages)}
     running = world.studio.bench.line.running(session.owner)
     if running:
         out[ui.tabs] = gr.Tabs(selected="erase")
@@ -916,14 +915,10 @@ def build(worlds: Worlds) -> gr.Blocks:
         everything = [component for component in vars(ui).values() if isinstance(component, gr.blocks.Block)]
         to = handlers(worlds, ui)
 
-        # Gradio does not see a partial's request
-        def arrive(owner: str, request: gr.Request) -> Updates:
+        def arrive(owner: str, request: gr.Request) -> Updates:  # Gradio does not see a partial's request
             return on_arrive(world, ui, owner, request)
 
-        def ready(session: Session, request: gr.Request) -> Made:
-            yield from on_ready(world, ui, session, request)
-
-        to.arrive, to.ready = arrive, ready
+        to.arrive = arrive
         wiring.connect(demo, ui, to, everything)
         demo.load(js=page.ARRIVED_JS)
     return demo
@@ -932,7 +927,7 @@ def build(worlds: Worlds) -> gr.Blocks:
 def handlers(worlds: Worlds, ui: SimpleNamespace) -> SimpleNamespace:
     """What answers the page's events, by the names that `wiring.connect` knows; each is first told what is open."""
     of_world: dict[str, Any] = {
-        "pick": on_pick, "search": on_search, "picked": on_picked, "view": on_view, "cell": on_cell,
+        "ready": on_ready, "pick": on_pick, "search": on_search, "picked": on_picked, "view": on_view, "cell": on_cell,
         "everything": on_everything, "method": on_method, "start": on_start, "resume": on_resume, "stop": on_stop,
         "scrub": on_scrub, "predict": on_predict, "compare": on_compare, "pair": on_pair, "judge": on_judge,
         "ablate": on_ablate, "runs": on_runs, "open": on_open, "rename": on_rename, "delete_asked": on_delete_asked,

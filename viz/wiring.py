@@ -32,7 +32,7 @@ def connect(demo: gr.Blocks, ui: SimpleNamespace, to: SimpleNamespace, everythin
     if hasattr(ui, "book"):
         page_learn.connect(demo, ui, QUICK, STREAMED)
     arrived = demo.load(to.arrive, ui.owner, everything, **QUIET, queue=False)
-    arrived.then(to.ready, ui.session, everything, **STREAMED)
+    arrived.then(to.ready, [ui.choice, ui.session], everything, **STREAMED)
     arrived.then(to.picked, *of_pick(ui), **STREAMED)
 
 

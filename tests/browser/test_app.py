@@ -174,6 +174,18 @@ def test_search_finds_a_concept_by_its_synonym(page: Page) -> None:
     expect(page.locator("#concept-map .label.pick")).to_have_text("dog")
 
 
+def test_picks_that_come_while_the_model_draws_end_with_the_pictures_of_the_last(page: Page) -> None:
+    """Gradio gives up an event that is asked for again before it has answered, unless it is told not to."""
+    page.locator("#map-legend").scroll_into_view_if_needed()
+    for name in ("cat", "guitar", "castle", "piano"):
+        page.mouse.click(*page.evaluate(NODE_JS, name))
+        expect(page.locator("#selection h2")).to_have_text(name)
+    expect(page.locator("#own-pictures h3")).to_have_text("What the model draws of piano")
+    expect(page.locator("#locality")).to_contain_text("Erasing piano")
+    page.wait_for_timeout(1500)
+    expect(page.locator("#own-pictures h3")).to_have_text("What the model draws of piano")
+
+
 def test_a_second_choice_before_the_first_is_answered_counts(page: Page) -> None:
     def late(route: Route) -> None:
         time.sleep(0.5)
@@ -441,6 +453,12 @@ def test_addresses_are_untrusted(context: BrowserContext, address: str) -> None:
     page = open_page(context, f"{address}/?concept=<img src=x onerror=alert(1)>&run=../../etc&tab=nowhere")
     expect(page.locator("#messages")).to_contain_text("no run '../../etc'")
     assert picked(page) and not page.locator("#messages img").count()
+    other = open_page(context, f"{address}/?concept=<img src=x onerror=alert(1)>")
+    expect(other.locator("#messages")).to_contain_text("no concept '<img src=x")
+    open_tab(other, "Runs")
+    expect(other.locator("#run-choice input")).to_have_value("dog-age")  # the page is complete, and it still says so
+    expect(other.locator("#messages")).to_contain_text("no concept '<img src=x")
+    assert not other.locator("#messages img").count()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
