@@ -34,6 +34,9 @@ def connect(demo: gr.Blocks, ui: SimpleNamespace, to: SimpleNamespace, everythin
     arrived = demo.load(to.arrive, ui.owner, everything, **QUIET, queue=False)
     arrived.then(to.ready, [ui.choice, ui.session], everything, **STREAMED)
     arrived.then(to.picked, *of_pick(ui), **STREAMED)
+    # No progress is shown; still, at each message the browser would copy every component that it could be shown on.
+    for event in demo.fns.values():
+        event.show_progress_on = [ui.messages]
 
 
 def of_pick(ui: SimpleNamespace) -> tuple[list[Any], list[Any]]:
