@@ -54,6 +54,7 @@ NETFIVE = ASSETS / "graphs" / "emoji-netfive.parquet"  # and benchmarks/evidence
 TOLD = "dog"  # the concept that the page opens with and lesson 2 asks about
 LOCAL = ("guitar", "pizza", "car", "rose", "castle")  # whose damage by nearness lesson 2 shows besides
 MOST_ERASERS, MOST_CELLS = 4, 60
+QUEUE_LOOK_S = 0.02
 HEAD_START_S = 3.0  # of a browser that opens the page at once; importing Torch would keep the server from answering it
 LARGEST_UPLOAD = "200mb"
 ABLATION = ("empty", "random", "age")
@@ -956,6 +957,8 @@ def main() -> None:
     worlds = Worlds(Models(RUNS, shipped if shipped.is_dir() else None, others="SPACE_ID" not in os.environ))
     try:
         demo = build(worlds).queue(max_size=64)
+        # how often it looks for work: a thousand times a second, otherwise, beside a training on the same cores
+        demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = QUEUE_LOOK_S
         _, address, _ = demo.launch(
             theme=theme.theme(),
             css=theme.CSS,
