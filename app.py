@@ -331,19 +331,19 @@ def on_measure(worlds: Worlds, ui: SimpleNamespace, choice: Choice) -> Made:
 # --- the map -----------------------------------------------------------------------------------------------------
 
 
-def locality(world: World, name: str, source: int | None) -> str:
-    """How the damage of erasing `name` falls with nearness; "" where it was not measured. It takes the model."""
+def locality(world: World, name: str, source: int | None) -> go.Figure | None:
+    """How the damage of erasing `name` falls with nearness; None where it was not measured. It takes the model."""
     pairs = world.pairs(source)
     if pairs is None:
-        return ""
+        return None
     mine = pairs[pairs["erased"] == name].set_index("affected")["delta"]
     if mine.empty:
-        return ""
+        return None
     order = {other: rank for rank, other in enumerate(world.studio.ranked(name))}
     ranks = pd.Series({other: order[other] for other in mine.index if other in order}, dtype=float)
     curve = graph.by_nearness(mine.reindex(ranks.index).to_frame().T, ranks.to_frame().T.set_axis(["delta"]))
     title = f"Erasing {name}: damage by nearness"
-    return graph_figures.locality_figure({name: curve}, title, world.sources[source or 0][1]).to_json()
+    return graph_figures.locality_figure({name: curve}, title, world.sources[source or 0][1])
 
 
 def show_concept(
@@ -399,7 +399,7 @@ def on_picked(world: World, ui: SimpleNamespace, session: Session | None, name: 
         if session and session.picked != name:  # another was picked meanwhile, whose event shows it
             return
         began = time.monotonic()
-        yield {ui.locality: gr.update(figure=curve)}
+        yield {ui.locality: gr.update(figure=curve.to_json() if curve else "")}
         drawn = panels.gallery(world.studio.pictures(name), name)
         settle(began)
         if not session or session.picked == name:
@@ -846,11 +846,11 @@ def lessons_of(world: World) -> page_learn.Book:
         found.append(lessons.erasing(recording.name, losses, heaviest, list(recording.stages)))
         film = recording.film()
     if pairs is not None:
-        erased = list(dict.fromkeys(pairs["erased"]))
+        erased = list(pairs["erased"].unique())
         name = TOLD if TOLD in erased else erased[0]
         damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
         curve, *rest = (
-            (other, go.Figure(json.loads(locality(world, other, 0))))
+            (other, partial(locality, world, other, 0))
             for other in dict.fromkeys([name, *(other for other in LOCAL if other in erased)])
         )
         found.append(lessons.locality(name, damage, world.studio.ranked(name), curve[1], dict(rest)))

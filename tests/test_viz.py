@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from viz import effects, figures, graph_figures, lessons, page_learn, panels
+from viz import effects, figures, lessons, page_learn, panels
 from viz.chart import Chart
 from viz.concept_map import ConceptGraph
 from viz.live import LiveView, Recording
@@ -148,7 +148,7 @@ def test_lessons_are_filled_in_from_the_tables_whichever_way_they_point():
     ranked = [f"c{row}" for row in range(60)]
     damage = pd.Series([1.0 / (1 + row) for row in range(60)], ranked)
     damage["c50"] = 2.0
-    local = lessons.locality("dog", damage, ranked, graph_figures.styled(lessons.go.Figure(), "t"))
+    local = lessons.locality("dog", damage, ranked, lessons.go.Figure)
     assert len(local.choices) == 12 and set(local.right) <= set(local.choices) and "c50" in local.answer
 
 
@@ -159,23 +159,23 @@ def test_each_act_shows_what_it_says():
         "a synonym", "one of its kind", "a random neighbour", "an unrelated word", "the empty prompt",
     ]  # fmt: skip
     for act, (name, value) in zip(slide.acts, (("synonym", 5), ("in-class", 25)), strict=False):
-        shown = [trace for trace in act.figure.data if trace.opacity == 1.0]
+        shown = [trace for trace in act.draw().data if trace.opacity == 1.0]
         assert [trace.y for trace in shown] == [(value,)] and f"moved by {value}" in act.said, name
     ranks = {act.title: act for act in lessons.why_targets_matter(table).acts}
     damage, back = (
         ranks["Damage: distance of near concepts, × 1000"],
         ranks["Comes back when a picture is completed, %"],
     )
-    assert list(damage.figure.data[0].x) == [20.0, 25.0, 30.0, 40.0] and "adaptive (AGE) (20.0)" in damage.said
-    assert "the empty prompt (20.0)" in back.said and back.figure.data[0].error_x.array is None
+    assert list(damage.draw().data[0].x) == [20.0, 25.0, 30.0, 40.0] and "adaptive (AGE) (20.0)" in damage.said
+    assert "the empty prompt (20.0)" in back.said and back.draw().data[0].error_x.array is None
     both = pd.DataFrame({"a": ["<x>"], "b": ["y"], "there": [0.1], "back": [0.4], "one_way": [True]})
     (flip,) = lessons.one_way(both, 0.3).acts
-    assert list(flip.figure.data[0].x) == [0.1, 0.4] and "4.0 times" in flip.said and "<x>" not in flip.figure.to_json()
+    assert list(flip.draw().data[0].x) == [0.1, 0.4] and "4.0 times" in flip.said and "<x>" not in flip.draw().to_json()
 
 
 def test_a_guess_unlocks_the_answer():
     lesson = lessons.erasing("dog", [0.5, 0.1], "horse", [1, 2, 9])
-    two = lessons.Lesson("Two", "q", ("a", "b", "c"), ("a", "b"), "because <b>", "", lesson.figure)
+    two = lessons.Lesson("Two", "q", ("a", "b", "c"), ("a", "b"), "because <b>", "", lesson.draw)
     book = page_learn.Book([lesson, two], "film")
     first, second = book.lessons
     assert (first, second) == ("1 · What is erasing?", "2 · Two") and book.first == first

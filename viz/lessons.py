@@ -5,8 +5,9 @@ absent, the answer says so.
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -39,12 +40,15 @@ MEASURES = {
 }
 
 
+Drawing = Callable[[], go.Figure]  # a figure that is made when somebody wants to see it: all together take a second
+
+
 @dataclass(frozen=True)
 class Act:
     """One thing to try after the answer: what it is called, what it shows, and what that says, in plain text."""
 
     title: str
-    figure: go.Figure
+    draw: Drawing
     said: str
 
 
@@ -61,7 +65,7 @@ class Lesson:
     right: tuple[str, ...]
     answer: str
     caveat: str
-    figure: go.Figure
+    draw: Drawing
     act: str = ""
     acts: tuple[Act, ...] = ()
     ordered: bool = False
@@ -82,7 +86,7 @@ def erasing(name: str, losses: Sequence[float], heaviest: str, stages: Sequence[
         return figure.update_yaxes(type="log")
 
     acts = tuple(
-        Act(f"step {at}", curve(at), f"Step {at} of {len(losses)}: the loss is {losses[at - 1]:.3f}.")
+        Act(f"step {at}", partial(curve, at), f"Step {at} of {len(losses)}: the loss is {losses[at - 1]:.3f}.")
         for at in stages
         if 0 < at <= len(losses)
     )
@@ -95,7 +99,7 @@ def erasing(name: str, losses: Sequence[float], heaviest: str, stages: Sequence[
         f"The word is redirected, not deleted: over {len(losses)} steps the model learnt to draw for “{name}” what it "
         f"draws for “{heaviest}”. The pictures below are the same seed at each stage.",
         "The knowledge may still be in the model: lesson 6.",
-        curve(),
+        curve,
         "Scrub through the training",
         acts,
         True,
@@ -103,7 +107,7 @@ def erasing(name: str, losses: Sequence[float], heaviest: str, stages: Sequence[
 
 
 def locality(
-    name: str, damage: pd.Series, ranked: Sequence[str], curve: go.Figure, others: Mapping[str, go.Figure] | None = None
+    name: str, damage: pd.Series, ranked: Sequence[str], curve: Drawing, others: Mapping[str, Drawing] | None = None
 ) -> Lesson:
     """Lesson 2: whom erasing `name` hurts. damage: by concept; ranked: concepts, the nearest in words first.
 
@@ -129,8 +133,8 @@ def locality(
         curve,
         "Is it so for other concepts?",
         tuple(
-            Act(other, figure, f"The damage of erasing “{other}”, its nearest neighbours on the left.")
-            for other, figure in ({name: curve} | dict(others or {})).items()
+            Act(other, draw, f"The damage of erasing “{other}”, its nearest neighbours on the left.")
+            for other, draw in ({name: curve} | dict(others or {})).items()
         ),
     )
 
@@ -155,7 +159,7 @@ def one_way(both: pd.DataFrame, share: float) -> Lesson | None:
         f"{less:.3f}: each direction is an experiment of its own. Of {len(both)} pairs erased both ways, {sure} differ "
         f"beyond their intervals; {share:.0%} of all damage goes one way.",
         "Likeness of two words is the same both ways; harm need not be.",
-        graph_figures.one_way_figure(strong, "The same pair, erased both ways", "noise shift"),
+        partial(graph_figures.one_way_figure, strong, "The same pair, erased both ways", "noise shift"),
         "Flip an arrow",
         acts,
     )
@@ -165,10 +169,13 @@ def _flip(pair: Mapping[str, Any]) -> Act:
     """Both arrows of a pair, as two bars."""
     a, b, there, back = pair["a"], pair["b"], pair["there"], pair["back"]
     ways = [f"erasing {graph_figures.escaped(one)} on {graph_figures.escaped(two)}" for one, two in ((a, b), (b, a))]
-    figure = go.Figure(go.Bar(y=ways, x=[there, back], orientation="h", marker={"color": LIGHT["damage"]}))
-    graph_figures.styled(figure, f"{a} and {b}", "noise shift", "", 240)
+
+    def draw() -> go.Figure:
+        figure = go.Figure(go.Bar(y=ways, x=[there, back], orientation="h", marker={"color": LIGHT["damage"]}))
+        return graph_figures.styled(figure, f"{a} and {b}", "noise shift", "", 240)
+
     often = max(there, back) / max(min(there, back), 1e-9)
-    return Act(f"{a} and {b}", figure, f"{there:.3f} one way and {back:.3f} the other: {often:.1f} times as much.")
+    return Act(f"{a} and {b}", draw, f"{there:.3f} one way and {back:.3f} the other: {often:.1f} times as much.")
 
 
 def synonym_trap(summary: pd.DataFrame) -> Lesson | None:
@@ -188,12 +195,12 @@ def synonym_trap(summary: pd.DataFrame) -> Lesson | None:
         f"word from {far['esr1']:.0f} %. Near neighbours moved by {synonym['distance_near']:.0f} and "
         f"{far['distance_near']:.0f}. " + ("Too near keeps the concept." if kept else "Here the trap does not close."),
         "Means over eight concepts; bars show 95 % intervals.",
-        _plane(rows, "Erasure and damage by target"),
+        partial(_plane, rows, "Erasure and damage by target"),
         "Slide the target from near to far",
         tuple(
             Act(
                 TARGETS[name],
-                _plane(rows, "Erasure and damage by target", name),
+                partial(_plane, rows, "Erasure and damage by target", name),
                 f"Onto {TARGETS[name]}: gone from {rows.loc[name, 'esr1']:.0f} % of its pictures; near neighbours "
                 f"moved by {rows.loc[name, 'distance_near']:.0f}.",
             )
@@ -230,7 +237,7 @@ def why_targets_matter(summary: pd.DataFrame) -> Lesson | None:
         f"{rows.loc['age', 'distance_near']:.0f}, the empty prompt {rows.loc['empty', 'distance_near']:.0f}). Each "
         f"trades erasure for damage, and the adaptive one need not win.{more}",
         "All keep nearly every neighbour recognisable; distance is the finer measure.",
-        _plane(rows, "Erasure and damage by target"),
+        partial(_plane, rows, "Erasure and damage by target"),
         "Rank them by something else",
         tuple(_ranking(rows, column, title) for column, title in MEASURES.items() if column in rows),
     )
@@ -248,9 +255,12 @@ def _ranking(rows: pd.DataFrame, column: str, title: str) -> Act:
         }  # fmt: skip
     names = [TARGETS[str(name)] for name in ordered.index]
     colour = {"color": LIGHT["gain"] if best_high else LIGHT["damage"]}
-    figure = go.Figure(go.Bar(y=names, x=ordered[column], orientation="h", marker=colour, **bars))
-    graph_figures.styled(figure, title, "", "", 320).update_yaxes(autorange="reversed")
-    return Act(title, figure, f"Best by this: {names[0]} ({ordered[column].iloc[0]:.1f}).")
+
+    def draw() -> go.Figure:
+        figure = go.Figure(go.Bar(y=names, x=ordered[column], orientation="h", marker=colour, **bars))
+        return graph_figures.styled(figure, title, "", "", 320).update_yaxes(autorange="reversed")
+
+    return Act(title, draw, f"Best by this: {names[0]} ({ordered[column].iloc[0]:.1f}).")
 
 
 def what_can_go_wrong(summary: pd.DataFrame) -> Lesson | None:
@@ -264,13 +274,16 @@ def what_can_go_wrong(summary: pd.DataFrame) -> Lesson | None:
     if not columns or "age" not in wanted:
         return None
     rows, asked = summary.loc[wanted, columns], summary[summary.index.isin(TARGETS)].dropna(subset=columns)
-    figure = go.Figure()
-    for name, colour in zip(wanted, (LIGHT["gain"], LIGHT["damage"], LIGHT["soft"]), strict=False):
-        figure.add_bar(
-            x=[kinds[c] for c in columns], y=rows.loc[name], marker={"color": colour},
-            name=html.escape({"age": "AGE", "empty": "empty prompt", "uce": "UCE"}[name]),
-        )  # fmt: skip
-    graph_figures.styled(figure, "How often the erased concept comes back, %", "", "% of pictures", 340)
+
+    def draw() -> go.Figure:
+        figure = go.Figure()
+        for name, colour in zip(wanted, (LIGHT["gain"], LIGHT["damage"], LIGHT["soft"]), strict=False):
+            figure.add_bar(
+                x=[kinds[c] for c in columns], y=rows.loc[name], marker={"color": colour},
+                name=html.escape({"age": "AGE", "empty": "empty prompt", "uce": "UCE"}[name]),
+            )  # fmt: skip
+        return graph_figures.styled(figure, "How often the erased concept comes back, %", "", "% of pictures", 340)
+
     worst = rows.loc["age"].idxmax()
     choices = tuple(kinds[c] for c in columns)
     return Lesson(
@@ -282,7 +295,7 @@ def what_can_go_wrong(summary: pd.DataFrame) -> Lesson | None:
         + (f"; after the empty prompt {rows.loc['empty', worst]:.0f} %" if "empty" in wanted else "")
         + ". A score of 100 by the name alone hides that.",
         "None of these attempts adapts to the eraser, and the probe that judges is itself a model.",
-        figure,
+        draw,
         "Try each after other targets",
         tuple(_ranking(asked, column, f"Comes back by {kinds[column]}, %") for column in columns),
     )

@@ -91,7 +91,7 @@ def on_reveal(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[s
     titles, several = [act.title for act in lesson.acts], len(lesson.acts) > 1
     return {
         ui.answer: body,
-        ui.lesson_figure: gr.update(figure=lesson.figure.to_json()),
+        ui.lesson_figure: gr.update(figure=lesson.draw().to_json()),
         ui.film: ui.book().film if title == ui.book().first else "",
         ui.act: gr.update(choices=titles, value=None, label=lesson.act, visible=several and not lesson.ordered),
         ui.slide: gr.update(maximum=max(len(titles), 2), value=1, label=lesson.act, visible=several and lesson.ordered),
@@ -105,7 +105,7 @@ def on_act(ui: SimpleNamespace, title: str, chosen: str | float | None) -> Updat
     found = [act for number, act in enumerate(acts, 1) if chosen in (act.title, number)]
     if not found:
         return {ui.act_said: gr.skip()}
-    return {ui.lesson_figure: gr.update(figure=found[0].figure.to_json()), ui.act_said: note(found[0].said)}
+    return {ui.lesson_figure: gr.update(figure=found[0].draw().to_json()), ui.act_said: note(found[0].said)}
 
 
 def connect(demo: gr.Blocks, ui: SimpleNamespace, quick: Mapping[str, Any], streamed: Mapping[str, Any]) -> None:
