@@ -83,7 +83,8 @@ def erasing(name: str, losses: Sequence[float], heaviest: str, stages: Sequence[
         title = f"How far “{name}” is from drawing “{heaviest}”"
         graph_figures.styled(figure, title, "step", "loss of erasing", 300)
         figure.update_layout(showlegend=False)
-        return figure.update_yaxes(type="log")
+        marks = [digit * 10.0**power for power in range(-6, 3) for digit in (1, 2, 5)]
+        return figure.update_yaxes(type="log", tickvals=marks, ticktext=[f"{mark:g}" for mark in marks])
 
     acts = tuple(
         Act(f"step {at}", partial(curve, at), f"Step {at} of {len(losses)}: the loss is {losses[at - 1]:.3f}.")
@@ -311,7 +312,7 @@ def _plane(rows: pd.DataFrame, title: str, only: str = "") -> go.Figure:
         }
     )  # fmt: skip
     figure = graph_figures.trade_off_figure(
-        points, title, "erased: not among the probe's first five, %", "damage: distance near, × 1000"
+        points, title, "erased from the probe's first five, %", "damage: distance near, × 1000"
     )
     for name, trace in zip(rows.index, figure.data, strict=True):
         trace.opacity = 1.0 if only in ("", name) else 0.2
