@@ -974,7 +974,7 @@ def main() -> None:
         time.sleep(HEAD_START_S)
         worlds.models.studio(Choice())
     except AgeError as error:  # such as missing weights: one sentence says more than a traceback
-        raise SystemExit(f"AGE Explorer cannot start. {error}") from None
+        raise SystemExit(f"AGE Explorer cannot run. {error}") from None
     demo.block_thread()
 
 
