@@ -48,7 +48,7 @@ def candidates_for(
 ) -> dict[str, Candidates]:
     """The search space of each erased concept, as the method takes it."""
     if find_method(method).published_space:
-        vocabulary = Vocabulary(world.names)
+        vocabulary = Vocabulary.of(world.names)
         return {concept.name: vocabulary.near_as_published(pipe, concept.name, pool) for concept in erased}
     return {concept.name: neighbours(pipe, concept, world, pool, erased) for concept in erased}
 

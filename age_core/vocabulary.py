@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from diffusers import DiffusionPipeline
@@ -41,6 +43,19 @@ class Vocabulary:
         self.words = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
         if len(self.words) < 2:
             raise AgeError("A vocabulary needs at least two different words.")
+        self._read: tuple[weakref.ref[DiffusionPipeline], np.ndarray] | None = None
+
+    @staticmethod
+    @lru_cache(maxsize=8)
+    def of(words: tuple[str, ...]) -> Vocabulary:
+        """The same one for the same words, which reads them once for a model however often it is asked."""
+        return Vocabulary(words)
+
+    def vectors(self, pipe: DiffusionPipeline) -> np.ndarray:
+        """A unit vector for each word (see `embed_concepts`), kept for the pipeline that was asked last."""
+        if self._read is None or self._read[0]() is not pipe:
+            self._read = weakref.ref(pipe), embed_concepts(pipe, self.words)
+        return self._read[1]
 
     def near(self, pipe: DiffusionPipeline, concept: str, k: int = 30, exclude: Sequence[str] = ()) -> Candidates:
         """The k words nearest to `concept` by the angle of their mean token states.
@@ -53,11 +68,11 @@ class Vocabulary:
         if k < 1:
             raise AgeError(f"The number of candidates must be at least 1, not {k}.")
         banned = [set(text.lower().split()) for text in (concept, *exclude)]
-        words = [word for word in self.words if not any(set(word.lower().split()) & b for b in banned)]
+        rows = [row for row, word in enumerate(self.words) if not any(set(word.lower().split()) & b for b in banned)]
+        words = [self.words[row] for row in rows]
         if not words:
             raise AgeError(f"No word is left as a target for {concept!r} after leaving out the concept itself.")
-        vectors = embed_concepts(pipe, [concept, *words])
-        distance = 1 - vectors[1:] @ vectors[0]
+        distance = 1 - self.vectors(pipe)[rows] @ embed_concepts(pipe, [concept])[0]
         order = np.argsort(distance, kind="stable")[:k]
         return Candidates(tuple(words[i] for i in order), tuple(float(distance[i]) for i in order))
 

@@ -38,7 +38,7 @@ def neighbours(
     pipe: DiffusionPipeline, concept: Concept, world: ConceptSet, k: int = POOL, erased: Sequence[Concept] = ()
 ) -> Candidates:
     """The k concepts nearest to `concept` that may be its target when `erased` (itself, when left out) vanish."""
-    return Vocabulary(world.names).near(pipe, concept.name, k, exclude=banned(erased or [concept]))
+    return Vocabulary.of(world.names).near(pipe, concept.name, k, exclude=banned(erased or [concept]))
 
 
 def outside(pipe: DiffusionPipeline, prompt: str, world: ConceptSet) -> str:
@@ -48,7 +48,7 @@ def outside(pipe: DiffusionPipeline, prompt: str, world: ConceptSet) -> str:
     if not prompt.strip():
         said = "The prompt is empty: this is what the model draws when it is asked for nothing."
     elif not world.named_in(prompt):
-        near = Vocabulary(world.names).near(pipe, prompt, 3).names
+        near = Vocabulary.of(world.names).near(pipe, prompt, 3).names
         said = (
             f"Outside this model's world: the prompt names none of its {len(world)} concepts, so that it draws a blend "
             f"of what it knows. Nearest in meaning: {', '.join(near)}."

@@ -99,14 +99,25 @@ def in_page(page: Page, address: str, picks: list[str], started: float) -> None:
     page.goto(address)
     page.wait_for_selector("#concept-map .cg[data-ready=yes]")
     print(f"python app.py to its address {started:.1f} s, the map usable {time.monotonic() - began:.1f} s later")
+    told("click to answer while the model is opened", clicks(page, picks))
     page.wait_for_selector("#own-pictures img")
+    print(f"the model's pictures {time.monotonic() - began:.1f} s after the address")
     page.wait_for_timeout(1000)
+    told("click to answer after that", clicks(page, picks))
+
+
+def clicks(page: Page, picks: list[str]) -> list[float]:
+    """Milliseconds from the press of each to its answer."""
     times = []
     for name in picks:
         page.mouse.click(*page.evaluate(PLACE_JS, name))
         times.append(page.evaluate("window.answer"))
         page.wait_for_timeout(300)
-    print(f"click to answer: median {statistics.median(times):.0f} ms, slowest {max(times):.0f} ms of {len(times)}")
+    return times
+
+
+def told(what: str, times: list[float]) -> None:
+    print(f"{what}: median {statistics.median(times):.0f} ms, slowest {max(times):.0f} ms of {len(times)}")
 
 
 def watched(page: Page, what: str) -> float:
