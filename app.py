@@ -5,6 +5,7 @@ This file only connects `age_core` (the method) with `viz` (the pictures). Run i
 
 from __future__ import annotations
 
+import gc
 import html
 import inspect
 import json
@@ -20,6 +21,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+if __name__ == "__main__":
+    gc.disable()  # until the model is open: a quarter of the imports is looking for garbage that they do not make
 
 
 import gradio as gr
@@ -973,6 +976,8 @@ def main() -> None:
         print(f"AGE Explorer is open at {address}", flush=True)
         time.sleep(HEAD_START_S)
         worlds.models.studio(Choice())
+        gc.freeze()  # never looked over again, which would hold every answer up for a quarter of a second
+        gc.enable()
     except AgeError as error:  # such as missing weights: one sentence says more than a traceback
         raise SystemExit(f"AGE Explorer cannot run. {error}") from None
     demo.block_thread()
