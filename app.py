@@ -692,10 +692,11 @@ def run_rows(world: World, session: Session) -> tuple[list[list[Any]], list[str]
     for run in world.studio.runs_of(session.owner):
         config, names = run.config, [*names, run.path.name]
         shown = run.path.name if run.path.parent == world.studio.folder(session.owner) else f"{run.path.name} (shipped)"
-        label = METHODS[config.method].label if config.method in METHODS else config.method
+        method = METHODS.get(config.method)
+        steps = None if method and method.kind == "closed" else config.options.get("steps")  # it takes none
         rows.append(
-            [shown, ", ".join(config.concepts), label, config.model, run.status, config.options.get("steps"),
-             config.seed, config.created[:16].replace("T", " ")]
+            [shown, ", ".join(config.concepts), method.label if method else config.method, config.model, run.status,
+             steps, config.seed, config.created[:16].replace("T", " ")]
         )  # fmt: skip
     return rows, names
 
@@ -830,7 +831,8 @@ def on_ready(world: World, ui: SimpleNamespace, session: Session) -> Made:
         out |= on_open(world, ui, session, session.wanted, go=False)
     elif shipped:  # what the page opens with is no choice of the person's
         shown = on_open(world, ui, session, shipped[0].path.name, go=False)
-        out |= {region: value for region, value in shown.items() if region not in (ui.where, ui.erased, ui.messages)}
+        told = (ui.where, ui.erased, ui.messages, ui.runs_status)
+        out |= {region: value for region, value in shown.items() if region not in told}
     running = world.studio.bench.line.running(session.owner)
     if running:
         out[ui.tabs] = gr.Tabs(selected="erase")

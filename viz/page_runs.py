@@ -7,7 +7,6 @@ import gradio as gr
 from viz.blocks import live_block, text_block
 
 COLUMNS = ["Run", "Concepts", "Method", "Model", "State", "Steps", "Seed", "Begun (UTC)"]
-WIDTHS = ["200px", "130px", "150px", "130px", "110px", "70px", "70px", "160px"]
 EXPORTS = {"Run bundle (zip)": "bundle", "Weight change (safetensors)": "delta"}
 
 
@@ -23,9 +22,8 @@ def lay_out(ui: SimpleNamespace) -> None:
         ui.open_run = gr.Button("Open", variant="primary", elem_id="open-run", min_width=80)
         ui.resume_run = gr.Button("Resume", elem_id="resume-run", min_width=80)
     ui.run_table = gr.Dataframe(
-        headers=COLUMNS, value=[], interactive=False, elem_id="run-table", wrap=True, label="Your runs",
-        column_widths=WIDTHS,
-    )  # fmt: skip
+        headers=COLUMNS, value=[], interactive=False, elem_id="run-table", wrap=True, label="Your runs"
+    )
     with gr.Row():
         with gr.Column(min_width=260):
             ui.new_name = gr.Textbox(label="New name", elem_id="new-name", max_lines=1)

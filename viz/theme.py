@@ -61,6 +61,7 @@ CSS = (
 .age .hint { border-left: 4px solid var(--gain); background: var(--panel); padding: .5rem .75rem; }
 .age .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 205px), 1fr)); gap: .5rem 1.2rem; }
 .live:not(:has(.age)) { display: none; }
+#run-table table { min-width: 900px; }  /* a phone scrolls it: narrower, words break */
 .age ol { list-style: none; margin: 0; padding: 0; }
 
 /* the map */
