@@ -925,8 +925,8 @@ def build(worlds: Worlds) -> gr.Blocks:
             return on_arrive(world, ui, owner, request)
 
         to.arrive = arrive
-        wiring.connect(demo, ui, to, everything)
         demo.load(js=page.ARRIVED_JS)
+        wiring.connect(demo, ui, to, everything)
     return demo
 
 
