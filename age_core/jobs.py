@@ -19,6 +19,7 @@ from age_core.side_effects import Bench, Job, Source, Task, build_side_effects, 
 
 Backend = Literal["processes", "dask"]
 BACKENDS: tuple[Backend, ...] = ("processes", "dask")
+ANSWER_S = 10  # that a Dask scheduler is waited for
 
 
 def build_in_parallel(
@@ -93,7 +94,7 @@ def _workers(backend: Backend, scheduler: str | None) -> Iterator[dict[str, Any]
         raise AgeError("The dask backend needs the package distributed: `pip install distributed`.") from error
     with ExitStack() as stack:
         try:
-            client = stack.enter_context(Client(scheduler, timeout=10))
+            client = stack.enter_context(Client(scheduler, timeout=ANSWER_S))
         except OSError as error:
             raise AgeError(f"No Dask scheduler answers at {scheduler!r}.") from error
         stack.enter_context(joblib.parallel_config(backend="dask", client=client))

@@ -2,10 +2,11 @@
 
     python benchmarks/app_speed.py                         # idle machine; three minutes
 
-Starts app.py twice, so that the second start has its imports cached, and opens it; picks concepts on the map; erases
-one by the balanced preset while it counts the updates that the page shows, and again by the method with the quickest
-steps. Then the same balanced erasure once more with its updates sent but not drawn, since here the browser draws on the
-cores that train; and by the library alone, in a process of its own, before and after all that.
+Starts app.py twice, so that the second start has its imports cached, and opens it; picks concepts on the map; starts
+four erasures and stops them; makes one by the balanced preset while it counts the updates that the page shows, and one
+by the method with the quickest steps. Then the same balanced erasure once more with its updates sent but not drawn,
+since here the browser draws on the cores that train; and by the library alone, in a process of its own, before and
+after all that.
 """
 
 from __future__ import annotations
@@ -120,6 +121,16 @@ def told(what: str, times: list[float]) -> None:
     print(f"{what}: median {statistics.median(times):.0f} ms, slowest {max(times):.0f} ms of {len(times)}")
 
 
+def stopped(page: Page, at: str) -> float:
+    """Milliseconds from the press of Stop, when the page tells of `at`, until it says that the run has stopped."""
+    page.click("#erase-button")
+    page.wait_for_function("at => document.querySelector('#live-status')?.textContent.includes(at)", arg=at)
+    began = time.monotonic()
+    page.click("#stop-button")
+    page.wait_for_function("document.querySelector('#live-status')?.textContent.includes('Stopped')")
+    return 1000 * (time.monotonic() - began)
+
+
 def watched(page: Page, what: str) -> float:
     """Erase as the form stands and print how often the page shows something new; answers the seconds of the erasure."""
     before = set(recorded())
@@ -191,6 +202,8 @@ def main() -> None:
             in_page(page, address, picks, started)
             page.get_by_role("tab", name="Erase").click()
             page.wait_for_timeout(500)
+            moments = ("looking ahead", "original model makes", "step 3 of", "step 10 of")
+            told("Stop to stopped", [stopped(page, at) for at in moments])
             drawn = watched(page, "balanced")
             page.click("#method input")
             page.get_by_role("option", name="fixed target: empty").click()

@@ -326,7 +326,7 @@ def test_two_people_wait_for_each_other_and_see_only_their_own(browser: Browser,
 
 def test_a_run_that_was_kept_goes_on_without_its_page_and_is_found_again(context: BrowserContext, address: str) -> None:
     page = open_page(context, address)
-    set_steps(page, 80)
+    set_steps(page, 40)
     page.check("#keep-running input")
     page.click("#erase-button")
     expect(page.locator("#live-status")).to_contain_text("Erasing", timeout=RUN_MS)
@@ -334,7 +334,7 @@ def test_a_run_that_was_kept_goes_on_without_its_page_and_is_found_again(context
     again = open_page(context, address, settled=False)
     open_tab(again, "Erase")
     expect(again.locator("#live-status")).to_contain_text(re.compile("Erasing|Done"), timeout=RUN_MS)
-    expect(again.locator("#live-status")).to_contain_text("erased in 80 steps", timeout=RUN_MS)
+    expect(again.locator("#live-status")).to_contain_text("erased in 40 steps", timeout=RUN_MS)
 
 
 def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> None:
