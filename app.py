@@ -24,6 +24,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if __name__ == "__main__":
     gc.disable()  # until the model is open: a quarter of the imports is looking for garbage that they do not make
 
+import viz.without_stubs  # noqa: F401, I001  # before anything that imports Gradio
 
 import gradio as gr
 import pandas as pd
@@ -32,7 +33,7 @@ from PIL import Image
 
 import age_core
 from age_core import METHODS, AgeError, ConceptSet, graph
-from age_core.assets import MODELS, PROBES
+from age_core.assets import ASSETS, MODELS, PROBES
 from age_core.files import OWNER
 from age_core.models import HUB_MODELS, IMAGENET_PROBE, Choice, Models, concept_sets, devices
 from age_core.side_effect_tables import gather, load_side_effects, read_table
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from age_core.workbench import Ticket
 
 ROOT = Path(__file__).parent
-ASSETS, RUNS = ROOT / "assets", Path(os.environ.get("AGE_RUNS", ROOT / "runs" / "app"))
+RUNS = Path(os.environ.get("AGE_RUNS", ROOT / "runs" / "app"))
 ABLATED = ASSETS / "ablation.csv"  # the summary that benchmarks/ablation.py writes
 NETFIVE = ASSETS / "graphs" / "emoji-netfive.parquet"  # and benchmarks/evidence.py that
 TOLD = "dog"  # the concept that the page opens with and lesson 2 asks about
@@ -98,8 +99,7 @@ class World:
     @cached_property
     def unmeasured(self) -> int:
         """How many concepts nobody has erased to see whom it hurts."""
-        erased = set() if self.effects is None else set(self.effects["erased"].unique())
-        return len(set(self.concepts.names) - erased)
+        return missing(self.concepts, self.effects)
 
     def pairs(self, source: int | None) -> pd.DataFrame | None:
         """The side effects of one source, worked out once, so that a click is answered at once."""
@@ -165,6 +165,12 @@ class Session:
         return run.path.name
 
 
+def missing(concepts: ConceptSet, table: pd.DataFrame | None) -> int:
+    """How many concepts a table of side effects holds no erasure of."""
+    erased = set() if table is None else set(table["erased"].unique())
+    return len(set(concepts.names) - erased)
+
+
 def make_world(models: Models, choice: Choice) -> World:
     """Lay a model's concepts out and read what is known of its side effects; without any the map has no arrows.
 
@@ -188,7 +194,7 @@ def read_effects(models: Models, choice: Choice, concepts: ConceptSet) -> pd.Dat
     if choice.model in MODELS and choice.concepts in concept_sets():
         with suppress(AgeError):
             tables.append(load_side_effects(choice.concepts))
-    if not tables or set(concepts.names) - set(tables[0]["erased"].unique()):
+    if missing(concepts, tables[0] if tables else None):
         measured = models.studio(choice).measured
         with suppress(AgeError):
             tables.append(gather(measured))
@@ -209,8 +215,9 @@ def known(session: Session | None) -> Session:
 # --- the model ---------------------------------------------------------------------------------------------------
 
 
-def opened(world: World, choice: Choice) -> str:
+def opened(world: World) -> str:
     """What is open, and what it lacks, in words."""
+    choice = world.choice
     said = f"Open: {choice.model} with {len(world.concepts)} concepts ({world.concepts.name}) on {choice.device}."
     said += f" Judged by the probe {choice.probe}." if choice.probe else " No probe judges its pictures."
     if choice.model not in MODELS and choice.device == "cpu":
@@ -252,7 +259,7 @@ def on_open_model(
         yield {ui.model_status: "", **warn(ui, error)}
         return
     more = {**cleared(ui), **listed(world, ui, blank), ui.session: blank, ui.choice: choice}
-    yield from show_world(world, ui, more | {ui.opened: note(opened(world, choice)), ui.model_status: ""})
+    yield from show_world(world, ui, more | {ui.opened: note(opened(world)), ui.model_status: ""})
 
 
 def settle(since: float | None = None) -> None:
@@ -826,7 +833,7 @@ def on_arrive(world: World, ui: SimpleNamespace, owner: str, request: gr.Request
 def on_ready(world: World, ui: SimpleNamespace, session: Session) -> Made:
     """As soon as the model is open: the person's runs, the one that the address named, and one that went on alone."""
     out: Updates = {**listed(world, ui, session), ui.device: gr.update(choices=devices())}
-    shipped = world.studio.shipped and age_core.list_runs(world.studio.shipped)
+    shipped = world.studio.shipped_runs
     if session.wanted:
         out |= on_open(world, ui, session, session.wanted, go=False)
     elif shipped:  # what the page opens with is no choice of the person's
@@ -844,7 +851,7 @@ def on_ready(world: World, ui: SimpleNamespace, session: Session) -> Made:
 def lessons_of(world: World) -> page_learn.Book:
     """Every lesson that what was measured allows, and the recorded run's stages as pictures. It takes the model."""
     found: list[lessons.Lesson | None] = []
-    film, shipped, pairs = "", world.studio.shipped and age_core.list_runs(world.studio.shipped), world.pairs(0)
+    film, shipped, pairs = "", world.studio.shipped_runs, world.pairs(0)
     if shipped:
         recording = recorded(shipped[0])
         heaviest, losses = recording.events[-1].top[0][0], [event.loss_erase for event in recording.events]
@@ -880,7 +887,7 @@ def both_ways_of(world: World) -> pd.DataFrame:
     return graph.pairs(world.effects, metric, how)
 
 
-def catalogue(world: World, choice: Choice) -> dict[str, Any]:
+def catalogue(world: World) -> dict[str, Any]:
     return {
         "names": world.concepts.names,
         "groups": world.groups,
@@ -888,9 +895,9 @@ def catalogue(world: World, choice: Choice) -> dict[str, Any]:
         "layouts": world.arrangements,
         "methods": {key: method.label for key, method in METHODS.items()},
         "about": {"age": note(METHODS["age"].about)},
-        "choice": choice, "opened": opened(world, choice), "lessons": world.effects is not None or ABLATED.exists(),
+        "choice": world.choice, "opened": opened(world), "lessons": world.effects is not None or ABLATED.exists(),
         "models": [("emoji (bundled)", "emoji"), *((name, name) for name in HUB_MODELS)],
-        "concept_sets": concept_sets(), "devices": [choice.device],
+        "concept_sets": concept_sets(), "devices": [world.choice.device],
         "probes": [("none", ""), *((name, name) for name in (*PROBES, IMAGENET_PROBE))],
         "unmeasured": bool(world.unmeasured), "offer": offer(world),
     }  # fmt: skip
@@ -913,11 +920,10 @@ def first_view(world: World) -> dict[str, Any]:
 
 def build(worlds: Worlds) -> gr.Blocks:
     """The whole page, opening with the bundled model, which need not be open yet."""
-    choice = Choice()
-    world = worlds.of(choice)
+    world = worlds.of(Choice())
     gr.set_static_paths([PLOTLY_JS])
     with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
-        ui = page.lay_out(first_view(world), catalogue(world, choice), cache(partial(lessons_of, world)))
+        ui = page.lay_out(first_view(world), catalogue(world), cache(partial(lessons_of, world)))
         everything = [component for component in vars(ui).values() if isinstance(component, gr.blocks.Block)]
         to = handlers(worlds, ui)
 

@@ -27,6 +27,7 @@ from age_core.probes import Probe
 from age_core.runner import model_identity, vocabulary_hash
 from age_core.runs import Run, list_runs
 from age_core.side_effects import Bench, Job, Task, build_side_effects
+from age_core.vocabulary import Vocabulary
 from age_core.weights import Eraser
 from age_core.words import banned, neighbours, outside, resolve
 from age_core.workbench import Ticket, Workbench
@@ -124,7 +125,7 @@ class Studio:
     @cached_property
     def read_names(self) -> Future[np.ndarray]:
         """The same, begun as soon as anybody looks, and not waited for."""
-        return self.bench.line.model.begin(lambda: embed_concepts(self.pipe, self.world.names))
+        return self.bench.line.model.begin(lambda: Vocabulary.of(self.world.names).vectors(self.pipe))
 
     @cached_property
     def _reference(self) -> Callable[[tuple[str, ...]], Reference]:
@@ -235,7 +236,12 @@ class Studio:
 
     def runs_of(self, owner: str) -> list[Run]:
         """A person's runs, newest first, then those that everybody sees."""
-        return list_runs(self.folder(owner)) + (list_runs(self.shipped) if self.shipped else [])
+        return list_runs(self.folder(owner)) + self.shipped_runs
+
+    @property
+    def shipped_runs(self) -> list[Run]:
+        """Those that everybody sees."""
+        return list_runs(self.shipped) if self.shipped else []
 
     def run(self, owner: str, name: str) -> Run:
         """One of them by its name. Raises AgeError where there is none."""

@@ -67,6 +67,7 @@ from pathlib import Path
 import app
 made = app.build(app.Worlds(app.Models(Path(sys.argv[1]), app.ASSETS / "runs")))
 shown = {block.elem_id for event in made.fns.values() for block in event.show_progress_on or made.blocks.values()}
+assert sys.modules["gradio.component_meta"].create_or_modify_pyi.__module__ == "viz.without_stubs"
 print(len(made.blocks), *shown, *({"torch", "diffusers", "transformers", "scipy.cluster", "umap"} & set(sys.modules)))
 """
     command = [sys.executable, "-c", told, str(tmp_path)]

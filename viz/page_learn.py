@@ -78,7 +78,8 @@ def on_guess(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[st
 
 
 def on_reveal(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[str]) -> Updates:
-    lesson: Lesson = ui.book().lessons[title]
+    book: Book = ui.book()
+    lesson = book.lessons[title]
     guessed = set(many or []) if len(lesson.right) > 1 else {one}
     hit = len(guessed & set(lesson.right))
     verdict = f"{hit} of {len(lesson.right)} right." if len(lesson.right) > 1 else "Right." if hit else "Not quite."
@@ -92,7 +93,7 @@ def on_reveal(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[s
     return {
         ui.answer: body,
         ui.lesson_figure: gr.update(figure=lesson.draw().to_json()),
-        ui.film: ui.book().film if title == ui.book().first else "",
+        ui.film: book.film if title == book.first else "",
         ui.act: gr.update(choices=titles, value=None, label=lesson.act, visible=several and not lesson.ordered),
         ui.slide: gr.update(maximum=max(len(titles), 2), value=1, label=lesson.act, visible=several and lesson.ordered),
         ui.act_said: "",

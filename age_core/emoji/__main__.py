@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from age_core.assets import ASSETS, MODELS
 from age_core.emoji import art as art_module
 from age_core.emoji.card import EARLIER, earlier_trainings
 from age_core.emoji.training import log_progress
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
 
     from age_core.emoji.bundle import Text
 
-ASSETS = Path(__file__).parents[2] / "assets"
 CONCEPTS_CSV = ASSETS / "concepts" / "emoji.csv"
-BUNDLE = ASSETS / "emoji-sd"
+BUNDLE = MODELS["emoji"]
 LATENT_COPIES = 6
 VAE_STEPS = 23_000
 PROBE_STEPS = {"probe": 2500, "style-probe": 6000}  # styles are told apart by finer strokes
