@@ -24,7 +24,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if __name__ == "__main__":
     gc.disable()  # until the model is open: a quarter of the imports is looking for garbage that they do not make
 
-import viz.without_stubs  # noqa: F401, I001  # before anything that imports Gradio
+import viz.gradio_tuning  # noqa: F401, I001  # before anything that imports Gradio
 
 import gradio as gr
 import pandas as pd
@@ -32,29 +32,39 @@ import plotly.graph_objects as go
 from PIL import Image
 
 import age_core
-from age_core import METHODS, AgeError, ConceptSet, graph
+from age_core import METHODS, AgeError, ConceptSet
+from age_core.study import statistics
 from age_core.assets import ASSETS, MODELS, PROBES
 from age_core.files import OWNER
-from age_core.models import HUB_MODELS, IMAGENET_PROBE, Choice, Models, concept_sets, devices
-from age_core.side_effect_tables import gather, load_side_effects, read_table
-from viz import concept_map, effects, graph_figures, layout, lessons, page, page_learn, panels, theme, wiring
-from viz.blocks import note
-from viz.chart import PLOTLY_JS
-from viz.live import LiveView, Recording, duration
-from viz.page_map import DIRECTIONS, LAYOUTS, key_of, source_choices
-from viz.page_runs import COLUMNS, EXPORTS
+from age_core.serve.registry import HUB_MODELS, IMAGENET_PROBE, Choice, Models, concept_sets, devices
+from age_core.study.tables import gather, load_side_effects, read_table
+from viz.atlas import concept_map
+from viz.charts import effects
+from viz.charts import plots
+from viz.atlas import layout
+from viz.charts import lessons
+from viz.tabs import page
+from viz.tabs import learn as page_learn
+from viz.charts import panels
+from viz.components import theme
+from viz.tabs import wiring
+from viz.components.blocks import note
+from viz.components.chart import PLOTLY_JS
+from viz.charts.live_view import LiveView, Recording, duration
+from viz.tabs.map import DIRECTIONS, LAYOUTS, key_of, source_choices
+from viz.tabs.runs import COLUMNS, EXPORTS
 
 # Importing what computes takes seconds, and the page is served before: at first `age_core` is only asked for what a map
 # takes.
 if TYPE_CHECKING:
     from age_core import Eraser, Run
-    from age_core.studio import Row, Studio
-    from age_core.workbench import Ticket
+    from age_core.serve.explorer import Row, Studio
+    from age_core.serve.queue import Ticket
 
 ROOT = Path(__file__).parent
 RUNS = Path(os.environ.get("AGE_RUNS", ROOT / "runs" / "app"))
-ABLATED = ASSETS / "ablation.csv"  # the summary that benchmarks/ablation.py writes
-NETFIVE = ASSETS / "graphs" / "emoji-netfive.parquet"  # and benchmarks/evidence.py that
+ABLATED = ASSETS / "ablation.csv"  # the summary that benchmarks/evidence/ablation.py writes
+NETFIVE = ASSETS / "graphs" / "emoji-netfive.parquet"  # and benchmarks/evidence/graphs.py that
 TOLD = "dog"  # the concept that the page opens with and lesson 2 asks about
 LOCAL = ("guitar", "pizza", "car", "rose", "castle")  # whose damage by nearness lesson 2 shows besides
 MOST_ERASERS, MOST_CELLS = 4, 60
@@ -351,9 +361,9 @@ def locality(world: World, name: str, source: int | None) -> go.Figure | None:
         return None
     order = {other: rank for rank, other in enumerate(world.studio.ranked(name))}
     ranks = pd.Series({other: order[other] for other in mine.index if other in order}, dtype=float)
-    curve = graph.by_nearness(mine.reindex(ranks.index).to_frame().T, ranks.to_frame().T.set_axis(["delta"]))
+    curve = statistics.by_nearness(mine.reindex(ranks.index).to_frame().T, ranks.to_frame().T.set_axis(["delta"]))
     title = f"Erasing {name}: damage by nearness"
-    return graph_figures.locality_figure({name: curve}, title, world.sources[source or 0][1])
+    return plots.locality_figure({name: curve}, title, world.sources[source or 0][1])
 
 
 def show_concept(
@@ -428,7 +438,7 @@ def on_view(world: World, ui: SimpleNamespace, view: str, source: int | None) ->
     groups = {concept.name: concept.group for concept in world.concepts}
     which = "Every erasure that was measured" if len(doing) == len(damage) else f"The {MOST_CELLS} strongest erasures"
     title = f"{which}, on the {len(hurt)} concepts that any erasure moves most"
-    figure = graph_figures.heat_map(damage.loc[doing, hurt], groups, title, clustered=True)
+    figure = plots.heat_map(damage.loc[doing, hurt], groups, title, clustered=True)
     # "hidden" keeps the map's zoom; False would take it out of the page
     return {ui.graph: gr.update(visible="hidden"), ui.heat: gr.update(figure=figure.to_json(), visible=True)}
 
@@ -658,7 +668,7 @@ def on_judge(world: World, ui: SimpleNamespace, session: Session, titles: list[s
         return
     rho = predicted.rank().corr(measured.rank())
     scaled = predicted * measured.sum() / predicted.sum()
-    figure = graph_figures.scatter_with_diagonal(
+    figure = plots.scatter_with_diagonal(
         scaled.tolist(), measured.tolist(), list(measured.index), 6,
         f"{name}: predicted and measured damage, rank correlation {rho:.2f}",
         "predicted before training (scaled to the same total)", "measured (noise shift)",
@@ -867,7 +877,9 @@ def lessons_of(world: World) -> page_learn.Book:
         )
         found.append(lessons.locality(name, damage, world.studio.ranked(name), curve[1], dict(rest)))
         measured = both_ways_of(world)
-        found.append(lessons.one_way(graph.both_ways(measured), graph.asymmetry(graph.damage_of(measured))))
+        found.append(
+            lessons.one_way(statistics.both_ways(measured), statistics.asymmetry(statistics.damage_of(measured)))
+        )
     if ABLATED.exists():
         summary = pd.read_csv(ABLATED).set_index("method")
         found += [
@@ -882,9 +894,9 @@ def both_ways_of(world: World) -> pd.DataFrame:
     """Damages of pairs erased both ways: by trained erasures where the evidence holds them, else by the map's first."""
     how, metric = world.sources[0]
     with suppress(AgeError):
-        return graph.pairs(read_table(NETFIVE), "noise-shift", METHODS["age"].label)
+        return statistics.pairs(read_table(NETFIVE), "noise-shift", METHODS["age"].label)
     assert world.effects is not None
-    return graph.pairs(world.effects, metric, how)
+    return statistics.pairs(world.effects, metric, how)
 
 
 def catalogue(world: World) -> dict[str, Any]:

@@ -1,19 +1,19 @@
-from .bundles import export_bundle, import_bundle
-from .by_name import erase_by
-from .concepts import Concept, ConceptSet
-from .erasure import erase
+from .concepts.candidates import Candidates, Vocabulary
+from .concepts.concept_set import Concept, ConceptSet
+from .erasure.by_method import erase_by
+from .erasure.events import EraseEvent, TrainingState
+from .erasure.loop import erase
+from .erasure.methods import METHODS
+from .erasure.options import PRESETS, EraseOptions
 from .errors import AgeError, RunFailed
-from .evaluation import Pair, evaluate, same_seed_pairs
-from .events import EraseEvent, TrainingState
-from .export import export_eraser
-from .methods import METHODS
-from .options import PRESETS, EraseOptions
-from .pipeline import embed_concepts, encode_text, generate, load_pipeline
-from .probes import Probe, load_probe
-from .runner import resume_run, start_run
-from .runs import Run, list_runs, load_eraser
-from .vocabulary import Candidates, Vocabulary
-from .weights import Eraser
+from .measure.verdicts import Pair, evaluate, same_seed_pairs
+from .models.eraser import Eraser
+from .models.pipelines import embed_concepts, encode_text, generate, load_pipeline
+from .models.probes import Probe, load_probe
+from .runs.bundle import export_bundle, import_bundle
+from .runs.export import export_eraser
+from .runs.record import resume_run, start_run
+from .runs.run import Run, list_runs, load_eraser
 
 __all__ = [
     "METHODS",

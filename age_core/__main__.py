@@ -7,14 +7,15 @@ import json
 import sys
 from pathlib import Path
 
-from age_core import AgeError, cli
+from age_core import AgeError
+from age_core.cli import commands as cli
+from age_core.erasure.methods import METHODS
+from age_core.erasure.options import PRESETS, TARGET_KINDS
 from age_core.errors import RunFailed
-from age_core.export import KINDS
-from age_core.jobs import BACKENDS
-from age_core.methods import METHODS
-from age_core.options import PRESETS, TARGET_KINDS
-from age_core.pipeline import DTYPES
-from age_core.side_effects import METRICS
+from age_core.models.pipelines import DTYPES
+from age_core.runs.export import KINDS
+from age_core.study.build import METRICS
+from age_core.study.parallel import BACKENDS
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 CODES = "exit codes: 0 done, 1 the work failed (divergence, full disk), 2 bad input, 130 interrupted"

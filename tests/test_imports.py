@@ -1,4 +1,4 @@
-"""Imports flow one way: app -> {viz, age_core}, and inside age_core from the loop down to the data."""
+"""Imports flow one way: app -> viz and age_core, and inside age_core down the table of rooms."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ import ast
 import os
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
-ORDER = [
-    "errors", "files", "assets", "concept_csv", "concepts", "options", "methods", "side_effect_tables", "intervals",
-    "graph", "pipeline", "vocabulary", "losses", "weights", "student", "scene", "targets", "objective", "events",
-    "erasure", "probes", "metrics", "evaluation", "closed_form_math", "closed_form_problem", "closed_form", "lookahead",
-    "robustness", "words", "by_name", "original", "side_effects", "jobs", "prediction", "reading",
-    "checkpoints", "run_config", "runs", "foreign_files", "foreign_runs", "bundles",
-    "runner", "workbench", "studio", "models", "export", "compare", "describe", "cli",
-]  # fmt: skip
+# Each room of age_core and the rooms that it may import from; all may use errors, files and assets.
+ROOMS: dict[str, set[str]] = {
+    "models": set(),
+    "concepts": {"models"},
+    "measure": {"models", "concepts"},
+    "erasure": {"models", "concepts", "measure"},
+    "study": {"models", "concepts", "measure", "erasure"},
+    "runs": {"models", "concepts", "measure", "erasure"},
+    "serve": {"models", "concepts", "measure", "erasure", "study", "runs"},
+    "cli": {"models", "concepts", "measure", "erasure", "study", "runs"},
+    "emoji": {"models", "concepts", "measure"},
+}
+ROOT_FILES = {"errors", "files", "assets"}
 
 
 def imported(path: Path) -> set[str]:
@@ -26,7 +34,8 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {f"age_core.{a.name}" for a in node.names} if node.module == "age_core" else {node.module or ""}
+            # of `from age_core.study import tables` the module meant is age_core.study.tables
+            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
@@ -44,20 +53,37 @@ def test_pictures_know_no_model():
         assert not tops(path) & {"age_core", "app", "torch", "diffusers", "transformers"}, path
 
 
-def test_inside_the_method_nothing_looks_up():
-    for position, name in enumerate(ORDER):
-        below = {f"age_core.{other}" for other in ORDER[:position]}
-        used = {module for module in imported(ROOT / "age_core" / f"{name}.py") if module.startswith("age_core")}
-        assert used <= below, name
+def rooms_of(path: Path) -> set[str]:
+    """The rooms of age_core, or its files outside of rooms, that a file imports from."""
+    return {name.split(".")[1] for name in imported(path) if name.startswith("age_core.")}
 
 
-def test_the_method_does_not_know_how_the_world_was_made():
-    for path in (ROOT / "age_core").glob("*.py"):
-        assert not any(module.startswith("age_core.emoji") for module in imported(path)), path
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_go_one_way_between_rooms(room):
+    allowed = ROOMS[room] | ROOT_FILES | {room}
+    paths = list((ROOT / "age_core" / room).rglob("*.py"))
+    assert paths
+    for path in paths:
+        assert rooms_of(path) <= allowed, path
 
 
-def test_every_module_has_its_place_in_the_order():
-    assert {path.stem for path in (ROOT / "age_core").glob("[!_]*.py")} == set(ORDER)
+def test_the_rooms_have_an_order():
+    position = {room: row for row, room in enumerate(ROOMS)}
+    assert all(position[below] < position[room] for room, allowed in ROOMS.items() for below in allowed)
+
+
+def test_every_file_is_in_a_room():
+    assert {path.parent.name for path in (ROOT / "age_core").glob("*/__init__.py")} == set(ROOMS)
+    assert {path.stem for path in (ROOT / "age_core").glob("[!_]*.py")} == ROOT_FILES
+    assert all(not rooms_of(ROOT / "age_core" / f"{name}.py") - ROOT_FILES for name in ROOT_FILES)
+
+
+def test_inside_a_room_nothing_goes_round_in_circles():
+    for room in ROOMS:
+        folder = ROOT / "age_core" / room
+        modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in folder.rglob("[!_]*.py")}
+        below = {name: imported(path) & set(modules) for name, path in modules.items()}
+        list(TopologicalSorter(below).static_order())  # raises CycleError
 
 
 def test_the_page_is_laid_out_before_what_computes_is_imported(tmp_path):
@@ -67,7 +93,7 @@ from pathlib import Path
 import app
 made = app.build(app.Worlds(app.Models(Path(sys.argv[1]), app.ASSETS / "runs")))
 shown = {block.elem_id for event in made.fns.values() for block in event.show_progress_on or made.blocks.values()}
-assert sys.modules["gradio.component_meta"].create_or_modify_pyi.__module__ == "viz.without_stubs"
+assert sys.modules["gradio.component_meta"].create_or_modify_pyi.__module__ == "viz.gradio_tuning"
 print(len(made.blocks), *shown, *({"torch", "diffusers", "transformers", "scipy.cluster", "umap"} & set(sys.modules)))
 """
     command = [sys.executable, "-c", told, str(tmp_path)]
@@ -79,7 +105,7 @@ print(len(made.blocks), *shown, *({"torch", "diffusers", "transformers", "scipy.
 
 def test_no_stubs_are_written_beside_components(tmp_path):
     (tmp_path / "mine.py").write_text("import gradio as gr\n\n\nclass Mine(gr.HTML):\n    pass\n")
-    told = "import viz.without_stubs, inspect, mine; mine.Mine(); print(inspect.getfile(mine.Mine))"
+    told = "import viz.gradio_tuning, inspect, mine; mine.Mine(); print(inspect.getfile(mine.Mine))"
     command = [sys.executable, "-c", told]
     path = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "GRADIO_ANALYTICS_ENABLED": "False"}
     done = subprocess.run(command, env=os.environ | path, capture_output=True, text=True, check=True)

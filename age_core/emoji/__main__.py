@@ -92,14 +92,14 @@ def build_style_probe(args: argparse.Namespace) -> None:
 def build_unet(args: argparse.Namespace) -> None:
     from diffusers import UNet2DConditionModel
 
-    from age_core.concepts import TEMPLATES, ConceptSet
+    from age_core.concepts.concept_set import TEMPLATES, ConceptSet
     from age_core.emoji.autoencoder import encode_art
     from age_core.emoji.bundle import assemble
     from age_core.emoji.captions import CaptionBank
     from age_core.emoji.curve import watched
     from age_core.emoji.denoiser import BATCH, UNET_STEPS, new_unet, train_unet
     from age_core.emoji.probe_training import load_trained_probe
-    from age_core.probes import Probe, load_probe
+    from age_core.models.probes import Probe, load_probe
 
     art, table = art_module.Art.load(args.work / "art.safetensors"), art_module.read_concept_table(args.table)
     if args.without and args.without not in art.concepts:

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from age_core.concept_csv import read_rows
+from age_core.concepts.csv_file import read_rows
 
 PICTURE_PX = 128  # stored size; training reduces to 64 while augmenting
 _RENDER_PX = 256  # rendered larger, then reduced, for clean edges

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from diffusers import StableDiffusionPipeline
 
-from age_core.concepts import ConceptSet
-from age_core.evaluation import hits
-from age_core.probes import Probe
+from age_core.concepts.concept_set import ConceptSet
+from age_core.measure.verdicts import hits
+from age_core.models.probes import Probe
 
 Progress = Iterator[tuple[int, int, dict[str, float]]]
 JUDGED = 150  # concepts, spread evenly

@@ -12,13 +12,13 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
-from age_core.concepts import ConceptSet
+from age_core.concepts.concept_set import ConceptSet
 from age_core.emoji.art import STYLES, Art
 from age_core.emoji.captions import STYLE_TEMPLATE, caption
 from age_core.emoji.training import augment, step_generator
-from age_core.evaluation import GUIDANCE, STEPS, seeds_of
-from age_core.pipeline import generate
-from age_core.probes import Probe
+from age_core.measure.verdicts import GUIDANCE, STEPS, seeds_of
+from age_core.models.pipelines import generate
+from age_core.models.probes import Probe
 
 
 def draw(pipe: StableDiffusionPipeline, prompts: Sequence[str], images: int) -> list[Image.Image]:

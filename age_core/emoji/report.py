@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from PIL import Image
 from torch import Tensor
 
-from age_core.concepts import ConceptSet
+from age_core.concepts.concept_set import ConceptSet
 from age_core.emoji.art import STYLES, Art, render_all
 from age_core.emoji.captions import STYLE_TEMPLATE, caption
 from age_core.emoji.card import EARLIER, earlier_trainings, hardware, model_card, training_time
@@ -19,9 +19,9 @@ from age_core.emoji.figure import draw_figure
 from age_core.emoji.generalisation import beyond_training, nearest_training_pictures
 from age_core.emoji.probe_training import distort, load_trained_probe, probe_accuracy, train_probe
 from age_core.emoji.training import PX, augment, step_generator
-from age_core.evaluation import GUIDANCE, PAIR_STEPS, STEPS, draw_and_judge
-from age_core.pipeline import generate, load_pipeline
-from age_core.probes import Probe, load_probe
+from age_core.measure.verdicts import GUIDANCE, PAIR_STEPS, STEPS, draw_and_judge
+from age_core.models.pipelines import generate, load_pipeline
+from age_core.models.probes import Probe, load_probe
 
 # Prompts that name nothing of the world; the last is longer than what the text encoder reads.
 OUTSIDE = (

@@ -17,9 +17,11 @@ import gradio as gr
 import numpy as np
 import pandas as pd
 
-from viz import concept_map, graph_figures, theme
-from viz.chart import PLOTLY_JS, Chart
-from viz.layout import spread_apart
+from viz.atlas import concept_map
+from viz.atlas.layout import spread_apart
+from viz.charts import plots
+from viz.components import theme
+from viz.components.chart import PLOTLY_JS, Chart
 
 DOTS, EDGES = 500, 5000
 NAMES = ["<b>grue</b>", *(f"concept {row}" for row in range(1, DOTS))]
@@ -71,14 +73,14 @@ def heat_figure(seed: int) -> str:
     values = np.random.default_rng(seed).normal(0.1, 0.1, (16, 16)) + np.where(np.eye(16), np.nan, 0)
     groups = dict(zip(NAMES, GROUPS, strict=True))
     title = "Damage stays inside the group, and a title that is a whole claim must not be cut off on a phone"
-    return graph_figures.heat_map(pd.DataFrame(values, names, names), groups, title).to_json()
+    return plots.heat_map(pd.DataFrame(values, names, names), groups, title).to_json()
 
 
 def curve_figure() -> str:
     curve = pd.DataFrame({"first": [1, 2, 4, 8], "last": [1, 3, 7, 50], "damage": [0.5, 0.3, 0.2, 0.05]})
     curve["low"], curve["high"] = curve["damage"] - 0.04, curve["damage"] + 0.04
     curves = {"AGE": curve, "Empty prompt": curve.assign(damage=curve["damage"] * 0.6 + 0.1)}
-    return graph_figures.locality_figure(curves, "Damage falls with the distance in meaning", "damage").to_json()
+    return plots.locality_figure(curves, "Damage falls with the distance in meaning", "damage").to_json()
 
 
 def build() -> gr.Blocks:

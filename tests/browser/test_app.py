@@ -14,8 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import build_tiny_sd
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from support import build_tiny_sd
 
 pytestmark = pytest.mark.browser
 

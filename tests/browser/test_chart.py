@@ -10,7 +10,7 @@ from map_fixtures import opened, parts_address
 from playwright.sync_api import Page, expect
 from test_app import browser
 
-from viz.theme import DARK, LIGHT
+from viz.components.theme import DARK, LIGHT
 
 pytestmark = pytest.mark.browser
 

@@ -1,0 +1,1 @@
+"""How a concept is erased: the objective, target selectors, the one loop, the table of methods."""

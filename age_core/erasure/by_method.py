@@ -1,0 +1,126 @@
+"""Erase by any method of the table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+
+from diffusers import DiffusionPipeline
+
+from age_core.concepts.candidates import Candidates, Vocabulary
+from age_core.concepts.concept_set import Concept, ConceptSet
+from age_core.erasure.closed_form.methods import closed_form
+from age_core.erasure.events import EraseEvent, TrainingState
+from age_core.erasure.look_ahead import best_target, look_ahead, with_prior
+from age_core.erasure.loop import erase
+from age_core.erasure.methods import METHODS, find_method, method_options
+from age_core.erasure.options import EraseOptions
+from age_core.erasure.target_words import POOL, banned, fixed_word, neighbours, resolve
+from age_core.errors import AgeError
+from age_core.models.eraser import trained_parameters
+
+
+def plan(
+    method: str,
+    concepts: str | Sequence[str],
+    world: ConceptSet,
+    preset: str = "balanced",
+    target: str | None = None,
+    **changes: object,
+) -> tuple[list[Concept], EraseOptions]:
+    """The concepts that `erase_by` erases and the options it does so with. Raises AgeError on what it cannot do."""
+    if target is not None and find_method(method).word is None:
+        fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
+        raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
+    names = [concepts] if isinstance(concepts, str) else list(concepts)
+    if not names:
+        raise AgeError("The concept to erase is empty: name one.")
+    erased = [resolve(world, name) for name in names]
+    if world.erase_templates:
+        changes.setdefault("templates", world.erase_templates)
+    return erased, method_options(method, preset, **changes)
+
+
+def candidates_for(
+    pipe: DiffusionPipeline, method: str, erased: Sequence[Concept], world: ConceptSet, pool: int = POOL
+) -> dict[str, Candidates]:
+    """The search space of each erased concept, as the method takes it."""
+    if find_method(method).published_space:
+        vocabulary = Vocabulary.of(world.names)
+        return {concept.name: vocabulary.near_as_published(pipe, concept.name, pool) for concept in erased}
+    return {concept.name: neighbours(pipe, concept, world, pool, erased) for concept in erased}
+
+
+def erase_by(
+    pipe: DiffusionPipeline,
+    method: str,
+    concepts: str | Sequence[str],
+    world: ConceptSet,
+    preset: str = "balanced",
+    target: str | None = None,
+    pool: int = POOL,
+    resume: TrainingState | None = None,
+    **changes: object,
+) -> Generator[EraseEvent, None, None]:
+    """Erase by a named method; the last event carries the Eraser. Bad input raises AgeError before the first event.
+
+    concepts: names, synonyms or general words of `world`. target: a word of the caller's own for methods with a fixed
+    target ("" is the empty prompt). changes: fields of EraseOptions. With several concepts, each fixed target is the
+    same word, and gradient methods must be given it or use "empty".
+    """
+    chosen = find_method(method)
+    erased, options = plan(method, concepts, world, preset, target, **changes)
+    names = [concept.name for concept in erased]
+    if resume is None and (chosen.prior or (chosen.word == "look-ahead" and target is None and len(names) == 1)):
+        trained_parameters(pipe.unet, options.train)  # an empty selection is refused now, not in half a minute
+        return _look_and_erase(pipe, candidates_for(pipe, method, erased, world, pool), options, world)
+    if chosen.word is None:
+        return erase(pipe, names, candidates_for(pipe, method, erased, world, pool), options, resume)
+    if target is None:
+        words = {c.name: fixed_word(pipe, chosen.word, c, world, pool, erased, options.seed) for c in erased}
+    else:
+        words = dict.fromkeys(names, target)
+    if chosen.kind == "closed":
+        gone = banned(erased)
+        return _closed(pipe, method, words, [name for name in world.names if name not in gone])
+    if len(set(words.values())) > 1:
+        raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
+    pools = candidates_for(pipe, method, erased, world, pool) if options.preserve == "neighbours" else {}
+    return erase(pipe, names, pools, replace(options, fixed_target=words[names[0]]), resume)
+
+
+def _look_and_erase(
+    pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, world: ConceptSet
+) -> Generator[EraseEvent, None, None]:
+    """Try every candidate in closed form, tell how far it is, then erase from what was found."""
+    started = time.monotonic()
+    found: dict[str, Candidates] = {}
+    for name, candidates in pools.items():
+        for part in look_ahead(pipe, name, candidates, world):
+            if isinstance(part, int):
+                note = f"looking ahead: {part} of {len(candidates)} targets tried on {name}"
+                elapsed = time.monotonic() - started
+                yield EraseEvent(0, options.steps, note, name, candidates=candidates.names, elapsed_s=elapsed)
+            else:
+                found[name], best = with_prior(candidates, part, options.prior_strength), best_target(part)
+    if options.target == "fixed":
+        options = replace(options, fixed_target=best)
+    before = time.monotonic() - started
+    with closing(erase(pipe, list(found), found, options)) as events:
+        for event in events:
+            yield replace(event, elapsed_s=event.elapsed_s + before)
+
+
+def _closed(
+    pipe: DiffusionPipeline, method: str, words: Mapping[str, str], preserve: Sequence[str]
+) -> Generator[EraseEvent, None, None]:
+    started = time.monotonic()
+    eraser = closed_form(pipe, method, words, preserve)
+    concept, elapsed = next(iter(words)), time.monotonic() - started
+    candidates = (words[concept],)
+    yield EraseEvent(
+        1, 1, concept=concept, candidates=candidates, logits=(0.0,), shares=(1.0,), used=(1.0,), entropy=0.0,
+        elapsed_s=elapsed, remaining_s=0.0, eraser=eraser,
+    )  # fmt: skip

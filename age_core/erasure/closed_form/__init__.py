@@ -1,0 +1,1 @@
+"""Erasures that are solved and not trained."""

@@ -1,0 +1,182 @@
+"""Erasure in closed form: a few linear solves on the keys and values of cross-attention, and no training.
+
+Measured on the bundled emoji world, "cat" to "tiger", from pure noise on the scale of evaluation.noise_shift (1: as far
+as if the words had been deleted), with all other concepts preserved and with none: the empty prompt's prediction moves
+by at most 0.0002 of its own size under every method. "an emoji of a pizza" moves by 0.004 and 0.03 (UCE), 0.009 and
+0.07 (RECE), 0.0003 and 0.007 (SPEED), 0.02 and 0.01 (OCE) and not at all (AdaVD); the erased prompt by 0.6 to 1.8. So
+an edit that counts end and padding tokens as the concept does not leak through them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from torch import Tensor
+
+from age_core.erasure.closed_form import algebra
+from age_core.erasure.closed_form.algebra import revival_states
+from age_core.erasure.closed_form.problem import ClosedFormOptions, ErasureProblem, target_rows
+from age_core.errors import AgeError
+from age_core.models.eraser import Eraser
+
+__all__ = ["CLOSED_FORMS", "ClosedFormOptions", "ErasureProblem", "closed_form", "revival_states"]
+
+
+def uce(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
+    """Unified Concept Editing (arXiv 2308.14761): every concept's keys and values become its target's."""
+    C_star = _target_rows(problem, targets)
+    wanted = _wanted(problem, problem.weights, C_star)
+    delta = {n: algebra.uce_change(W, problem.C, wanted[n], problem.factor) for n, W in problem.weights.items()}
+    return _eraser(problem, "uce", targets, delta)
+
+
+def rece(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
+    """UCE, then in each round the states that would revive the concepts are erased too (RECE, arXiv 2407.12383).
+
+    The concepts' own states stay among what each round erases: with the revival alone, later rounds undid part of the
+    first (in the emoji world, "pizza" to the empty prompt ended at 69 % erased instead of 94 %).
+
+    `info["revived"]`: before each round and after the last, how near the best revival comes to the original outputs,
+    as a share of their squared norm (1: fully revived, 0: not at all).
+    """
+    options, C, C_star = problem.options, problem.C, _target_rows(problem, targets)
+    original = problem.weights
+    wanted = _wanted(problem, original, C_star)
+    edited = {n: W + algebra.uce_change(W, C, wanted[n], problem.factor) for n, W in original.items()}
+    revived = []
+    for _ in range(options.rounds):
+        c = revival_states(list(edited.values()), list(original.values()), C, options.rho)
+        revived.append(_revived(edited, original, c, C))
+        erased = torch.cat([C, c])
+        factor = algebra.uce_factor(erased, problem.R, options.lam, options.erase, problem.p)
+        both = {n: torch.cat([V_star, V_star]) for n, V_star in wanted.items()}
+        edited = {n: W + algebra.uce_change(W, erased, both[n], factor) for n, W in edited.items()}
+    c = revival_states(list(edited.values()), list(original.values()), C, options.rho)
+    revived.append(_revived(edited, original, c, C))
+    return _eraser(problem, "rece", targets, {n: edited[n] - W for n, W in original.items()}, revived=revived)
+
+
+def speed(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
+    """An edit of the values in the null space of what is preserved (SPEED, arXiv 2503.07392).
+
+    Invariant are the empty prompt's first row and the mean of its others. The paper's augmentation of the preserved
+    words by noise is left out. `info` gives the null space's rank, the width that bounds it, the share of the
+    concepts' squared norm within it, and how many preserved prompts the filter left.
+    """
+    values, C, R = problem.values(), problem.words.only_last(), problem.kept
+    C_star = problem.read_targets(targets).only_last()
+    if problem.options.filter_preserved and len(R):
+        unconstrained = (C_star - C).T @ algebra.uce_factor(C, R[:0], 1.0, 1.0, 0.0)
+        R = R[algebra.most_affected(unconstrained, R, list(values.values()))]
+    P, rank = algebra.null_space(R, problem.options.null_threshold)
+    free_share = float((C @ P).square().sum() / C.square().sum())
+    if free_share < 1e-12:
+        raise AgeError("What is preserved leaves SPEED no room to change the concept: preserve fewer words.")
+    T = algebra.speed_change(C, C_star, P, torch.stack([problem.empty[0], problem.empty[1:].mean(0)]))
+    found: dict[str, Any] = {
+        "null_space_rank": rank,
+        "width": len(P),
+        "free_share": free_share,
+        "preserved_after_filter": len(R),
+    }
+    return _eraser(problem, "speed", targets, {n: W @ T for n, W in values.items()}, **found)
+
+
+def oce(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
+    """An orthogonal turn of every value projection (OCE, arXiv 2605.28902).
+
+    The second moment of general text, which the paper takes from COCO captions, is that of every row of the preserved
+    prompts and the empty one.
+    """
+    o, C, C_star = problem.options, problem.words.only_last(), problem.read_targets(targets).only_last()
+    held = o.oce_keep * problem.kept.T @ problem.kept + o.oce_world * problem.R.T @ problem.R / len(problem.R)
+    held = held + o.oce_lam * torch.eye(len(held), dtype=held.dtype)
+    delta = {
+        n: algebra.rotation(W, C, C_star, held, o.oce_erase, o.oce_relative) @ W - W
+        for n, W in problem.values().items()
+    }
+    return _eraser(problem, "oce", targets, delta)
+
+
+def adavd(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
+    """No edit of weights: each value loses its share along the concept's (AdaVD, arXiv 2412.06143). No target.
+
+    In the emoji world a concept's value within a prompt has a cosine of 0.9 or more with that of the bare word for 95 %
+    of concepts, while other concepts reach 0.52 at the 99th percentile: the default threshold of 0.7 lies between.
+    Strength 1, which takes the share out, erased 15 of 16 cats; strength 2, which mirrors it, all of them.
+    """
+    C, o = problem.words.only_last(), problem.options
+    directions = {n.removesuffix(".weight"): (C @ W.T).float().contiguous() for n, W in problem.values().items()}
+    strengths: dict[str, Any] = {"sharpness": o.sharpness, "threshold": o.threshold, "strength": o.strength}
+    return _eraser(problem, "adavd", dict.fromkeys(problem.concepts), {}, directions, **strengths)
+
+
+CLOSED_FORMS: dict[str, Callable[[ErasureProblem, Mapping[str, str]], Eraser]] = {
+    "uce": uce,
+    "rece": rece,
+    "speed": speed,
+    "oce": oce,
+    "adavd": adavd,
+}
+
+
+@torch.no_grad()
+def closed_form(
+    pipe: DiffusionPipeline,
+    method: str,
+    targets: Mapping[str, str],
+    preserve: Sequence[str] = (),
+    options: ClosedFormOptions | None = None,
+) -> Eraser:
+    """Erase by a closed form: "uce", "rece", "speed", "oce" or "adavd".
+
+    targets: the word that each erased concept becomes, "" for the empty prompt; AdaVD ignores it. preserve: words that
+    shall not change; the empty prompt never shall. To try many targets, build the ErasureProblem once and call the
+    functions in CLOSED_FORMS. Raises AgeError on bad input before any work.
+    """
+    if method not in CLOSED_FORMS:
+        raise AgeError(f"Unknown closed form {method!r}; choose one of {', '.join(CLOSED_FORMS)}.")
+    return CLOSED_FORMS[method](ErasureProblem.of(pipe, tuple(targets), preserve, options), targets)
+
+
+def _target_rows(problem: ErasureProblem, targets: Mapping[str, str]) -> Tensor:
+    return target_rows(problem.words, problem.read_targets(targets), problem.options.tokens)
+
+
+def _wanted(problem: ErasureProblem, weights: Mapping[str, Tensor], C_star: Tensor) -> dict[str, Tensor]:
+    """V* (n, out) for each projection."""
+    if problem.options.technique == "tensor":
+        return {n: algebra.without_old(W, problem.C, C_star) for n, W in weights.items()}
+    return {n: C_star @ W.T for n, W in weights.items()}
+
+
+def _revived(edited: Mapping[str, Tensor], original: Mapping[str, Tensor], c: Tensor, C: Tensor) -> float:
+    """1 - |W' c' - W c|^2 / |W c|^2 over all projections."""
+    missed = sum((c @ edited[n].T - C @ W.T).square().sum() for n, W in original.items())
+    return float(1 - missed / sum((C @ W.T).square().sum() for W in original.values()))
+
+
+def _eraser(
+    problem: ErasureProblem,
+    method: str,
+    targets: Mapping[str, str | None],
+    delta: Mapping[str, Tensor],
+    directions: Mapping[str, Tensor] | None = None,
+    **found: Any,
+) -> Eraser:
+    concepts = list(problem.concepts)
+    info = {
+        "method": method,
+        "concept": concepts[0],
+        "concepts": concepts,
+        "target": targets[concepts[0]],
+        "targets": {concept: targets[concept] for concept in concepts},
+        "preserve": list(problem.preserve),
+        "options": asdict(problem.options) | {"templates": list(problem.options.templates)},
+        **found,
+    }
+    return Eraser({n: change.float() for n, change in delta.items()}, info, directions=directions or {})

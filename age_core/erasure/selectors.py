@@ -1,0 +1,169 @@
+"""Ways to choose the target: fixed, a random neighbour each time, or AGE's Gumbel-softmax minimax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from age_core.erasure.options import EraseOptions
+
+
+def gumbel_softmax(
+    logits: Tensor,
+    rows: int,
+    temperature: float,
+    generator: torch.Generator,
+    relaxation: str = "straight-through",
+    top_k: int = 5,
+) -> Tensor:
+    """`rows` draws y of weights over the candidates, differentiable in the logits (n,); returns (rows, n).
+
+    straight-through: one-hot draws from softmax(logits), with the gradient of their relaxation; soft: the
+    relaxation itself; top-k: its k largest entries, renormalised (method.md, section B step 2). Noise is drawn in
+    float32: its tiny offset vanishes in half precision. Jang et al. 2017, arXiv 1611.01144.
+    """
+    uniform = torch.rand(rows, len(logits), generator=generator).to(logits.device)
+    gumbel = -torch.log(-torch.log(uniform + 1e-10) + 1e-10)
+    soft = torch.softmax((logits.float() + gumbel) / temperature, dim=-1)
+    if relaxation == "soft":
+        return soft
+    if relaxation == "top-k":
+        kept = torch.zeros_like(soft).scatter(-1, soft.topk(min(top_k, len(logits))).indices, 1.0)
+        return soft * kept / (soft * kept).sum(-1, keepdim=True)
+    hard = torch.nn.functional.one_hot(soft.argmax(-1), len(logits)).to(soft)
+    return hard + soft - soft.detach()
+
+
+class TargetSelector(Protocol):
+    """Chooses targets among n candidates."""
+
+    logits: Tensor  # (n,)
+
+    def draw(self, rows: int, generator: torch.Generator) -> Tensor:
+        """Weights (rows, n) of the candidates, one row a picture; no gradient."""
+        ...
+
+    def update(self, gain: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
+        """Learn from `gain`, which maps drawn weights (rows, n) to the damage (scalar) they would expose."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What a run needs to go on."""
+        ...
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state`."""
+        ...
+
+
+class FixedTarget:
+    """Always the same candidate."""
+
+    def __init__(self, count: int, index: int):
+        self.logits = torch.full((count,), -torch.inf)
+        self.logits[index] = 0.0
+
+    def draw(self, rows: int, generator: torch.Generator) -> Tensor:
+        return torch.softmax(self.logits, -1).expand(rows, -1)
+
+    def update(self, gain: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
+        """Nothing to learn."""
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Nothing was learnt."""
+
+
+class RandomTarget(FixedTarget):
+    """A uniform draw for each picture: the control that any adaptive claim must beat."""
+
+    def __init__(self, count: int):
+        self.logits = torch.zeros(count)
+
+    def draw(self, rows: int, generator: torch.Generator) -> Tensor:
+        index = torch.randint(len(self.logits), (rows,), generator=generator)
+        return torch.nn.functional.one_hot(index, len(self.logits)).float()
+
+
+class AdaptiveTarget:
+    """AGE: logits pi climb the gain by Adam through the Gumbel-softmax (paper objective, method.md B).
+
+    One optimiser a concept, so that the momentum of one does not move the logits of another that was not drawn.
+    `prior` (n,) are the first logits, 1/n each when left out. `committed`: only pi's own steps draw; the student is
+    given the likeliest candidate, so that it is not pulled to and fro while two are still close.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        lr: float,
+        temperature: float,
+        relaxation: str = "straight-through",
+        top_k: int = 5,
+        prior: Sequence[float] = (),
+        committed: bool = False,
+    ):
+        self._committed = committed
+        first = torch.tensor(prior, dtype=torch.float32) if prior else torch.full((count,), 1.0 / count)
+        self.logits = first.requires_grad_(True)
+        self._how = {"temperature": temperature, "relaxation": relaxation, "top_k": top_k}
+        self._adam = torch.optim.Adam([self.logits], lr=lr)
+
+    def relaxed(self, rows: int, generator: torch.Generator) -> Tensor:
+        """A draw with its gradient to the logits."""
+        return gumbel_softmax(self.logits, rows, generator=generator, **self._how)  # type: ignore[arg-type]
+
+    def draw(self, rows: int, generator: torch.Generator) -> Tensor:
+        if self._committed:
+            best = torch.nn.functional.one_hot(self.logits.detach().argmax(), len(self.logits))
+            return best.float().expand(rows, -1)
+        return self.relaxed(rows, generator).detach()
+
+    def update(self, gain: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
+        weights = self.relaxed(rows, generator)
+        (gradient,) = torch.autograd.grad(-gain(weights), self.logits)
+        self.logits.grad = gradient
+        self._adam.step()
+
+    def state(self) -> dict[str, Tensor]:
+        return {"logits": self.logits.detach().clone()} | adam_state(self._adam)
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            self.logits.copy_(state["logits"])
+        restore_adam(self._adam, state)
+
+
+def adam_state(adam: torch.optim.Adam) -> dict[str, Tensor]:
+    """Adam's moments and step counts as a flat dict of copies."""
+    parameters = adam.param_groups[0]["params"]
+    return {
+        f"adam.{row}.{key}": value.detach().clone()
+        for row, parameter in enumerate(parameters)
+        for key, value in adam.state.get(parameter, {}).items()
+    }
+
+
+def restore_adam(adam: torch.optim.Adam, state: Mapping[str, Tensor]) -> None:
+    """Put `adam_state`'s tensors back; a parameter without any had never moved."""
+    for row, parameter in enumerate(adam.param_groups[0]["params"]):
+        prefix = f"adam.{row}."
+        mine = {key[len(prefix) :]: value.clone() for key, value in state.items() if key.startswith(prefix)}
+        if mine:
+            adam.state[parameter] = mine
+
+
+def make_selector(options: EraseOptions, count: int, prior: Sequence[float] = ()) -> TargetSelector:
+    """The selector that the options ask for, over `count` candidates."""
+    if options.target == "fixed":
+        return FixedTarget(count, 0)
+    if options.target == "random":
+        return RandomTarget(count)
+    return AdaptiveTarget(
+        count, options.pi_lr, options.pi_temperature, options.relaxation, options.top_k, prior, options.committed
+    )

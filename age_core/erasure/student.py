@@ -1,0 +1,72 @@
+"""The student: the weights that train, and the UNet that it shares with its teacher."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from age_core.erasure.options import EraseOptions
+from age_core.models.eraser import trained_parameters
+
+
+class Student:
+    """Trained weights that take the places of the UNet's own while `active`: no second UNet in memory.
+
+    `leaves` (float32, whatever the UNet's own format: at a rate of 1e-5 a half-precision weight could not move) are
+    what the optimiser moves. With train="lora" they are the factors A (rank, in) and B (out, rank) of each
+    cross-attention matrix, W + B A (Hu et al. 2021, arXiv 2106.09685, with alpha = rank), initialised and stored as
+    peft does it; peft itself would wrap the modules that the teacher shares.
+    """
+
+    def __init__(self, unet: nn.Module, options: EraseOptions):
+        self.teacher = trained_parameters(unet, options.train)
+        self._owners = [(unet.get_submodule(n.rpartition(".")[0]), n.rpartition(".")[2], n) for n in self.teacher]
+        self._low_rank = options.train == "lora"
+        self.leaves: dict[str, Tensor] = {}
+        generator = torch.Generator().manual_seed(options.seed)
+        for name, weight in self.teacher.items():
+            if self._low_rank:
+                rank, (out, inner) = options.lora_rank, weight.shape
+                a = (torch.rand(rank, inner, generator=generator) * 2 - 1) / math.sqrt(inner)
+                self.leaves[f"{name.removesuffix('weight')}lora_A.weight"] = a.to(weight.device)
+                self.leaves[f"{name.removesuffix('weight')}lora_B.weight"] = torch.zeros(out, rank).to(weight.device)
+            else:
+                self.leaves[name] = weight.detach().float().clone()
+        for leaf in self.leaves.values():
+            leaf.requires_grad_(True)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The student's weights by the UNet's names, differentiable in the leaves."""
+        if not self._low_rank:
+            return self.leaves
+        return {name: self.teacher[name].detach().float() + change for name, change in self._products().items()}
+
+    def _products(self) -> dict[str, Tensor]:
+        stems = {name: name.removesuffix("weight") for name in self.teacher}
+        return {n: self.leaves[f"{s}lora_B.weight"] @ self.leaves[f"{s}lora_A.weight"] for n, s in stems.items()}
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """The UNet predicts as the student. A backward pass that recomputes (checkpointing) must run inside too."""
+        mine = self.weights()
+        try:
+            for module, attribute, name in self._owners:
+                module._parameters[attribute] = mine[name]  # type: ignore[assignment]
+            yield
+        finally:
+            for module, attribute, name in self._owners:
+                module._parameters[attribute] = self.teacher[name]
+
+    def delta(self) -> dict[str, Tensor]:
+        """The change of each trained weight, float32 on the CPU."""
+        if self._low_rank:
+            return {name: change.detach().cpu() for name, change in self._products().items()}
+        return {n: (leaf.detach() - self.teacher[n].detach().float()).cpu() for n, leaf in self.leaves.items()}
+
+    def lora(self) -> dict[str, Tensor]:
+        """The trained factors; none unless train="lora"."""
+        return {name: leaf.detach().cpu() for name, leaf in self.leaves.items()} if self._low_rank else {}

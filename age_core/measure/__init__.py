@@ -1,0 +1,1 @@
+"""What pictures and predictions say: verdicts, distances, same-seed pairs, intervals."""

@@ -1,0 +1,1 @@
+"""Run folders: recorded, resumed, bundled, exported; and what came from elsewhere, checked."""

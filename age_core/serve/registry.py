@@ -1,0 +1,134 @@
+"""The models that the explorer has open: each is opened once, and shared by everybody who chose it.
+
+What opens and computes is imported as late as that: it takes seconds, in which the page can be seen already.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from age_core.assets import MODELS, PROBES
+from age_core.concepts.concept_set import TEMPLATES, ConceptSet
+from age_core.errors import AgeError
+
+if TYPE_CHECKING:
+    from age_core.serve.explorer import Studio
+    from age_core.serve.queue import Line
+
+T = TypeVar("T")
+HUB_MODELS = ("CompVis/stable-diffusion-v1-4", "stable-diffusion-v1-5/stable-diffusion-v1-5")
+IMAGENET_PROBE = "microsoft/resnet-50"
+MOST_MODELS = 2  # open beside the first, which stays
+LEAST, MOST_CONCEPTS = 4, 2000  # that a map can show
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person opens: a bundled model, a Hub id or a folder; a set of concepts, or a CSV file; probe "": none."""
+
+    model: str = "emoji"
+    concepts: str = "emoji"
+    probe: str = "emoji"
+    device: str = "cpu"
+
+
+def _apart(load: Callable[[], T]) -> T:
+    """What `load` answers, in a thread that ends with it, so that it leaves no team of OpenMP's (see `ModelThread`).
+
+    Not in the model's own thread: loading may take minutes, in which a training goes on.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(load).result()
+
+
+def devices() -> list[str]:
+    """Where a model can run on this machine, the fastest first."""
+    import torch
+
+    found = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def concept_sets() -> list[str]:
+    """The sets that come with the package."""
+    return list(TEMPLATES)
+
+
+class Models:
+    """Studios by choice. The bundled model is always there; of others, the MOST_MODELS that were asked for last.
+
+    One training at a time on a device, whatever it trains. `others`: whether anything but the bundled models may be
+    opened, which on a machine that strangers use would let them read folders and fill the disk.
+    """
+
+    def __init__(self, runs: Path, shipped: Path | None = None, others: bool = True):
+        self._runs, self._shipped, self._others = runs, shipped, others
+        self._open: OrderedDict[Choice, Studio] = OrderedDict()
+        self._lines: dict[str, Line] = {}
+        self._opening = threading.Lock()
+
+    def studio(self, choice: Choice) -> Studio:
+        """An open one, at once even while another is being opened; else it is opened now."""
+        while (found := self._open.get(choice)) is None:
+            for _ in self.opening(choice):
+                pass
+        return found
+
+    def has(self, choice: Choice) -> bool:
+        """Whether a model is open."""
+        return choice in self._open
+
+    def opening(self, choice: Choice) -> Iterator[str]:
+        """Open a model if it is not open yet, and say what comes next; one at a time. Raises AgeError on bad input."""
+        bundled = choice.model in MODELS and choice.concepts in TEMPLATES and choice.probe in ("", *PROBES)
+        if not (self._others or bundled):
+            raise AgeError(
+                "This shared explorer opens its bundled models, probes and concept sets only: run it on a machine of "
+                "your own to open others."
+            )
+        if choice.device not in devices():
+            raise AgeError(f"There is no device {choice.device!r} here; choose one of {', '.join(devices())}.")
+        from age_core.models.pipelines import load_pipeline
+        from age_core.models.probes import load_probe
+        from age_core.serve.explorer import Studio
+        from age_core.serve.queue import Line, Workbench
+
+        if self._opening.locked():
+            yield "Another model is being opened; waiting for it"
+        with self._opening:
+            if choice in self._open:
+                self._open.move_to_end(choice)
+                return
+            yield f"Reading the concepts {Path(choice.concepts).name}"
+            world = ConceptSet.load(choice.concepts)
+            if not LEAST <= len(world) <= MOST_CONCEPTS:
+                raise AgeError(f"A map needs {LEAST} to {MOST_CONCEPTS} concepts; {world.name!r} has {len(world)}.")
+            yield f"Loading the weights of {choice.model}"
+            dtype = "float32" if choice.device == "cpu" else "bfloat16"
+            pipe = _apart(lambda: load_pipeline(choice.model, choice.device, dtype))
+            probe = None
+            if choice.probe:
+                yield f"Loading the probe {choice.probe}"
+                probe = _apart(lambda: load_probe(choice.probe, choice.device))
+                probe.rows(label for concept in world for label in concept.labels)
+            if choice.device not in self._lines:  # each has a thread of its own
+                self._lines[choice.device] = Line()
+            shipped = self._shipped if choice == Choice() else None
+            self._make_room()
+            bench = Workbench(pipe, world, choice.model, self._lines[choice.device])
+            studio = self._open[choice] = Studio(pipe, probe, world, bench, self._runs, shipped)
+            _ = studio.read_names  # every map needs them: they are read while the page is laid out
+
+    def _make_room(self) -> None:
+        """Close the model that was longest not asked for, unless it trains."""
+        rest = [choice for choice in self._open if choice != Choice()]
+        for choice in rest[: max(len(rest) + 1 - MOST_MODELS, 0)]:
+            bench = self._open[choice].bench
+            if not bench.line.uses(bench.pipe):
+                del self._open[choice]

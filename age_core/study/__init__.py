@@ -1,0 +1,1 @@
+"""Side effects of many erasures: tables, the graph, statistics, prediction, robustness."""

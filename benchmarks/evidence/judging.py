@@ -1,0 +1,90 @@
+"""Which concepts the benchmarks erase and watch, what an eraser did to them, and how sure a mean of that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from age_core import ConceptSet, Eraser, Vocabulary
+from age_core.measure.intervals import bootstrap
+from age_core.measure.pictures import pair_distance
+from age_core.measure.verdicts import draw_and_judge
+from age_core.study.robustness import comebacks
+
+NEAR, FAR = 20, 40
+# One each of eight groups, all with a synonym that the model knows.
+CONCEPTS = ["dog", "duck", "apple", "hamburger", "mushroom", "car", "guitar", "castle"]
+OTHERS = ("near", "far")
+
+
+def near_and_far(pipe, world: ConceptSet, concept: str) -> tuple[list[str], list[str]]:
+    """The NEAR nearest other concepts, and FAR spread evenly over the rest."""
+    ranked = [n for n in Vocabulary(world.names).near(pipe, concept, len(world)).names if n != concept]
+    rest = ranked[NEAR:]
+    return ranked[:NEAR], rest[:: max(len(rest) // FAR, 1)][:FAR]
+
+
+def columns(measure: str, values: pd.Series, reference: pd.Series | None = None) -> dict[str, float]:
+    """Mean of `values` by (concept, seed) with its 95 % interval, and how much higher the reference is on the same.
+
+    The intervals resample concepts, each with the mean of its seeds: seeds of one concept are no independent evidence.
+    Of a single concept there is none (nan).
+    """
+    found: dict[str, float] = {}
+    gap = pd.Series(dtype=float) if reference is None else (reference - values).dropna()
+    for name, numbers in ((measure, values.dropna()), (f"{measure}_gap", gap)):
+        if len(numbers):
+            means = numbers.groupby(level="concept").mean().to_numpy()
+            low, high = bootstrap(means) if len(means) > 1 else (np.nan, np.nan)
+            found |= {name: float(means.mean()), f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
+class Judge:
+    """Who is watched for each erased concept, and what the original model draws of them."""
+
+    def __init__(self, pipe, probe, world: ConceptSet):
+        self._parts = pipe, probe, world
+        self._watched: dict[str, dict[str, tuple[list[str], int]]] = {}
+        self._originals: dict[str, dict[str, list[Image.Image]]] = {}
+
+    def watched(self, concept: str) -> dict[str, tuple[list[str], int]]:
+        """(names, pictures of each): the erased concept, the nearest others, and a spread of the rest."""
+        if concept not in self._watched:  # ranking the world reads every name: once a concept, not at each drawing
+            pipe, _, world = self._parts
+            near, far = near_and_far(pipe, world, concept)
+            self._watched[concept] = {"own": ([concept], 16), "near": (near, 4), "far": (far, 4)}
+        return self._watched[concept]
+
+    def draw(self, side: str, concept: str, eraser: Eraser | None) -> tuple[pd.DataFrame, list[Image.Image]]:
+        pipe, probe, world = self._parts
+        names, images = self.watched(concept)[side]
+        return draw_and_judge(pipe, probe, world, [world[name] for name in names], images, eraser)
+
+    def originals(self, concept: str) -> dict[str, list[Image.Image]]:
+        """Pictures by the unedited model, drawn once for all rows of a concept."""
+        if concept not in self._originals:
+            self._originals = {concept: {side: self.draw(side, concept, None)[1] for side in OTHERS}}
+        return self._originals[concept]
+
+    def comebacks(self, concept: str, eraser: Eraser, images: int) -> dict[str, float]:
+        """Share of pictures, by kind of attempt, that still show the concept."""
+        pipe, probe, world = self._parts
+        found = comebacks(pipe, probe, world, concept, eraser, images, ceilings=False)
+        return {
+            f"back_{kind.replace(' ', '_')}": share for kind, share in found.groupby("kind")["shown"].mean().items()
+        }
+
+    def verdict(self, concept: str, eraser: Eraser | None, sides: Sequence[str] = OTHERS) -> dict[str, float]:
+        """ESR-k of the concept; PSR-k and distance to the original's pictures of each of `sides`."""
+        gone, _ = self.draw("own", concept, eraser)
+        row = {f"esr{k}": 100 * (1 - gone[f"top{k}"].mean()) for k in (1, 5)}
+        for side in sides:
+            kept, pictures = self.draw(side, concept, eraser)
+            row |= {f"psr{k}_{side}": 100 * kept[f"top{k}"].mean() for k in (1, 5)}
+            before = self.originals(concept)[side]
+            row[f"distance_{side}"] = round(1000 * float(pair_distance(self._parts[1], before, pictures).mean()), 2)
+        return row

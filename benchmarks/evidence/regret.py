@@ -1,0 +1,70 @@
+"""Regret to the oracle: every candidate target tried in closed form and measured on pictures, then each selector.
+
+    python -m benchmarks.evidence.regret build/regret --concepts cat guitar apple
+
+For each concept a CSV with the oracle's table, kept for a restart, and a table of selectors: the target each favours,
+the balance (mean of ESR-1 and PSR-1, percent) of a UCE edit to the targets it uses, and what it gives away.
+`age` is weighed by its final softmax(pi), `random` evenly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from age_core import AgeError, ConceptSet, Vocabulary, load_pipeline, load_probe
+from age_core.erasure.by_method import erase_by
+from age_core.erasure.look_ahead import oracle, regrets
+from age_core.erasure.target_words import WordKind, fixed_word, neighbours
+
+WORDS: tuple[WordKind, ...] = ("nearest", "in-class", "look-ahead")
+NEAR, EVERY = 20, 12  # watched: the nearest others, and every twelfth of the rest
+
+
+def choices(pipe, world: ConceptSet, name: str, methods: list[str]) -> dict[str, dict[str, float]]:
+    """For each selector the share of each candidate that it uses."""
+    concept = world[name]
+    found: dict[str, dict[str, float]] = {}
+    for word in WORDS:
+        try:
+            found[word] = {fixed_word(pipe, word, concept, world): 1.0}
+        except AgeError as error:
+            print(f"{name}: no {word}: {error}", file=sys.stderr)
+    for method in methods:
+        *_, last = erase_by(pipe, method, name, world, preview_every=0)
+        found[method] = dict(zip(last.candidates, last.shares, strict=True))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--concepts", nargs="+", default=["cat", "guitar", "apple"])
+    parser.add_argument("--methods", nargs="*", default=["age"], help="selectors that are read after a training")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
+    tables = []
+    for name in args.concepts:
+        candidates = neighbours(pipe, world[name], world)
+        path = args.folder / f"{name.replace(' ', '_')}.csv"
+        if not path.exists():
+            ranked = [n for n in Vocabulary(world.names).near(pipe, name, len(world)).names if n != name]
+            others = ranked[:NEAR] + ranked[NEAR::EVERY]
+            oracle(pipe, probe, world, name, candidates, others).to_csv(path, index=False)
+        table = pd.read_csv(path)
+        found = choices(pipe, world, name, args.methods)
+        known = set(table["candidate"])
+        shares = {"random": dict.fromkeys(table["candidate"], 1.0)}
+        shares |= {selector: used for selector, used in found.items() if set(used) <= known}
+        tables.append(regrets(table, shares).assign(concept=name))
+        print(tables[-1].round(1).to_string(index=False), flush=True)
+    together = pd.concat(tables).groupby("selector", sort=False)[["balance", "regret"]].mean()
+    print(together.round(2).to_string())
+
+
+if __name__ == "__main__":
+    main()

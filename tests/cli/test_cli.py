@@ -1,0 +1,324 @@
+"""The command line on a tiny model: documents, exit codes, interruption, and the way back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import build_tiny_sd
+
+from age_core import AgeError, ConceptSet, Eraser, load_pipeline
+from age_core.__main__ import main
+from age_core.measure.comparison import save_comparison
+from age_core.runs.info import describe
+from age_core.runs.record import make_config, model_identity, resume_run, start_run, vocabulary_hash
+from age_core.runs.run import Run, list_runs
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "--set", "batch=2", "--set", "pi_rows=2", "--set", "samples=2", "--set", "candidate_samples=1",
+    "--set", "sample_steps=2", "--set", "exclude_alike=0.0",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    """A tiny Stable Diffusion as a diffusers folder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    build_tiny_sd(folder, "epsilon").save_pretrained(folder / "sd")
+    return str(folder / "sd")
+
+
+@pytest.fixture(scope="module")
+def finished(model, tmp_path_factory) -> Path:
+    """A finished run of low-rank training, which every kind of export takes."""
+    folder = tmp_path_factory.mktemp("runs") / "dog"
+    done = main(["--model", model, "erase", "dog", "--run", str(folder), "--steps", "3", "--set", "train=lora", *SMALL])
+    assert done == 0
+    return folder
+
+
+def answer(capsys, *arguments: object, code: int = 0) -> dict:
+    """What a command prints with --json: one document and nothing else on stdout."""
+    capsys.readouterr()
+    assert main([str(argument) for argument in (*arguments, "--json")]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_erase_leaves_a_run_and_an_eraser(model, tmp_path, capsys):
+    out = tmp_path / "out" / "dog.safetensors"
+    arguments = ["--model", model, "erase", "dog", "--steps", "2", "--out", out, *SMALL]
+    found = answer(capsys, *arguments)
+    run = Run.open(found["run"])
+    assert run.status == "finished" and run.path.parent == out.parent and found["status"] == "finished"
+    assert found["config"]["options"]["batch"] == 2 and found["config"]["concepts"] == ["dog"]
+    written = Eraser.load(out)
+    assert all(torch.equal(delta, run.eraser().delta[name]) for name, delta in written.delta.items())
+    assert main([str(argument) for argument in arguments]) == 0  # again: another run, the same eraser replaced
+    captured = capsys.readouterr()
+    assert captured.out.startswith(f"saved {out}") and len(list_runs(out.parent)) == 2
+    assert "dog:" not in captured.err  # no bar where nobody watches
+
+
+def test_a_bar_where_somebody_watches(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    arguments = ["--model", model, "erase", "dog", "--steps", "2", "--run", str(tmp_path / "a"), *SMALL]
+    assert main(arguments) == 0 and "dog:" in capsys.readouterr().err
+    arguments[arguments.index(str(tmp_path / "a"))] = str(tmp_path / "b")
+    assert main([*arguments, "--json"]) == 0 and "dog:" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "target"),
+    [
+        (["--target", "fixed", "--word", "pizza"], "pizza"),
+        (["--target", "fixed"], ""),
+        (["--target", "random"], "random"),
+        (["--method", "esd-x", "--word", "cat"], "cat"),
+        (["--method", "in-class"], "wolf"),
+    ],
+)
+def test_the_target_is_the_one_asked_for(model, tmp_path, arguments, target):
+    asked = ["--model", model, "erase", "wolf" if target != "wolf" else "dog", "--steps", "1"]
+    assert main([*asked, "--run", str(tmp_path / "x"), *arguments, *SMALL]) == 0
+    found = Run.open(tmp_path / "x").eraser().info["target"]
+    assert found == target or (target == "wolf" and found in ConceptSet.load("emoji").names)
+
+
+def test_closed_forms_have_runs_too(model, tmp_path):
+    assert main(["--model", model, "erase", "dog", "cat", "--method", "uce", "--run", str(tmp_path / "x")]) == 0
+    run = Run.open(tmp_path / "x")
+    assert run.status == "finished" and run.config.concepts == ("dog", "cat") and run.eraser().delta
+
+
+def test_evaluate_takes_runs_and_files(model, finished, tmp_path, capsys):
+    copy = tmp_path / "copy.safetensors"
+    Run.open(finished).eraser().save(copy)
+    found = answer(capsys, "--model", model, "evaluate", finished, copy, "--probe", "emoji", "--images", "1")
+    assert found["erased"] == ["dog"]
+    assert [row["method"] for row in found["table"]] == ["original", "dog", "copy"]
+    assert found["table"][1]["psr1"] == found["table"][2]["psr1"]
+
+
+def test_compare_draws_pairs_and_says_what_the_probe_saw(model, finished, tmp_path, capsys):
+    arguments = ["compare", finished, "--model", model, "--probe", "emoji", "--prompts", "a cat", "--names", "dog"]
+    found = answer(capsys, *arguments, "--out", tmp_path / "pairs")
+    assert [(pair["prompt"], pair["seed"]) for pair in found["pairs"]] == [
+        ("an emoji of a dog", 0), ("an emoji of a dog", 1), ("a cat", 0), ("a cat", 1)
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "pairs" / "pairs.json").read_text()) == {"pairs": found["pairs"]}
+    with Image.open(tmp_path / "pairs" / "grid.png") as grid:
+        assert grid.height > 4 * 256 and grid.width > 2 * 256
+        assert len(np.unique(np.asarray(grid).reshape(-1, 3), axis=0)) > 50
+    with pytest.raises(AgeError, match="nothing to compare"):
+        save_comparison([], tmp_path / "none")
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "delta", "lora"])
+def test_every_export_is_described(model, finished, tmp_path, capsys, kind):
+    out = tmp_path / ("dog.safetensors" if kind == "delta" else "dog")
+    found = answer(capsys, "--model", model, "export", finished, "--kind", kind, "--out", out)
+    assert found["kind"] == kind and found["picture_difference"] <= 0.5
+    about = answer(capsys, "info", out)
+    assert about["kind"] == ("eraser" if kind == "delta" else "export") and about["bytes"] > 1000
+    provenance = about["info"] if kind == "delta" else about["export"]["eraser"]
+    assert provenance["concept"] == "dog" and provenance["options"]["train"] == "lora"
+    assert (about.get("model") is not None) == (kind == "pipeline")
+    assert answer(capsys, "--model", model, "export", finished, "--kind", kind, "--out", out, code=2)["error"]
+
+
+def test_info_of_models_erasers_and_runs(model, finished, capsys):
+    pipe = load_pipeline(model)
+    about = answer(capsys, "--model", model, "info")
+    assert about == answer(capsys, "info", model)
+    assert about["class"] == "StableDiffusionPipeline" and about["prediction_type"] == "epsilon"
+    assert about["parameters"]["unet"] == sum(p.numel() for p in pipe.unet.parameters())
+    counts = about["trained_parameters"]
+    assert counts["full"] == about["parameters"]["unet"] > counts["noxattn"] > counts["xattn"] > counts["xattn-qkv"]
+    of_run = answer(capsys, "info", finished)
+    assert of_run["kind"] == "run" and of_run["status"] == "finished" and of_run["step"] == of_run["steps"] == 3
+    assert of_run["model"]["identity"] == about["identity"] and not of_run["resumable"]
+    assert of_run["eraser"]["low_rank_factors"] == of_run["eraser"]["changed_tensors"] > 0
+    factors = Run.open(finished).eraser().lora
+    assert sum(factor.numel() for factor in factors.values()) == counts["lora"]
+    assert main(["info", str(finished)]) == 0
+    assert "status: finished" in capsys.readouterr().out
+
+
+def test_the_bundled_model_is_v_prediction_or_epsilon_by_its_own_word():
+    assert describe("emoji")["prediction_type"] == load_pipeline("emoji").scheduler.config.prediction_type
+
+
+def test_graph_keeps_its_flags(model, tmp_path, capsys):
+    table = tmp_path / "graph.parquet"
+    found = answer(
+        capsys, "--model", model, "graph", "--erase", "dog", "--images", "1", "--steps", "1", "--target", "fixed",
+        "--probe", "emoji", "--parts", tmp_path / "parts", "--out", table, *SMALL,
+    )  # fmt: skip
+    assert (
+        found["erased"] == ["dog"]
+        and found["rows"] >= 3 * len(ConceptSet.load("emoji"))
+        and table.stat().st_size > 1000
+    )
+
+
+# --- exit codes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["erase", "quantum"], "no concept"),
+        (["erase"], "Name a concept"),
+        (["erase", "dog", "--set", "speed=3"], "no option 'speed'"),
+        (["erase", "dog", "--set", "lr"], "lr=0.001"),
+        (["erase", "dog", "--set", "lr=-1"], "above 0"),
+        (["erase", "dog", "--set", "batch=many"], "such as 8, not 'many'"),
+        (["erase", "dog", "--set", "balance=1"], "such as false"),
+        (["erase", "dog", "--set", 'templates="dog"'], "'templates' takes"),
+        (["erase", "dog", "--set", 'templates=["dog"]'], "{noun}"),
+        (["erase", "dog", "--word", "cat"], "chooses its target itself"),
+        (["erase", "--run", "nowhere", "--resume"], "no run folder"),
+        (["erase", "dog", "--resume"], "--resume takes"),
+        (["evaluate", "absent.safetensors"], "absent.safetensors"),
+        (["compare", "absent.safetensors", "--out", "x"], "absent.safetensors"),
+        (["export", "absent.safetensors", "--out", "x"], "absent.safetensors"),
+        (["info", "nothing"], "no pipeline"),
+        (["--device", "mars", "info"], "cannot be loaded"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_code_2(model, tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--model", model, *arguments, "--json"]) == 2
+    captured = capsys.readouterr()
+    assert words in json.loads(captured.out)["error"] and words in captured.err
+    assert "Traceback" not in captured.err and not list_runs(tmp_path / "runs")
+
+
+def test_divergence_is_code_1_and_the_run_says_why(model, tmp_path, capsys):
+    arguments = ["--model", model, "erase", "dog", "--steps", "9", "--run", tmp_path / "x", "--set", "lr=1e30", *SMALL]
+    found = answer(capsys, *arguments, code=1)
+    assert "diverged" in found["error"] and "'x'" in found["error"]
+    assert Run.open(tmp_path / "x").status.startswith("failed: The training diverged")
+
+
+def test_a_taken_run_folder_is_refused(model, finished, capsys):
+    assert main(["--model", model, "erase", "dog", "--run", str(finished), "--steps", "1"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main(["erase", "--run", str(finished), "--resume"]) == 2
+    assert "is finished" in capsys.readouterr().err
+
+
+def started(model: str, run: Path) -> subprocess.Popen:
+    arguments = ["--model", model, "erase", "dog", "--steps", "200", "--run", str(run), "--set", "checkpoint_every=3"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "age_core", *arguments, *SMALL],
+        cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # a shell that runs the tests in the background has them, and so their children, ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+
+
+def until_step(process: subprocess.Popen, run: Path, step: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (run / "config.json").exists() and (Run.open(run).events() or [{"step": 0}])[-1]["step"] >= step:
+            return
+        time.sleep(0.01)
+    raise AssertionError(process.communicate())
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_bits(model, tmp_path, capsys):
+    run = tmp_path / "stopped"
+    process = started(model, run)
+    until_step(process, run, 5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in said
+    assert said.strip().splitlines()[-1].endswith(f"python -m age_core erase --run '{run}' --resume")
+    assert Run.open(run).status == "stopped"
+    about = answer(capsys, "info", run)
+    assert about["resumable"] and about["step"] >= 5
+    other = tmp_path / "other"
+    build_tiny_sd(tmp_path, "v_prediction").save_pretrained(other)
+    refused = answer(capsys, "--model", other, "erase", "--run", run, "--resume", code=2)
+    assert "another model" in refused["error"]
+    assert answer(capsys, "erase", "--run", run, "--resume")["status"] == "finished"  # the model is the run's own
+    whole = ["erase", "dog", "--steps", "200", "--run", tmp_path / "whole", "--set", "checkpoint_every=3", *SMALL]
+    torch.set_num_threads(int(Run.open(run).config.machine["threads"]))  # as the resumed one did
+    answer(capsys, "--model", model, *whole)
+    one, two = Run.open(run).eraser(), Run.open(tmp_path / "whole").eraser()
+    assert all(torch.equal(delta, two.delta[name]) for name, delta in one.delta.items())
+
+
+# --- what a run depends on --------------------------------------------------------------------------------------------
+
+
+def test_the_identity_sees_every_weight_and_the_configuration(tmp_path):
+    pipe, again = build_tiny_sd(tmp_path, "epsilon"), build_tiny_sd(tmp_path, "epsilon")
+    first = model_identity(pipe)
+    assert model_identity(again) == first
+    for part in (again.unet, again.text_encoder, again.vae):
+        weight = next(part.parameters())
+        with torch.no_grad():
+            weight.view(-1)[0].add_(1e-6)
+            assert model_identity(again) != first
+            weight.copy_(
+                next(getattr(pipe, {again.unet: "unet", again.vae: "vae"}.get(part, "text_encoder")).parameters())
+            )
+    assert model_identity(again) == first
+    assert model_identity(build_tiny_sd(tmp_path, "v_prediction")) != first
+
+
+def test_another_vocabulary_is_refused(model, tmp_path):
+    pipe, world = load_pipeline(model), ConceptSet.load("emoji")
+    small = {"steps": 4, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
+    run, events = start_run(pipe, tmp_path, "age", "dog", world, model, **small)
+    for event in events:
+        if event.step == 2:
+            events.close()
+    smaller = replace(world, concepts=world.concepts[:100])
+    assert vocabulary_hash(smaller) != vocabulary_hash(world)
+    with pytest.raises(AgeError, match="another vocabulary"):
+        resume_run(pipe, run, smaller)
+    with pytest.raises(AgeError, match="another pool"):
+        run.resume_state(make_config(pipe, "age", "dog", world, model, pool=7, **small))
+    assert [event.step for event in resume_run(pipe, run, world)] == [3, 4]
+
+
+def test_going_on_uses_the_runs_own_number_of_threads(model, tmp_path):
+    pipe, world = load_pipeline(model), ConceptSet.load("emoji")
+    small = {"steps": 4, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
+    mine = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        *_, whole = start_run(pipe, tmp_path, "age", "dog", world, model, **small)[1]
+        run, events = start_run(pipe, tmp_path, "age", "dog", world, model, **small)
+        for event in events:
+            if event.step == 2:
+                events.close()
+        torch.set_num_threads(1)
+        assert {torch.get_num_threads() for _ in resume_run(pipe, run, world)} == {2}
+        assert torch.get_num_threads() == 1
+        assert all(torch.equal(delta, run.eraser().delta[name]) for name, delta in whole.eraser.delta.items())
+    finally:
+        torch.set_num_threads(mine)

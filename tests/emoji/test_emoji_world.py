@@ -1,0 +1,85 @@
+"""The bundled weights: they draw, they can be judged, and an erasure on them does what it says."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+
+from age_core import ConceptSet, Vocabulary, encode_text, erase_by, evaluate, load_probe
+from age_core.assets import ASSETS
+from age_core.emoji.captions import MAX_TOKENS, embed
+from age_core.measure.verdicts import hits
+from age_core.study.tables import load_side_effects
+
+EMOJI = ConceptSet.load("emoji")
+
+
+def test_opens_with_plain_diffusers_and_holds_only_plain_files():
+    pipe = StableDiffusionPipeline.from_pretrained(ASSETS / "emoji-sd")
+    assert pipe.scheduler.config.prediction_type == "v_prediction"
+    for file in ASSETS.rglob("*"):
+        assert file.suffix not in {".bin", ".pt", ".pkl", ".ckpt", ".py"}
+        assert file.stat().st_size < 60e6
+
+
+def test_the_pipeline_conditions_on_what_training_saw(emoji_pipe):
+    """Same padding, same mask: the pipeline's states are those the UNet was trained with."""
+    texts = ["an emoji of a dog", "", "a red panda in the twemoji style"]
+    trained = embed(texts, emoji_pipe.tokenizer, emoji_pipe.text_encoder)
+    assert trained.shape[1] == MAX_TOKENS
+    assert torch.allclose(encode_text(emoji_pipe, texts), trained, atol=1e-5)
+
+
+def test_the_probe_knows_the_concepts():
+    assert set(load_probe("emoji").labels) == set(EMOJI.names)
+
+
+def test_the_style_probe_knows_the_styles_and_tells_some_apart(emoji_pipe):
+    styles, probe = ConceptSet.load("emoji-styles"), load_probe("emoji-styles")
+    assert set(probe.labels) == set(styles.names)
+    assert hits(emoji_pipe, probe, styles, styles.names, 8)["top1"].mean() > 2 / 7  # twice chance; measured 0.45
+
+
+def test_the_model_card_and_report_agree_and_the_model_is_as_good_as_they_say(emoji_pipe, emoji_probe):
+    report = json.loads((ASSETS / "emoji-sd" / "report.json").read_text())
+    card = (ASSETS / "emoji-sd" / "README.md").read_text()
+    assert f"{report['model_top1']:.1%}" in card and "CC BY 4.0" in card
+    shown = hits(emoji_pipe, emoji_probe, EMOJI, EMOJI.names[::4], 2)
+    assert shown["top1"].mean() == pytest.approx(report["model_top1"], abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def erased_cat(emoji_pipe):
+    candidates = Vocabulary(EMOJI.names).near(emoji_pipe, "cat", 30, exclude=EMOJI["cat"].synonyms)
+    assert "cat" not in candidates.names and "tiger" in candidates.names
+    *_, last = erase_by(emoji_pipe, "age", "cat", EMOJI)
+    assert set(last.candidates) <= set(candidates.names)
+    assert last.entropy < 0.6 * math.log(len(last.candidates))  # pi is decisive
+    return last
+
+
+def test_erasing_removes_the_concept_and_keeps_the_rest(emoji_pipe, emoji_probe, erased_cat):
+    others = list(EMOJI.names[::5])
+    table = evaluate(emoji_pipe, emoji_probe, EMOJI, ["cat"], {"AGE": erased_cat.eraser}, 2, 16, others)
+    original, edited = table.iloc[0], table.iloc[1]
+    assert original["esr1"] <= 10  # the probe did see cats before
+    assert edited["esr1"] >= 95
+    assert edited["psr1"] >= original["psr1"] - 5
+
+
+def test_shipped_side_effects_are_complete():
+    table = load_side_effects("emoji")
+    assert not table["delta"].isna().any()
+    assert set(table["affected"]) == set(EMOJI.names) and set(table["erased"]) <= set(EMOJI.names)
+    lost = (table["before"] - table["after"]).where(table["metric"] != "distance", table["after"] - table["before"])
+    assert (table["delta"] - lost).abs().max() < 1e-9
+    own = table["erased"] == table["affected"]
+    for (metric, method), rows in table.groupby(["metric", "method"]):
+        if metric in ("DS-1", "noise-shift"):
+            mine, others = rows.loc[own[rows.index], "delta"], rows.loc[~own[rows.index], "delta"]
+            assert mine.mean() > 10 * others.mean() and mine.min() > 5 * others.mean(), (metric, method)
+    assert set(table.loc[table["method"] == "UCE", "erased"]) == set(EMOJI.names)  # every concept has arrows

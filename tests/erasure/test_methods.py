@@ -1,0 +1,172 @@
+"""Named methods on a tiny Stable Diffusion and the emoji world: each erases, each is what the table says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from test_erasure import SMALL
+
+from age_core import AgeError, Candidates, ConceptSet, Vocabulary, erase
+from age_core.concepts.concept_set import Concept
+from age_core.erasure.by_method import candidates_for, erase_by
+from age_core.erasure.look_ahead import look_ahead, oracle, regrets, with_prior
+from age_core.erasure.methods import METHODS, find_method, method_options
+from age_core.erasure.target_words import banned, fixed_word, resolve
+
+WORLD = ConceptSet(
+    "tiny",
+    (
+        Concept("dog", "mammal", "animal", ("hound",)),
+        Concept("wolf", "mammal", "animal"),
+        Concept("cat", "mammal", "animal"),
+        Concept("pizza", "meal", "food"),
+        Concept("church", "building", "place"),
+        Concept("car", "vehicle", "thing"),
+    ),
+    "a photo of {a_noun}",
+)
+QUICK = {
+    "steps": 2, "batch": 2, "pi_every": 1, "pi_rows": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2,
+    "preview_every": 0, "exclude_alike": 0.0, "grid": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_of_the_table_returns_an_eraser_that_fits(tiny_sd, method):
+    before = {name: value.clone() for name, value in tiny_sd.unet.named_parameters()}
+    events = list(erase_by(tiny_sd, method, "dog", WORLD, pool=3, **QUICK))
+    eraser = events[-1].eraser
+    assert eraser is not None and (eraser.delta or eraser.directions)
+    assert all(torch.equal(value, before[name]) for name, value in tiny_sd.unet.named_parameters())
+    with eraser.applied_to(tiny_sd):
+        pass
+    if METHODS[method].kind == "gradient":
+        assert [event.step for event in events if event.step] == [1, 2]
+        assert all(math.isfinite(event.loss_erase) for event in events if event.step)
+
+
+def test_an_unknown_method_or_option_lists_the_valid_ones(tiny_sd):
+    with pytest.raises(AgeError, match="age, age-even, age-paper, age-paper-code"):
+        find_method("agee")
+    with pytest.raises(AgeError, match="negative_guidance"):
+        method_options("age", speed="high")
+    with pytest.raises(AgeError, match="goes with look-ahead, synonym"):
+        erase_by(tiny_sd, "age", "dog", WORLD, target="cat")
+
+
+def test_presets_carry_the_papers_hyper_parameters():
+    """method.md, section B, the table of shipped values."""
+    for preset, lr, temperature, relaxation, train in (
+        ("paper-object", 1e-2, 0.1, "straight-through", "xattn"),
+        ("paper-style", 1e-3, 2.0, "top-k", "xattn"),
+        ("paper-attribute", 1e-2, 2.0, "straight-through", "noxattn"),
+    ):
+        options = method_options("age-paper-code", preset)
+        assert (options.steps, options.batch, options.lr, options.pi_every) == (1000, 1, 1e-5, 1)
+        assert (options.pi_lr, options.pi_temperature, options.relaxation, options.train) == (
+            lr, temperature, relaxation, train,
+        )  # fmt: skip
+        assert (options.negative_guidance, options.weighting, options.gain, options.legacy_offset) == (
+            1.0, "x0", "student", True,
+        )  # fmt: skip
+        assert (options.sample_guidance, options.grid, options.preserve_weight) == (3.0, 50, 1.0)
+
+
+def test_fixed_words_are_what_they_are_called(tiny_sd):
+    dog = WORLD["dog"]
+    pool = candidates_for(tiny_sd, "age", [dog], WORLD, 5)["dog"]
+
+    def word(kind, concept=dog, seed=0):
+        return fixed_word(tiny_sd, kind, concept, WORLD, 5, seed=seed)
+
+    assert word("synonym") == "hound" and word("general") == "animal" and word("empty") == ""
+    assert word("nearest") == pool.names[0]
+    assert word("in-class") in {"wolf", "cat"}
+    assert WORLD[word("unrelated")].group != "mammal"
+    assert {word("random-word", seed=seed) for seed in range(40)} == set(WORLD.names) - {"dog"}
+    with pytest.raises(AgeError, match="no synonym"):
+        word("synonym", WORLD["cat"])
+    with pytest.raises(AgeError, match="alone in its group"):
+        word("in-class", WORLD["pizza"])
+
+
+def test_a_general_word_bans_its_members_as_targets(tiny_sd):
+    animal = resolve(WORLD, "animal")
+    assert set(animal.labels) == {"dog", "wolf", "cat"}
+    assert {"dog", "wolf", "cat"} <= set(banned([animal]))
+    pool = candidates_for(tiny_sd, "age", [animal], WORLD)["animal"]
+    assert set(pool.names) == {"pizza", "church", "car"}
+    events = list(erase_by(tiny_sd, "age", "animal", WORLD, **QUICK))
+    assert events[-1].eraser.info["concepts"] == ["animal"]
+    with pytest.raises(AgeError, match="no concept 'quark'"):
+        resolve(WORLD, "quark")
+
+
+def test_several_concepts_are_no_targets_of_each_other(tiny_sd):
+    events = list(erase_by(tiny_sd, "random", ["dog", "cat"], WORLD, **{**QUICK, "steps": 8}))
+    assert {event.concept for event in events if event.step} == {"dog", "cat"}
+    assert not {"dog", "cat"} & {name for event in events for name in event.candidates}
+    closed = list(erase_by(tiny_sd, "uce", ["dog", "cat"], WORLD))[-1].eraser
+    one = list(erase_by(tiny_sd, "uce", ["dog"], WORLD))[-1].eraser
+    assert any(not torch.allclose(closed.delta[name], one.delta[name]) for name in one.delta)
+
+
+def test_published_candidates_keep_the_concept_and_rank_by_flat_distance(tiny_sd):
+    vocabulary = Vocabulary((*WORLD.names, "two words"))
+    pool = vocabulary.near_as_published(tiny_sd, "dog", 4)
+    assert pool.names[0] == "dog" and pool.distances[0] == pytest.approx(0, abs=1e-4)
+    assert list(pool.distances) == sorted(pool.distances)
+    assert "two words" not in vocabulary.near_as_published(tiny_sd, "dog", 9, letters_only=True).names
+    centred = vocabulary.near_as_published(tiny_sd, "dog", 7, centres=3)
+    assert len(centred) <= 3 and set(centred.names) <= set(vocabulary.words)
+
+
+def test_a_look_ahead_tells_erasing_from_damage(tiny_sd):
+    pool = Candidates(("wolf", "cat", "pizza"), (0.1, 0.2, 0.9))
+    *_, table = look_ahead(tiny_sd, "dog", pool, WORLD, ["cat", "church"])
+    assert list(table["candidate"]) == list(pool.names)
+    assert (table["erased"] > 0).all() and (table["damage"] > 0).all()
+    prior = with_prior(pool, table, 2.0).prior
+    assert prior.index(max(prior)) == table["utility"].argmax()
+    assert sum(prior) == pytest.approx(0, abs=1e-5)
+    with pytest.raises(AgeError, match="at least one other"):
+        next(look_ahead(tiny_sd, "dog", pool, WORLD, ["dog"]))
+
+
+def test_a_look_ahead_on_the_emoji_world_erases_more_than_it_damages(emoji_pipe):
+    """And a target that is the concept's own synonym does least of all."""
+    world = ConceptSet.load("emoji")
+    pool = Candidates(("tiger", "pizza", "kitty", ""), (0.1, 0.9, 0.05, 1.0))
+    *_, table = look_ahead(emoji_pipe, "cat", pool, world, world.names[::12], images=1)
+    table = table.set_index("candidate")
+    assert (table["erased"] > 3 * table["damage"]).all()
+    assert table["erased"].idxmin() == "kitty"
+
+
+def test_a_prior_is_where_the_logits_start(tiny_sd):
+
+    pool = Candidates(("wolf", "cat", "pizza"), (0.1, 0.2, 0.9), prior=(3.0, 0.0, -3.0))
+    first = next(e for e in erase(tiny_sd, "dog", pool, replace(SMALL, pi_every=100)) if e.step)
+    assert first.logits == (3.0, 0.0, -3.0)
+
+
+def test_the_oracle_measures_every_candidate_on_pictures(emoji_pipe, emoji_probe):
+    """A synonym as the target erases nothing, and another thing erases."""
+    world, pool = ConceptSet.load("emoji"), Candidates(("kitty", "pizza"), (0.05, 0.9))
+    table = oracle(emoji_pipe, emoji_probe, world, "cat", pool, ["dog", "cat", "bus"], 2, 4).set_index("candidate")
+    assert table.loc["pizza", "esr1"] == 100 > table.loc["kitty", "esr1"]
+    assert (table["balance"] == (table["esr1"] + table["psr1"]) / 2).all()
+
+
+def test_regret_is_what_a_choice_gives_away():
+    table = pd.DataFrame(
+        {"candidate": ["a", "b"], "esr1": [100.0, 50.0], "psr1": [90.0, 90.0], "balance": [95.0, 70.0]}
+    )
+    found = regrets(table, {"first": {"a": 1}, "worst": {"b": 1}, "random": {"a": 0.5, "b": 0.5}}).set_index("selector")
+    assert found["regret"].to_dict() == {"oracle": 0.0, "first": 0.0, "worst": 25.0, "random": 12.5}
+    with pytest.raises(AgeError, match="did not try 'c'"):
+        regrets(table, {"x": {"c": 1}})

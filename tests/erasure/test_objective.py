@@ -1,0 +1,295 @@
+"""Gradients of both players against an independent plain implementation, and which leaf gets none."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from test_erasure import SMALL
+
+from age_core import EraseOptions, encode_text
+from age_core.erasure.latents import Scene, _partial_samples, draw_batch, prepare
+from age_core.erasure.objective import gain_gradient, losses
+from age_core.erasure.selectors import gumbel_softmax
+from age_core.erasure.student import Student
+from age_core.models.noise import alpha_bar, ddim_step, error_weights, to_x0
+from age_core.models.pipelines import predict
+
+PROFILES = {
+    "improved": {},
+    "paper": {"gain": "both", "relaxation": "soft", "pi_temperature": 0.5},
+    "both, balanced": {"gain": "both", "balance": True},
+    "paper-code": {"gain": "student", "weighting": "x0", "negative_guidance": 1.0, "pi_temperature": 0.1},
+    "paper-code-style": {"gain": "student", "weighting": "x0", "relaxation": "top-k", "top_k": 2},
+    "AP": {"gain": "preserve", "erase_to": "empty", "preserve_weight": 0.3},
+}
+
+
+def setting(pipe, **changes):
+    """A student that has moved away from its teacher, a scene, drawn weights and their batch."""
+    options = replace(SMALL, **({"batch": 3, "preserve_weight": 0.7} | changes))
+    scene = next(p for p in prepare(pipe, "dog", ("cat", "fox", "pizza"), options) if isinstance(p, Scene))
+    student = Student(pipe.unet, options)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for leaf in student.leaves.values():
+            leaf.add_(torch.randn(leaf.shape, generator=generator) * 0.05)
+    logits = torch.tensor([0.3, -0.1, 0.2], requires_grad=True)
+    weights = gumbel_softmax(logits, 3, options.pi_temperature, generator, options.relaxation, options.top_k)
+    batch = draw_batch(pipe, scene, weights.detach(), options, generator, student)
+    return options, student, logits, weights, batch
+
+
+def edited_copy(pipe, student):
+    """A second UNet with the student's weights: the plain implementation shares nothing."""
+    unet = copy.deepcopy(pipe.unet)
+    with torch.no_grad():
+        for name, parameter in unet.named_parameters():
+            if name in student.weights():
+                parameter.copy_(student.weights()[name])
+    return unet
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_pi_gradient_is_that_of_the_written_out_objective(tiny_sd, profile):
+    options, student, logits, weights, batch = setting(tiny_sd, **PROFILES[profile])
+    states = batch.mix(weights)
+    ours = (states * gain_gradient(tiny_sd, student, batch, states, options)).sum()
+    (got,) = torch.autograd.grad(ours, logits, retain_graph=True)
+
+    edited = edited_copy(tiny_sd, student)
+    c_t = torch.stack([sum(w[j] * batch.matrix[j] for j in range(3)) for w in weights])
+    c_e = batch.erased.expand_as(c_t)
+    l2_teacher = tiny_sd.unet(batch.z_target, batch.t, c_t).sample
+    if options.gain == "student":
+        l2_teacher = l2_teacher.detach()
+    l2 = (edited(batch.z_target, batch.t, c_t).sample - l2_teacher).pow(2).mean((1, 2, 3))
+    objective = options.preserve_weight * (batch.weight * l2).mean()
+    if options.balance:
+        objective = objective / objective.detach()
+    if options.gain == "both":
+        l1 = edited(batch.z_erased, batch.t, c_e).sample.detach() - tiny_sd.unet(batch.z_erased, batch.t, c_t).sample
+        l1 = (batch.weight * l1.pow(2).mean((1, 2, 3))).mean()
+        objective = objective + (l1 / l1.detach() if options.balance else l1)
+    (want,) = torch.autograd.grad(objective, logits)
+    assert want.abs().max() > 0
+    assert torch.allclose(got, want, rtol=1e-3, atol=1e-6 * float(want.abs().max()) + 1e-9)
+
+
+def test_the_published_code_has_no_gradient_through_the_erasing_term(tiny_sd):
+    """Its pi step stays the same whatever the erasing latents are; the published equation's does not."""
+    for gain, same in (("student", True), ("both", False)):
+        options, student, _, weights, batch = setting(tiny_sd, gain=gain)
+        states = batch.mix(weights.detach())
+        first = gain_gradient(tiny_sd, student, batch, states, options)
+        second = gain_gradient(tiny_sd, student, replace(batch, z_erased=batch.z_erased + 1), states, options)
+        assert torch.equal(first, second) is same
+
+
+def test_at_the_start_the_true_preserving_gradient_is_zero_and_the_codes_is_too(tiny_sd):
+    """Student equals teacher, so the difference that multiplies both Jacobians is zero (method.md, section C)."""
+    options = replace(SMALL, batch=2, gain="preserve")
+    scene = next(p for p in prepare(tiny_sd, "dog", ("cat", "fox"), options) if isinstance(p, Scene))
+    student, generator = Student(tiny_sd.unet, options), torch.Generator().manual_seed(0)
+    batch = draw_batch(tiny_sd, scene, torch.eye(2), options, generator, student)
+    for gain in ("preserve", "student"):
+        gradient = gain_gradient(tiny_sd, student, batch, batch.mix(torch.eye(2)), replace(options, gain=gain))
+        assert gradient.abs().max() < 1e-8
+
+
+@pytest.mark.parametrize(("eta", "preserve"), [(0.0, "target"), (1.0, "target"), (0.0, "neighbours"), (0.0, "empty")])
+def test_student_gradient_is_that_of_the_written_out_losses(tiny_sd, eta, preserve):
+    changes = {"negative_guidance": eta, "preserve": preserve}
+    options, student, logits, weights, batch = setting(tiny_sd, weighting="x0", **changes)
+    erase_loss, preserve_loss = losses(tiny_sd, student, batch, batch.mix(weights), options)
+    total = erase_loss + options.preserve_weight * preserve_loss
+    got = torch.autograd.grad(total, list(student.leaves.values()))
+    assert total.grad_fn is not None
+    with pytest.raises(RuntimeError):  # nothing links the student's loss to pi
+        torch.autograd.grad(losses(tiny_sd, student, batch, batch.mix(weights), options)[0], logits)
+
+    edited = edited_copy(tiny_sd, student)
+    c_t, c_e = batch.mix(weights.detach()), batch.erased.expand(3, -1, -1)
+    with torch.no_grad():
+        goal = (1 + eta) * tiny_sd.unet(batch.z_erased, batch.t, c_t).sample
+        goal = goal - eta * tiny_sd.unet(batch.z_erased, batch.t, c_e).sample
+        z, kept = {
+            "target": (batch.z_target, c_t),
+            "neighbours": (batch.z_kept, batch.kept),
+            "empty": (batch.z_erased, encode_text(tiny_sd, [""]).expand_as(c_t)),
+        }[preserve]
+        keep = tiny_sd.unet(z, batch.t, kept).sample
+    chosen = [p.requires_grad_(True) for n, p in edited.named_parameters() if n in student.leaves]
+    l1 = (edited(batch.z_erased, batch.t, c_e).sample - goal).pow(2).mean((1, 2, 3))
+    l2 = (edited(z, batch.t, kept).sample - keep).pow(2).mean((1, 2, 3))
+    want = torch.autograd.grad((batch.weight * (l1 + options.preserve_weight * l2)).mean(), chosen)
+    scale = max(float(w.abs().max()) for w in want)
+    for mine, plain in zip(got, want, strict=True):
+        assert torch.allclose(mine, plain, rtol=1e-3, atol=1e-5 * scale)
+    assert all(parameter.grad is None for parameter in tiny_sd.unet.parameters())
+
+
+@pytest.mark.parametrize("latents", ["cached", "teacher"])
+def test_preserved_neighbours_are_any_candidates_whatever_the_target(tiny_sd, latents):
+    options = replace(SMALL, batch=24, preserve="neighbours", latents=latents, grid=2)
+    scene = next(p for p in prepare(tiny_sd, "dog", ("cat", "fox", "pizza"), options) if isinstance(p, Scene))
+    student, generator = Student(tiny_sd.unet, options), torch.Generator().manual_seed(0)
+    target = torch.tensor([0.0, 1.0, 0.0]).expand(24, -1)
+    batch = draw_batch(tiny_sd, scene, target, options, generator, student)
+    drawn = [next(j for j in range(3) if torch.equal(kept, batch.matrix[j])) for kept in batch.kept]
+    assert set(drawn) == {0, 1, 2}
+    if latents == "cached":  # where latents are sampled, the student's step has no use for the target's
+        same = torch.tensor([torch.equal(a, b) for a, b in zip(batch.z_kept, batch.z_target, strict=True)])
+        fox = torch.tensor(drawn) == 1
+        # the same picture and noise where the target itself was drawn
+        assert same[fox].all() and not same[~fox].any()
+
+
+def test_checkpointing_changes_no_gradient(tiny_sd):
+    """A checkpointed UNet runs again inside the backward pass and must meet the same weights there."""
+    options, student, _, weights, batch = setting(tiny_sd)
+    states, leaves = batch.mix(weights.detach()), list(student.leaves.values())
+
+    def gradients():
+        pi = gain_gradient(tiny_sd, student, batch, states, options)
+        loss = sum(losses(tiny_sd, student, batch, states, options))
+        with student.active():
+            return [pi, *torch.autograd.grad(loss, leaves)]
+
+    plain = gradients()
+    tiny_sd.unet.enable_gradient_checkpointing()
+    try:
+        checkpointed = gradients()
+    finally:
+        tiny_sd.unet.disable_gradient_checkpointing()
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-7) for a, b in zip(plain, checkpointed, strict=True))
+
+
+def test_x0_projection_and_weights_agree_with_diffusers(tiny_sd):
+    scheduler = DDIMScheduler.from_config(tiny_sd.scheduler.config)
+    kind = scheduler.config.prediction_type
+    scheduler.set_timesteps(50)
+    generator = torch.Generator().manual_seed(0)
+    z, first, second = torch.randn(3, 1, 4, 8, 8, generator=generator)
+    for step in scheduler.timesteps[[0, 10, 30, 49]]:
+        t = torch.tensor([int(step)])
+        theirs = scheduler.step(first, int(step), z)
+        other = scheduler.step(second, int(step), z).pred_original_sample
+        a = alpha_bar(scheduler, t)
+        assert torch.allclose(to_x0(first, z, a, kind), theirs.pred_original_sample, atol=1e-4, rtol=1e-4)
+        weight = error_weights(a, kind, "x0", 1.0)
+        clean = (theirs.pred_original_sample - other).square().mean()
+        assert torch.allclose(weight * (first - second).square().mean(), clean, rtol=1e-3)
+        previous = int(step) - 20
+        a_next = alpha_bar(scheduler, torch.tensor([max(previous, 0)]))
+        assert torch.allclose(ddim_step(first, z, a, a_next, kind), theirs.prev_sample, atol=1e-4, rtol=1e-4)
+
+
+def test_clipped_weights_never_exceed_the_clip(tiny_sd):
+    a = alpha_bar(tiny_sd.scheduler, torch.arange(1000))
+    kind = tiny_sd.scheduler.config.prediction_type
+    whole, clipped = (error_weights(a, kind, way, 2.0) for way in ("x0", "clipped"))
+    assert torch.equal(clipped, whole.clamp(max=2.0))
+    assert bool(whole.max() > 2) is (kind == "epsilon")
+
+
+def test_published_weights_at_the_specification_s_timesteps(tiny_sd):
+    """method.md, section C point 2: 1.4 at t = 401, 26 at 801, 172 at 981 for Stable Diffusion's schedule."""
+    weight = error_weights(alpha_bar(tiny_sd.scheduler, torch.tensor([1, 401, 801, 981])), "epsilon", "x0", 1.0)
+    assert torch.allclose(weight, torch.tensor([0.0017, 1.4, 26.0, 172.0]), rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("changes", "for_pi", "trajectories"),
+    [
+        ({"preserve": "target"}, False, 2),
+        ({"preserve": "neighbours"}, False, 2),
+        ({"preserve": "none"}, False, 1),
+        ({"preserve": "empty"}, False, 1),
+        ({"preserve": "target", "gain": "student"}, True, 1),
+        ({"preserve": "neighbours", "gain": "preserve"}, True, 1),
+        ({"preserve": "target", "gain": "both"}, True, 2),
+    ],
+)
+def test_no_trajectory_is_sampled_in_vain(tiny_sd, monkeypatch, changes, for_pi, trajectories):
+    options = replace(SMALL, latents="teacher", grid=10, **changes)
+    scene = next(p for p in prepare(tiny_sd, "dog", ("cat", "fox", "pizza"), options) if isinstance(p, Scene))
+    rows: list[int] = []
+    real = predict
+
+    def counted(pipe, z, t, states):
+        rows.append(len(z))
+        return real(pipe, z, t, states)
+
+    monkeypatch.setattr("age_core.erasure.latents.predict", counted)
+    student = Student(tiny_sd.unet, options)
+    batch = draw_batch(
+        tiny_sd, scene, torch.eye(3)[:2], options, torch.Generator().manual_seed(1), student, for_pi=for_pi
+    )
+    steps = 9 - (batch.t - 1) // 100  # of each row's trajectory from the top of the grid to its own level
+    shared = (trajectories - 1) * (steps > 0).sum()  # from one noise, one answer to the empty prompt serves all
+    assert sum(rows) == 2 * trajectories * steps.sum() - shared  # twice, for guidance
+
+
+def test_trajectories_sampled_together_are_those_sampled_alone(tiny_sd):
+    states = encode_text(tiny_sd, ["dog", "cat", "fox", "pizza"]).unflatten(0, (2, 2))  # two trajectories of two rows
+    empty = encode_text(tiny_sd, [""])[0]
+    options = replace(SMALL, latents="teacher", grid=10)
+    student = Student(tiny_sd.unet, options)
+
+    def sample(wanted):
+        return _partial_samples(tiny_sd, wanted, empty, options, torch.Generator().manual_seed(1), student)[0]
+
+    together, alone = sample(states), torch.cat([sample(states[:1]), sample(states[1:])])
+    assert torch.allclose(together, alone, atol=1e-4)
+    assert not torch.allclose(together[0], together[1], atol=1e-2)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_partial_samples_stop_at_the_level_that_is_asked(tiny_sd, monkeypatch, legacy):
+    """With a model that predicts the noise it was given, z on arrival is the level's own mix: check it by its size."""
+    options = EraseOptions(
+        latents="teacher", legacy_offset=legacy, grid=50, exclude_alike=0.0, templates=("{noun}",), sample_guidance=1.0,
+        preserve="target",
+    )  # fmt: skip
+    empty = encode_text(tiny_sd, [""])[0]
+    matrix = encode_text(tiny_sd, ["cat"]).unsqueeze(0)
+    nothing = torch.zeros(0, 4, 8, 8)
+    scene = Scene(encode_text(tiny_sd, ["dog"]), matrix, empty, nothing, nothing.view(0, 1, 4, 8, 8), torch.arange(1))
+    asked: list[int] = []
+
+    def zero_clean(pipe, z, t, states):  # the prediction that says "the clean latent is 0"
+        asked.append(int(t.flatten()[0]))
+        a = alpha_bar(pipe.scheduler, t)
+        kind = pipe.scheduler.config.prediction_type
+        return z / (1 - a).sqrt() if kind == "epsilon" else a.sqrt() * z / (1 - a).sqrt()
+
+    monkeypatch.setattr("age_core.erasure.latents.predict", zero_clean)
+    rows, seed = 64, 3
+    batch = draw_batch(
+        tiny_sd,
+        scene,
+        torch.ones(rows, 1),
+        options,
+        torch.Generator().manual_seed(seed),
+        Student(tiny_sd.unet, options),
+    )
+    generator = torch.Generator().manual_seed(seed)
+    torch.randint(1, (1,), generator=generator)  # the template
+    k = torch.randint(50, (rows,), generator=generator)
+    torch.randint(20, (rows,), generator=generator)
+    start = torch.randn(rows, 4, 8, 8, generator=generator)
+    top = 961 if legacy else 981
+    level = (20 * (k - 2) + 1).clamp(min=0) if legacy else 20 * k + 1
+    a, a_top = alpha_bar(tiny_sd.scheduler, level), alpha_bar(tiny_sd.scheduler, torch.tensor([top]))
+    assert torch.allclose(batch.z_erased, start * ((1 - a) / (1 - a_top)).sqrt(), atol=1e-3)
+    assert asked[0] == top
+    offset = batch.t - level
+    if legacy:
+        assert (batch.t // 20 == k).all()
+        assert ((offset[k >= 2] >= 39) & (offset[k >= 2] <= 58)).all()
+    else:
+        assert (offset == 0).all()

@@ -1,0 +1,60 @@
+"""Selectors: Gumbel-softmax is a sampler of softmax(pi) with a gradient; AGE's logits climb the gain."""
+
+from __future__ import annotations
+
+import torch
+
+from age_core.erasure.selectors import AdaptiveTarget, FixedTarget, RandomTarget, gumbel_softmax
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_draws_are_one_hot_and_follow_softmax():
+    logits = torch.tensor([1.0, 0.0, -1.0])
+    draws = gumbel_softmax(logits, 40_000, 0.7, seeded())
+    assert torch.allclose(draws.sum(-1), torch.ones(40_000), atol=1e-5)
+    assert torch.allclose(draws.max(-1).values, torch.ones(40_000), atol=1e-5)
+    assert torch.allclose(draws.mean(0), logits.softmax(-1), atol=0.01)
+
+
+def test_gradient_is_that_of_the_relaxation():
+    logits = torch.tensor([0.3, -0.2, 0.1], requires_grad=True)
+    value = torch.tensor([1.0, 2.0, 5.0])
+    (got,) = torch.autograd.grad((gumbel_softmax(logits, 5, 0.7, seeded()) * value).sum(), logits)
+    uniform = torch.rand(5, 3, generator=seeded())
+    noise = -torch.log(-torch.log(uniform + 1e-10) + 1e-10)
+    (want,) = torch.autograd.grad((torch.softmax((logits + noise) / 0.7, -1) * value).sum(), logits)
+    assert torch.allclose(got, want, atol=1e-6)
+
+
+def test_adaptive_finds_the_most_damaged_candidate_and_grows_sure():
+    selector, generator = AdaptiveTarget(6, lr=0.1, temperature=1.0), seeded()
+    damage = torch.tensor([0.0, 0.1, 0.0, 1.0, 0.2, 0.0])
+    start = torch.special.entr(selector.logits.softmax(-1)).sum()
+    for _ in range(150):
+        selector.update(lambda weights: (weights * damage).sum(-1).mean(), 8, generator)
+    shares = selector.logits.detach().softmax(-1)
+    assert shares.argmax() == 3
+    assert torch.special.entr(shares).sum() < 0.5 * start
+
+
+def test_draws_of_the_outer_step_carry_no_gradient():
+    assert not AdaptiveTarget(3, 0.1, 1.0).draw(2, seeded()).requires_grad
+
+
+def test_a_committed_student_is_given_the_likeliest_candidate_while_pi_explores():
+    selector = AdaptiveTarget(3, 0.1, 1.0, prior=(0.0, 0.2, 0.1), committed=True)
+    assert torch.equal(selector.draw(4, seeded()), torch.tensor([[0.0, 1, 0]] * 4))
+    explored = selector.relaxed(200, seeded()).detach()
+    assert (explored.sum(0) > 20).all()
+    for _ in range(40):
+        selector.update(lambda weights: weights[:, 2].mean(), 8, seeded())
+    assert torch.equal(selector.draw(1, seeded()), torch.tensor([[0.0, 0, 1]]))
+
+
+def test_controls():
+    assert torch.equal(FixedTarget(3, 1).draw(2, seeded()), torch.tensor([[0.0, 1, 0], [0, 1, 0]]))
+    draws = RandomTarget(4).draw(8000, seeded())
+    assert torch.allclose(draws.mean(0), torch.full((4,), 0.25), atol=0.03)

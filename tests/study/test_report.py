@@ -1,0 +1,95 @@
+"""Reading a graph of known shape on the bundled model's own distances, and the floor of its metrics."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from age_core.__main__ import main
+from age_core.study.build import Source, Task
+from age_core.study.predict import text_distance
+from age_core.study.report import noise_floor, predictions, read, stabilities
+from age_core.study.tables import COLUMNS
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return Source(watched="emoji-netfive").open()
+
+
+def table_of(world, damage, method, seeds=(0,)):
+    """Every concept erased, with the damage that `damage(a, b, rng)` says."""
+    rows = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        for a in world.names:
+            for b in world.names:
+                delta = damage(a, b, rng)
+                rows.append(
+                    ("emoji", method, "", a, b, seed, "DS-1", 1.0, 1 - delta, delta, delta - 0.05, delta + 0.05)
+                )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def test_a_local_graph_beats_its_nulls_and_a_graph_of_chance_does_not(bench):
+    world = bench.watched
+    near = text_distance(bench.pipe, world, world.names)
+    local = table_of(
+        world, lambda a, b, rng: 0 if a == b else 0.5 - near.loc[a, b] / 2 + 0.05 * rng.random(), "local", (0, 1)
+    )
+    chance = table_of(world, lambda a, b, rng: rng.random(), "chance", (0, 1))
+    both = pd.concat([local, chance])
+    parts = read(bench, both, "DS-1", ["local", "chance"])
+    found, null = (parts[method]["statistics"].set_index("statistic") for method in ("local", "chance"))
+    for name in ("excess in the same group", "rank correlation with nearness in words"):
+        assert found.loc[name, "low"] > found.loc[name, "shuffled_high"]
+        assert null.loc[name, "shuffled_low"] <= null.loc[name, "value"] <= null.loc[name, "shuffled_high"]
+        assert found.loc[name, "overlap"] > 0.2  # words that are near overlap, too
+    assert found.loc["one-way share", "value"] < 0.2 < null.loc["one-way share", "value"]
+    own, other = stabilities(both, "DS-1", "local")["correlation"]
+    assert own > 0.8 and abs(other) < 0.2
+    assert stabilities(both, "DS-1", "chance")["correlation"].abs().max() < 0.2
+
+
+def test_a_predictor_is_judged_by_its_order_and_against_the_favourite():
+    names = list("abcdefgh")
+    rng = np.random.default_rng(0)
+    damage = pd.DataFrame(rng.random((4, 8)), names[:4], names)
+    noisy = damage + rng.normal(0, 0.3, damage.shape)
+    table = predictions(damage, {"exact": damage**3, "noisy": noisy, "chance": damage * 0 + rng.random(damage.shape)})
+    exact, noisy_row, chance = (row for _, row in table.iterrows())
+    assert exact["correlation"] == pytest.approx(1) and np.isnan(exact["ahead"])
+    assert 0.3 < noisy_row["low"] <= noisy_row["correlation"] <= noisy_row["high"] < 1
+    assert chance["ahead"] == pytest.approx(1 - chance["correlation"]) and chance["ahead_low"] > 0
+
+
+def test_without_an_edit_nothing_moves_and_other_seeds_do(bench, tmp_path):
+    floor = noise_floor(bench, Task.of("uce", images=2), tmp_path)
+    same, others = (floor[floor["method"] == method] for method in ("no edit", "no edit, other seeds"))
+    assert (same["delta"].abs() < 1e-4).all() and set(same["metric"]) == {"DS-1", "DS-5", "distance", "noise-shift"}
+    assert set(others["metric"]) == {"DS-1", "DS-5"} and len(others) == 2 * 25
+    assert list(floor.columns) == list(COLUMNS)
+
+
+def test_the_command_line_reads_tables_and_refuses_others(bench, tmp_path, capsys):
+    near = text_distance(bench.pipe, bench.watched, bench.watched.names)
+    path = tmp_path / "table.parquet"
+    table_of(bench.watched, lambda a, b, rng: 0 if a == b else 1 - near.loc[a, b], "mine").to_parquet(path)
+    asked = ["--json", "statistics", str(path), "--metric", "DS-1", "--watched", "emoji-netfive"]
+    assert main([*asked, "--predict"]) == 0
+    found = json.loads(capsys.readouterr().out)["methods"]["mine"]
+    assert {row["statistic"] for row in found["statistics"]} >= {"one-way share", "excess in the same group"}
+    told = {row["predictor"]: row for row in found["prediction"]}
+    assert list(told) == ["look-ahead", "nearness in words", "nearness in looks", "text overlap"]
+    assert told["nearness in words"]["correlation"] == pytest.approx(1) and told["look-ahead"]["high"] < 1
+    assert len(found["abnormal"]) == 10 and found["stability"][0]["erasers"] == 1
+    assert main([*asked, "--methods", "other"]) == 2
+    assert "it holds DS-1 by mine" in capsys.readouterr().err
+    for broken in (b"nothing", b""):
+        path.write_bytes(broken)
+        assert main(asked) == 2 and "cannot be read" in capsys.readouterr().err
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    assert main(asked) == 2 and "lacks the columns" in capsys.readouterr().err

@@ -1,0 +1,166 @@
+"""The statistics of the concept graph, on damages whose answer is plain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from age_core import AgeError, ConceptSet
+from age_core.concepts.concept_set import Concept
+from age_core.study.statistics import (
+    abnormal,
+    asymmetry,
+    both_ways,
+    by_nearness,
+    concept_graph,
+    damage_of,
+    excess,
+    nearest,
+    pairs,
+    rank_correlation,
+    relation,
+    same_group,
+    shuffled,
+    spearman,
+    stability,
+)
+
+NAMES = ("dog", "wolf", "hot dog", "car", "taxi", "bus")
+WORLD = ConceptSet(
+    "tiny",
+    (
+        Concept("dog", "mammal", "animal", ("puppy",)),
+        Concept("wolf", "mammal", "animal"),
+        Concept("hot dog", "meal", "food"),
+        Concept("car", "vehicle", "machine"),
+        Concept("taxi", "vehicle", "machine"),
+        Concept("bus", "vehicle", "machine"),
+    ),
+    "a photo of {a_noun}",
+)
+
+
+def matrix(rows, names=NAMES):
+    values = np.array(rows, dtype=float)
+    np.fill_diagonal(values, np.nan)
+    return pd.DataFrame(values, list(names)[: len(rows)], list(names))
+
+
+def table(rows):
+    columns = ["erased", "affected", "seed", "delta", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).assign(metric="DS-1", method="AGE")
+
+
+LOCAL = matrix([[0.5 * (WORLD[a].group == WORLD[b].group) for b in NAMES] for a in NAMES])
+
+
+def test_one_seed_keeps_its_interval_and_several_widen_by_what_they_differ():
+    once = pairs(table([("dog", "wolf", 0, 0.2, 0.1, 0.3), ("dog", "dog", 0, 1.0, 1.0, 1.0)]), "DS-1", "AGE")
+    assert once.to_dict("records") == [
+        {"erased": "dog", "affected": "wolf", "delta": 0.2, "low": 0.1, "high": 0.3, "runs": 1}
+    ]
+    same = pairs(table([("dog", "wolf", s, 0.2, 0.1, 0.3) for s in range(3)]), "DS-1", "AGE").iloc[0]
+    assert same["low"] == pytest.approx(0.1) and same["runs"] == 3  # the same pictures: nothing is gained
+    apart = pairs(table([("dog", "wolf", s, d, d - 0.1, d + 0.1) for s, d in enumerate((0.0, 0.4))]), "DS-1", "AGE")
+    assert apart.iloc[0]["delta"] == pytest.approx(0.2)
+    assert apart.iloc[0]["high"] == pytest.approx(0.2 + 1.96 * np.sqrt((0.1 / 1.96) ** 2 + 0.08 / 2))
+    with pytest.raises(AgeError, match="it holds DS-1 by AGE"):
+        pairs(table([("dog", "wolf", 0, 0.2, 0.1, 0.3)]), "DS-5", "AGE")
+
+
+def test_edges_are_damages_that_are_sure_and_know_what_joins_the_two():
+    rows = [("dog", "wolf", 0, 0.2, 0.1, 0.3), ("dog", "car", 0, 0.1, -0.1, 0.3), ("wolf", "dog", 0, -0.2, -0.3, -0.1)]
+    graph = concept_graph(pairs(table(rows), "DS-1", "AGE"), WORLD)
+    assert set(graph.edges) == {("dog", "wolf"), ("wolf", "dog")} and len(graph) == len(NAMES)
+    assert graph.edges["dog", "wolf"]["relation"] == "same group" and graph.nodes["car"]["group"] == "vehicle"
+
+
+def test_relations():
+    assert relation(WORLD, "dog", "hot dog") == "shared word" and relation(WORLD, "wolf", "bus") == "other"
+    words = ConceptSet(
+        "w", (*WORLD.concepts, Concept("animal", "animal", "animal"), Concept("cab", "x", "y", ("taxi",))), ""
+    )
+    assert relation(words, "animal", "dog") == "general word"
+    assert relation(words, "taxi", "cab") == "synonym"
+
+
+def test_locality_is_found_where_it_is_and_not_under_shuffled_labels():
+    inside = same_group(WORLD, LOCAL)
+    value, low, high = excess(LOCAL, inside)
+    assert value == low == high == 0.5
+    mean, low, high = shuffled(LOCAL, lambda d: excess(d, inside))
+    assert abs(mean) < 0.1 and high < 0.5
+    away = matrix([[abs(i - j) for j in range(6)] for i in range(6)])
+    assert nearest(away, 1).sum(axis=1).tolist() == [1] * 6 and nearest(away, 2).loc["wolf"].tolist() == [
+        True, False, True, False, False, False,
+    ]  # fmt: skip
+    assert rank_correlation(-away, away)[0] == pytest.approx(-1)
+
+
+def test_correlation_leaves_out_what_was_not_measured():
+    a = pd.DataFrame([[1, 2, 3, np.nan, 4.0]] * 3)
+    b = pd.DataFrame([[10, 20, 30, 0, 40.0], [1, 1, 1, 1, 1], [4, 3, 3, 9, 1]])
+    one, constant, ties = spearman(a, b)
+    assert one == pytest.approx(1) and np.isnan(constant)
+    assert ties == pytest.approx(spearmanr([1, 2, 3, 4], [4, 3, 3, 1]).statistic)
+
+
+def test_asymmetry_is_the_share_of_damage_that_goes_one_way():
+    both = matrix([[0, 0.2, 0], [0.2, 0, 0.1], [0, 0.1, 0]], NAMES[:3])
+    assert asymmetry(both) == 0
+    one_way = matrix([[0, 0.4, 0], [0, 0, 0], [0.3, 0, 0]], NAMES[:3])
+    assert asymmetry(one_way) == 1
+    mixed = matrix([[0, 0.3, -0.5], [0.1, 0, 0], [0, 0, 0]], NAMES[:3])
+    assert asymmetry(mixed) == pytest.approx(0.5)  # a benefit is no damage
+    assert asymmetry(matrix([[0, 1, 2, 3, 4, 5]])) != asymmetry(both)  # only one erased: no pair, nan
+
+
+def test_a_concept_that_everything_hurts_is_abnormal_and_nobody_is_by_chance():
+    rng = np.random.default_rng(1)
+    names = [f"c{i}" for i in range(30)]
+    clear = pd.DataFrame(rng.random((30, 30)) < 0.1, names, names)
+    assert (abnormal(clear, 400)["p"] > 0.05).all()
+    clear["c7"] = True
+    found = abnormal(clear, 400)
+    assert found.loc[0, "concept"] == "c7" and found.loc[0, "hurt_by"] == 29  # its own erasure does not count
+    assert found.loc[0, "p"] < 0.01 and (found.loc[1:, "p"] > 0.05).all()
+
+
+def test_stability_compares_every_two():
+    noise = matrix(np.random.default_rng(0).random((6, 6)))
+    assert stability([LOCAL, LOCAL, 2 * LOCAL]) == pytest.approx(1)
+    assert abs(stability([noise, matrix(np.random.default_rng(5).random((6, 6)))])) < 0.5
+    assert np.isnan(stability([LOCAL]))
+
+
+def test_a_matrix_holds_what_the_pairs_say():
+    found = pairs(table([("dog", "wolf", 0, 0.2, 0.1, 0.3), ("wolf", "dog", 0, 0.4, 0.1, 0.7)]), "DS-1", "AGE")
+    assert damage_of(found).loc["wolf", "dog"] == 0.4 and np.isnan(damage_of(found).loc["dog", "dog"])
+    assert damage_of(found, "high").loc["dog", "wolf"] == 0.3
+
+
+def test_the_locality_curve_falls_where_damage_is_local_and_lies_flat_where_it_is_not():
+    rng = np.random.default_rng(0)
+    names = [f"c{i}" for i in range(30)]
+    distances = matrix(rng.random((30, 30)), names)
+    local = by_nearness(1 - distances, distances, (1, 4, 10))
+    assert list(local["first"]) == [1, 4, 10] and list(local["last"]) == [3, 9, 29]
+    assert local["damage"].is_monotonic_decreasing and (local["low"] < local["damage"]).all()
+    assert local.loc[0, "low"] > local.loc[1, "high"] > local.loc[1, "low"] > local.loc[2, "high"]
+    flat = by_nearness(matrix(np.full((30, 30), 0.3), names), distances, (1, 4, 10, 40))
+    assert np.allclose(flat[["damage", "low", "high"]], 0.3) and len(flat) == 3
+    nearest_of_all = by_nearness(1 - distances, distances, (1, 2))["damage"][0]
+    assert nearest_of_all == pytest.approx((1 - distances).max(axis=1).mean())
+
+
+def test_a_pair_is_told_once_and_is_one_way_where_its_intervals_part():
+    rows = [("wolf", "dog", 0.1, 0.05, 0.15), ("dog", "wolf", 0.5, 0.4, 0.6), ("car", "bus", 0.2, 0.1, 0.3)]
+    rows += [("bus", "car", 0.25, 0.2, 0.4), ("dog", "car", 0.1, 0.0, 0.2)]  # the last was not erased back
+    table = both_ways(pd.DataFrame(rows, columns=["erased", "affected", "delta", "low", "high"]))
+    found = table.set_index(["a", "b"]).to_dict("index")
+    assert found == {
+        ("dog", "wolf"): {"there": 0.5, "back": 0.1, "one_way": True},
+        ("bus", "car"): {"there": 0.25, "back": 0.2, "one_way": False},
+    }

@@ -1,0 +1,132 @@
+"""Where each concept sits on the map, and the colour and shape of its group."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from viz.components.theme import GROUP_COLOURS, GROUP_SHAPES
+
+FEW = 15  # concepts among which UMAP finds no neighbourhoods to keep
+EDGE = 1.05  # the furthest from the middle that a dot may stand
+MEANING = "meaning"  # the layout by what the words mean: the one that every map has
+
+
+def umap_layout(vectors: np.ndarray, seed: int = 0, metric: str = "cosine") -> np.ndarray:
+    """(n, d) vectors to (n, 2) positions in [-1, 1]. UMAP keeps neighbourhoods; gaps between clusters mean little.
+
+    With the metric "precomputed", `vectors` holds the (n, n) distances instead. Fewer than FEW are placed by their two
+    principal coordinates, which needs no compiling either.
+    """
+    vectors = np.asarray(vectors, dtype=np.float32)
+    if metric == "precomputed" and (vectors.shape != vectors.T.shape or not np.allclose(vectors, vectors.T, atol=1e-5)):
+        raise ValueError("distances must be a square and symmetric table")
+    if len(vectors) < FEW:
+        return spread_apart(_fitted(_principal(vectors, metric)))
+    from umap import UMAP  # imported here: compiling it takes seconds, and a stored layout makes it unnecessary
+
+    points = UMAP(
+        n_neighbors=min(12, len(vectors) - 1), min_dist=0.35, spread=1.4, metric=metric, random_state=seed, n_jobs=1
+    ).fit_transform(vectors)
+    return spread_apart(_fitted(points))
+
+
+def _fitted(points: np.ndarray) -> np.ndarray:
+    """Scaled to [-1, 1] both ways."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    return 2 * (points - low) / np.maximum(high - low, 1e-9) - 1
+
+
+def _principal(vectors: np.ndarray, metric: str) -> np.ndarray:
+    """Classical scaling: the plane in which the distances are kept best; (n, 2)."""
+    if metric == "precomputed":
+        distances = vectors
+    else:
+        if metric == "cosine":
+            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        distances = np.linalg.norm(vectors[:, None] - vectors, axis=-1)
+    centred = np.eye(len(distances)) - 1 / len(distances)
+    values, axes = np.linalg.eigh(-centred @ np.square(distances) @ centred / 2)
+    return axes[:, -2:] * np.sqrt(np.maximum(values[-2:], 0))
+
+
+def spread_apart(points: np.ndarray, gap: float = 0.06, rounds: int = 200) -> np.ndarray:
+    """Push dots that overlap just far enough apart to be told apart and clicked: at least `gap`, where it fits."""
+    points = np.asarray(points, dtype=float) + np.random.default_rng(0).normal(0, 1e-4, np.shape(points))
+    for _ in range(rounds):
+        offset = points[:, None] - points[None]  # (n, n, 2)
+        distance = np.linalg.norm(offset, axis=-1) + np.eye(len(points)) * gap
+        push = np.maximum(gap - distance, 0) / np.maximum(distance, 1e-9)
+        if push.max() < 0.02:
+            break
+        points = points + 0.45 * (offset * push[..., None]).sum(axis=1)
+    return points.clip(-EDGE, EDGE)
+
+
+def aligned(layout: pd.DataFrame, to: pd.DataFrame, anchors: Sequence[str] | None = None) -> pd.DataFrame:
+    """`layout` turned, mirrored, scaled and moved onto `to` (both: columns name, x, y), so that a switch spins nothing.
+
+    Fitted on `anchors` (by default every name that both have) by least squares (Procrustes). Only the scale is set by
+    how far the anchors spread: least squares would shrink a layout the more, the less it agrees with the other.
+    """
+    first, second = to.set_index("name")[["x", "y"]], layout.set_index("name")[["x", "y"]]
+    names = list(second.index.intersection(first.index) if anchors is None else dict.fromkeys(anchors))
+    a, b = second.loc[names].to_numpy(float), first.loc[names].to_numpy(float)
+    if len(np.unique(a, axis=0)) < 2 or len(np.unique(b, axis=0)) < 2:
+        raise ValueError("two layouts can only be aligned on two anchors or more that stand apart")
+    centre_a, centre_b = a.mean(axis=0), b.mean(axis=0)
+    left, _, right = np.linalg.svd((a - centre_a).T @ (b - centre_b))
+    turn = left @ right * np.linalg.norm(b - centre_b) / np.linalg.norm(a - centre_a)
+    points = (second.to_numpy(float) - centre_a) @ turn + centre_b
+    return pd.DataFrame({"name": second.index, "x": points[:, 0], "y": points[:, 1]})
+
+
+def read_layouts(path: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The stored layouts (columns name, x, y) by name, in the order of `names`; an incomplete one is left out.
+
+    A file without a column layout holds one, by meaning.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"name": str, "layout": str}, keep_default_na=False)
+        stored = dict(list(table.groupby("layout", sort=False))) if "layout" in table else {MEANING: table}
+    except (OSError, ValueError):
+        return {}
+    found = {}
+    for layout, rows in stored.items():
+        try:
+            part = rows.set_index("name").loc[list(names), ["x", "y"]].astype(float)
+        except (KeyError, ValueError):
+            continue
+        if len(part) == len(names) and np.isfinite(part).all(axis=None):  # a name that stands twice is found twice
+            found[str(layout)] = part.reset_index()
+    return found
+
+
+def write_layouts(path: Path, layouts: Mapping[str, pd.DataFrame]) -> None:
+    """Store layouts so that the map looks the same at every start; a read-only folder is no reason to fail."""
+    tables = [table.assign(layout=layout)[["name", "layout", "x", "y"]] for layout, table in layouts.items()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.concat(tables).round({"x": 4, "y": 4}).to_csv(path, index=False)
+    except OSError:
+        pass
+
+
+def read_layout(path: Path, names: Sequence[str]) -> pd.DataFrame | None:
+    """The stored layout by meaning; None when missing, damaged or incomplete."""
+    return read_layouts(path, names).get(MEANING)
+
+
+def write_layout(path: Path, names: Sequence[str], points: np.ndarray) -> pd.DataFrame:
+    """Store these positions as the layout by meaning, the only one of its file."""
+    table = pd.DataFrame({"name": list(names), "x": points[:, 0].round(4), "y": points[:, 1].round(4)})
+    write_layouts(path, {MEANING: table})
+    return table
+
+
+def group_styles(groups: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """Group to (index of its colour, shape): both change from one group to the next, and 20 groups stay distinct."""
+    n = len(GROUP_COLOURS["light"])
+    ordered = list(dict.fromkeys(groups))
+    return {g: (i % n, GROUP_SHAPES[(i % n + i // n) % len(GROUP_SHAPES)]) for i, g in enumerate(ordered)}

@@ -1,0 +1,1 @@
+"""Figures of arrays and tables, and pieces of the page made of them."""

@@ -1,0 +1,147 @@
+"""What to redraw while a run goes on, and how often, so that the browser keeps up; and a finished run, step by step."""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from PIL import Image
+
+from viz.charts import live_charts, panels
+
+EVERY_S, LOSS_EVERY_S = 0.2, 1.0  # shortest time between two drawings
+
+
+class LiveView:
+    """Turns the events of one run into HTML by region; regions that are not due are left out."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.erase: list[float] = []
+        self.preserve: list[float] = []
+        self.shares: dict[str, list[Sequence[float]]] = {}  # by concept: with several, each has its own candidates
+        self.drawn = self.slow_drawn = 0.0
+
+    def update(self, events: Sequence[Any]) -> dict[str, str]:
+        """What the latest of some new events change; none is lost for the curves."""
+        if not events:
+            return {}
+        event, now, out = events[-1], time.monotonic(), {}
+        for one in events:
+            self._keep(one)
+        last = event.eraser is not None
+        if now - self.drawn >= EVERY_S or last or not event.step:
+            self.drawn = now
+            out["status"] = panels.status(self.describe(event), event.step, event.steps)
+            out["live_targets"] = self._targets(event)
+        if event.step and (now - self.slow_drawn >= LOSS_EVERY_S or last):
+            self.slow_drawn = now
+            out |= self._curves(event)
+        shown = [one for one in events if one.previews]
+        if shown:
+            out["live_previews"] = panels.previews(shown[-1].previews, shown[-1].preview_prompts, shown[-1].step)
+        return out
+
+    def _keep(self, event: Any) -> None:
+        if event.step:
+            self.erase.append(event.loss_erase)
+            self.preserve.append(event.loss_preserve)
+            if len(event.shares) == len(event.candidates):
+                self.shares.setdefault(event.concept, []).append(event.shares)
+
+    def _targets(self, event: Any) -> str:
+        title = f"What {event.concept or self.name} is mapped to"
+        return live_charts.target_bars(event.candidates, event.shares, event.used, title, event.logits)
+
+    def _curves(self, event: Any) -> dict[str, str]:
+        history = self.shares.get(event.concept, [])
+        of_all = event.steps if len(self.shares) < 2 else len(history)
+        return {
+            "live_loss": live_charts.loss_curve(self.erase, self.preserve, event.steps),
+            "live_history": live_charts.share_history(event.candidates, history, of_all),
+        }
+
+    def lit(self, event: Any) -> str:
+        """The candidates that light up on the map, with their shares, as JSON."""
+        pairs = zip(event.candidates, event.shares, strict=False)
+        return json.dumps({name: round(share, 4) for name, share in pairs if name and share >= 0.01})
+
+    def describe(self, event: Any) -> str:
+        if event.eraser is not None:
+            return f"Done: {self.name} was erased in {event.steps} steps ({duration(event.elapsed_s)})."
+        if not event.step:
+            return f"Getting ready: {event.note} …"
+        return f"Erasing {self.name}: step {event.step} of {event.steps}, about {duration(event.remaining_s)} left."
+
+
+class Recording:
+    """A run that is over, to be seen again at any of its steps."""
+
+    def __init__(self, name: str, records: Sequence[Mapping[str, Any]], pictures: Mapping[str, Image.Image]) -> None:
+        """`records`: its events as they were written; `pictures`: its previews by file name."""
+        self.name = name
+        self.pictures = dict(pictures)
+        self.events = [_event(record) for record in records if record["step"]]
+
+    @property
+    def steps(self) -> int:
+        return len(self.events)
+
+    def at(self, step: int) -> dict[str, str]:
+        """Every region as it stood after `step` steps (1 is the first)."""
+        if not self.events:
+            return {}
+        view, until = LiveView(self.name), self.events[: max(1, step)]
+        for event in until:
+            view._keep(event)
+        event = until[-1]
+        out = {"live_targets": view._targets(event), **view._curves(event)}
+        shown = next((one for one in reversed(until) if one.pictures), None)
+        if shown:
+            images = [self.pictures[name] for name in shown.pictures if name in self.pictures]
+            out["live_previews"] = panels.previews(images, shown.preview_prompts[: len(images)], shown.step)
+        where = f"Recorded: {self.name}, step {event.step} of {event.steps}"
+        words = ", ".join(f"{n or '(empty prompt)'} {s:.0%}" for n, s in event.top[:3])
+        out["status"] = panels.status(f"{where}. Heaviest: {words or 'one fixed word'}.", event.step, event.steps)
+        return out
+
+    @property
+    def stages(self) -> dict[int, Image.Image]:
+        """The first preview of each step that has any: the erased concept, from one seed."""
+        drawn = [event for event in self.events if event.pictures and event.pictures[0] in self.pictures]
+        return {event.step: self.pictures[event.pictures[0]] for event in drawn}
+
+    def film(self) -> str:
+        return panels.film(list(self.stages.items()), self.name)
+
+
+def _event(record: Mapping[str, Any]) -> SimpleNamespace:
+    """A recorded event with the attributes of a live one; JSON has null where a number was not finite."""
+    numbers = {key: _numbers(record.get(key)) for key in ("logits", "shares", "used")}
+    losses = {key: _number(record.get(key)) for key in ("loss_erase", "loss_preserve")}
+    event = SimpleNamespace(
+        step=int(record["step"]),
+        steps=int(record["steps"]),
+        concept=str(record.get("concept", "")),
+        candidates=[str(name) for name in record.get("candidates", [])],
+        preview_prompts=[str(prompt) for prompt in record.get("preview_prompts", [])],
+        pictures=[str(name) for name in record.get("pictures", [])],
+        **numbers,
+        **losses,
+    )
+    event.top = sorted(zip(event.candidates, event.shares, strict=False), key=lambda pair: -pair[1])
+    return event
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def _numbers(values: Any) -> list[float]:
+    return [value if math.isfinite(value := _number(item)) else -math.inf for item in values or []]
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

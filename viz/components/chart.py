@@ -1,0 +1,47 @@
+"""A component that shows any Plotly figure: in the page's theme, with its zoom kept, and with a click as an event."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import plotly
+
+from viz.components.theme import DARK_OF
+
+COLOURS = {light.lower(): dark for light, dark in DARK_OF.items()}
+PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+
+
+class Plotted(gr.HTML):
+    """A component of our own that draws with Plotly; its value is a text."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        script = f'<script src="gradio_api/file={PLOTLY_JS}"></script>'
+        super().__init__(head=script, apply_default_css=False, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:  # type: ignore[override]
+        # Gradio takes every quoted word of the script for an event, and so would put its handler here for a property
+        # of that name. It copies the page's configuration at each visit, with all that a handler leads to: the models.
+        return {name: value for name, value in super().get_config().items() if not callable(value)}
+
+    def api_info(self) -> dict[str, str]:
+        return {"type": "string"}
+
+
+class Chart(Plotted):
+    """Its value is the `customdata` of the point or cell clicked last, as JSON, and `select` fires at each click.
+
+    `figure` is a Plotly figure as JSON; "" shows nothing. `label` says in words what it shows (default: its title).
+    `gr.update` replays this constructor, so it must stay free of side effects.
+    """
+
+    def __init__(self, value: str | None = None, figure: str = "", **kwargs: object) -> None:
+        script = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+        super().__init__(
+            value=value,
+            figure=figure,
+            html_template="<div class='chart' role='img' hidden><div class='plot'></div></div>",
+            js_on_load=f"const DARK_OF = {json.dumps(COLOURS)};\n{script}",
+            **kwargs,
+        )
