@@ -58,8 +58,8 @@ from viz.tabs.runs import COLUMNS, EXPORTS
 # takes.
 if TYPE_CHECKING:
     from age_core import Eraser, Run
-    from age_core.serve.explorer import Row, Studio
-    from age_core.serve.queue import Ticket
+    from age_core.serve.explorer import Explorer, Row
+    from age_core.serve.queue import QueuedRun
 
 ROOT = Path(__file__).parent
 RUNS = Path(os.environ.get("AGE_RUNS", ROOT / "runs" / "app"))
@@ -88,9 +88,9 @@ class World:
     _pairs: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict, init=False)
 
     @property
-    def studio(self) -> Studio:
+    def explorer(self) -> Explorer:
         """The model itself, which whoever asks first waits for until it is open. Raises AgeError where it cannot be."""
-        return self.models.studio(self.choice)
+        return self.models.explorer(self.choice)
 
     @cached_property
     def sources(self) -> list[tuple[str, str]]:
@@ -159,7 +159,7 @@ class Session:
     """One person's page: nobody else sees it."""
 
     owner: str = ""
-    ticket: Ticket | None = None
+    queued: QueuedRun | None = None
     recording: Recording | None = None
     erasers: dict[str, Erased] = field(default_factory=dict)  # by title, the latest last
     pairs: dict[str, tuple[Image.Image, Image.Image]] = field(default_factory=dict)
@@ -189,11 +189,11 @@ def make_world(models: Models, choice: Choice) -> World:
     if choice == Choice():
         concepts, stored = ConceptSet.load(choice.concepts), ASSETS / "graphs" / f"{choice.model}-layout.csv"
     else:
-        studio = models.studio(choice)
-        concepts, stored = studio.world, studio.measured / "layout.csv"
+        explorer = models.explorer(choice)
+        concepts, stored = explorer.concepts, explorer.measured / "layout.csv"
     layouts = layout.read_layouts(stored, concepts.names)
     if layout.MEANING not in layouts:
-        points = layout.umap_layout(models.studio(choice).vectors)
+        points = layout.umap_layout(models.explorer(choice).vectors)
         layouts = {layout.MEANING: layout.write_layout(stored, concepts.names, points)}
     return World(models, choice, concepts, layouts, read_effects(models, choice, concepts))
 
@@ -205,7 +205,7 @@ def read_effects(models: Models, choice: Choice, concepts: ConceptSet) -> pd.Dat
         with suppress(AgeError):
             tables.append(load_side_effects(choice.concepts))
     if missing(concepts, tables[0] if tables else None):
-        measured = models.studio(choice).measured
+        measured = models.explorer(choice).measured
         with suppress(AgeError):
             tables.append(gather(measured))
     return pd.concat(tables, ignore_index=True) if tables else None
@@ -252,9 +252,15 @@ def on_model(_worlds: Worlds, ui: SimpleNamespace, model: str) -> Updates:
 
 
 def on_open_model(
-    worlds: Worlds, ui: SimpleNamespace, session: Session | None, model: str, concepts: str, own: str | None,
-    probe: str | None, device: str,
-) -> Made:  # fmt: skip
+    worlds: Worlds,
+    ui: SimpleNamespace,
+    session: Session | None,
+    model: str,
+    concepts: str,
+    own: str | None,
+    probe: str | None,
+    device: str,
+) -> Made:
     """Open another model for this page alone, and show it everywhere."""
     choice = Choice((model or "").strip(), own or concepts, (probe or "").strip(), device)
     try:
@@ -264,7 +270,7 @@ def on_open_model(
         yield {ui.model_status: panels.status("Arranging the map …")}
         world = worlds.of(choice)
         blank = Session(owner)
-        session.ticket = None  # type: ignore[union-attr]  # whoever watches a run here watches it no longer
+        session.queued = None  # type: ignore[union-attr]  # whoever watches a run here watches it no longer
     except AgeError as error:
         yield {ui.model_status: "", **warn(ui, error)}
         return
@@ -292,33 +298,60 @@ def shown_world(world: World, ui: SimpleNamespace, view: dict[str, Any]) -> Upda
     names, layouts = list(world.concepts.names), world.arrangements
     return {
         ui.graph: gr.update(
-            value=view["name"], figure=view["figure"], arrows=view["arrows"], label_order=view["label_order"],
-            layouts=view["layouts"], layout=layout.MEANING, overview="[]", lit="{}",
+            value=view["name"],
+            figure=view["figure"],
+            arrows=view["arrows"],
+            label_order=view["label_order"],
+            layouts=view["layouts"],
+            layout=layout.MEANING,
+            overview="[]",
+            lit="{}",
         ),
-        ui.heat: gr.update(visible="hidden"), ui.view: "Map", ui.everything: 0,
+        ui.heat: gr.update(visible="hidden"),
+        ui.view: "Map",
+        ui.everything: 0,
         ui.search: gr.update(choices=names, value=view["name"]),
         ui.erased: gr.update(choices=names, value=[view["name"]]),
-        ui.legend: key_of(world.groups), ui.caption: note(view["caption"]), ui.selection: view["panel"],
+        ui.legend: key_of(world.groups),
+        ui.caption: note(view["caption"]),
+        ui.selection: view["panel"],
         ui.where: page.where(view["name"]),
-        ui.direction: "Whom it hurts", ui.arrow_row: gr.update(visible=bool(world.sources)),
+        ui.direction: "Whom it hurts",
+        ui.arrow_row: gr.update(visible=bool(world.sources)),
         ui.source: gr.update(choices=source_choices(world.sources), value=0 if world.sources else None),
         ui.layout: gr.update(choices=layouts, value=layouts[0], visible=len(layouts) > 1),
-        ui.build_offer: gr.update(visible=bool(world.unmeasured)), ui.build_status: note(offer(world)),
-    }  # fmt: skip
+        ui.build_offer: gr.update(visible=bool(world.unmeasured)),
+        ui.build_status: note(offer(world)),
+    }
 
 
 def cleared(ui: SimpleNamespace) -> Updates:
     """Everything that told of the model that was open before."""
-    blank = ("live_targets", "live_loss", "live_history", "live_previews", "predicted", "scores", "own_pictures",
-             "compare_status", "runs_status", "messages")  # fmt: skip
+    blank = (
+        "live_targets",
+        "live_loss",
+        "live_history",
+        "live_previews",
+        "predicted",
+        "scores",
+        "own_pictures",
+        "compare_status",
+        "runs_status",
+        "messages",
+    )
     return {
         **{getattr(ui, name): "" for name in blank},
-        ui.status: panels.status("Nothing is running."), ui.scrub: gr.update(visible=False),
-        ui.start: gr.update(interactive=True), ui.stop: gr.update(interactive=False),
-        ui.resume: gr.update(interactive=False), ui.erasers: gr.update(choices=[], value=[]),
-        ui.grid: note("Erase a concept, or open a run, to see the pictures here."), ui.scatter: gr.update(figure=""),
-        ui.pair: gr.update(choices=[], value=None, visible=False), ui.slider: gr.update(value=None, visible=False),
-    }  # fmt: skip
+        ui.status: panels.status("Nothing is running."),
+        ui.scrub: gr.update(visible=False),
+        ui.start: gr.update(interactive=True),
+        ui.stop: gr.update(interactive=False),
+        ui.resume: gr.update(interactive=False),
+        ui.erasers: gr.update(choices=[], value=[]),
+        ui.grid: note("Erase a concept, or open a run, to see the pictures here."),
+        ui.scatter: gr.update(figure=""),
+        ui.pair: gr.update(choices=[], value=None, visible=False),
+        ui.slider: gr.update(value=None, visible=False),
+    }
 
 
 def on_measure(worlds: Worlds, ui: SimpleNamespace, choice: Choice) -> Made:
@@ -332,7 +365,7 @@ def on_measure(worlds: Worlds, ui: SimpleNamespace, choice: Choice) -> Made:
         total, began, known_before = len(world.concepts), time.monotonic(), len(world.concepts) - world.unmeasured
         yield {ui.build: gr.update(interactive=False), ui.messages: ""}
         yield {ui.build_status: panels.status("Drawing the latents to measure on …")}
-        for done, job in enumerate(world.studio.side_effects(), 1):
+        for done, job in enumerate(world.explorer.side_effects(), 1):
             each = (time.monotonic() - began) / max(done - known_before, 1)
             left = duration(each * (total - done))
             said = f"{done} of {total}: {job.erased} was erased and measured; about {left} left."
@@ -359,7 +392,7 @@ def locality(world: World, name: str, source: int | None) -> go.Figure | None:
     mine = pairs[pairs["erased"] == name].set_index("affected")["delta"]
     if mine.empty:
         return None
-    order = {other: rank for rank, other in enumerate(world.studio.ranked(name))}
+    order = {other: rank for rank, other in enumerate(world.explorer.ranked(name))}
     ranks = pd.Series({other: order[other] for other in mine.index if other in order}, dtype=float)
     curve = statistics.by_nearness(mine.reindex(ranks.index).to_frame().T, ranks.to_frame().T.set_axis(["delta"]))
     title = f"Erasing {name}: damage by nearness"
@@ -420,7 +453,7 @@ def on_picked(world: World, ui: SimpleNamespace, session: Session | None, name: 
             return
         began = time.monotonic()
         yield {ui.locality: gr.update(figure=curve.to_json() if curve else "")}
-        drawn = panels.gallery(world.studio.pictures(name), name)
+        drawn = panels.gallery(world.explorer.pictures(name), name)
         settle(began)
         if not session or session.picked == name:
             yield {ui.own_pictures: drawn}
@@ -471,27 +504,27 @@ def on_start(
 ) -> Made:
     """Ask for a run and stream what it does. Closing this generator (the tab was closed) only stops watching."""
     try:
-        ticket = world.studio.ask(known(session).owner, names, method, keep, *form)
+        queued = world.explorer.ask(known(session).owner, names, method, keep, *form)
     except AgeError as error:
         yield warn(ui, error)
         return
-    yield from follow(world, ui, session, ticket)
+    yield from follow(world, ui, session, queued)
 
 
 def on_resume(world: World, ui: SimpleNamespace, session: Session, keep: bool, name: str | None = None) -> Made:
     """Go on with a stopped run: the one named, or the one that was watched last."""
     try:
         if name is None:
-            if known(session).ticket is None:
+            if known(session).queued is None:
                 raise AgeError("There is no stopped run to go on with: start one, or choose one under Runs.")
-            name = session.ticket.run.path.name  # type: ignore[union-attr]
-        run = world.studio.fitting(world.studio.own_run(known(session).owner, name or ""))
-        ticket = world.studio.bench.resume(run, session.owner, keep)
+            name = session.queued.run.path.name  # type: ignore[union-attr]
+        run = world.explorer.fitting(world.explorer.own_run(known(session).owner, name or ""))
+        queued = world.explorer.bench.resume(run, session.owner, keep)
     except AgeError as error:
         yield warn(ui, error)
         return
     yield from turn_to_erase(ui)
-    yield from follow(world, ui, session, ticket)
+    yield from follow(world, ui, session, queued)
 
 
 def turn_to_erase(ui: SimpleNamespace) -> Made:
@@ -499,19 +532,22 @@ def turn_to_erase(ui: SimpleNamespace) -> Made:
     settle()
 
 
-def follow(world: World, ui: SimpleNamespace, session: Session, ticket: Ticket) -> Made:
+def follow(world: World, ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Made:
     """Show a run from its first event to its end, unless the session turns to another."""
-    name, session.ticket, session.recording = ", ".join(ticket.run.config.concepts), ticket, None
+    name, session.queued, session.recording = ", ".join(queued.run.config.concepts), queued, None
     blank = dict.fromkeys([ui.live_targets, ui.live_loss, ui.live_history, ui.live_previews, ui.messages], "")
     buttons = {ui.start: gr.update(interactive=False), ui.stop: gr.update(interactive=True)}
     yield {
-        ui.status: panels.status(f"Preparing to erase {name} …"), **blank, **buttons,
-        ui.resume: gr.update(interactive=False), ui.scrub: gr.update(visible=False),
-        ui.where: page.where(name, ticket.run.path.name),
-    }  # fmt: skip
+        ui.status: panels.status(f"Preparing to erase {name} …"),
+        **blank,
+        **buttons,
+        ui.resume: gr.update(interactive=False),
+        ui.scrub: gr.update(visible=False),
+        ui.where: page.where(name, queued.run.path.name),
+    }
     view = LiveView(name)
-    for sight in world.studio.bench.line.watch(ticket):
-        if session.ticket is not ticket:
+    for sight in world.explorer.bench.run_queue.watch(queued):
+        if session.queued is not queued:
             return
         out: Updates = {getattr(ui, region): value for region, value in view.update(sight.events).items()}
         if sight.state == "waiting":
@@ -520,7 +556,7 @@ def follow(world: World, ui: SimpleNamespace, session: Session, ticket: Ticket) 
             out[ui.graph] = gr.update(lit=view.lit(sight.events[-1]))
         if out:
             yield out
-    yield ending(world, ui, session, ticket)
+    yield ending(world, ui, session, queued)
 
 
 def in_line(ahead: int, wait_s: float) -> str:
@@ -529,30 +565,35 @@ def in_line(ahead: int, wait_s: float) -> str:
     return f"Waiting: {before} before yours{known_time}."
 
 
-def ending(world: World, ui: SimpleNamespace, session: Session, ticket: Ticket) -> Updates:
+def ending(world: World, ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Updates:
     ready = {ui.start: gr.update(interactive=True), ui.stop: gr.update(interactive=False)}
-    stopped = ticket.state != "finished"
+    stopped = queued.state != "finished"
     out: Updates = {**ready, ui.resume: gr.update(interactive=stopped), ui.graph: gr.update(lit="{}")}
-    if ticket.state == "finished":
-        title = session.add(ticket.run)
-        out |= show_recording(ui, session, ticket.run)
-        out |= {ui.status: panels.status(f"Done: {', '.join(ticket.run.config.concepts)} was erased in "
-                                         f"{ticket.events[-1].steps} steps ({duration(ticket.events[-1].elapsed_s)}).",
-                                         ticket.events[-1].steps, ticket.events[-1].steps),
-                ui.erasers: gr.update(choices=list(session.erasers), value=[title])}  # fmt: skip
-    elif ticket.state == "stopped":
-        step = ticket.events[-1].step if ticket.events else 0
-        where = f"at step {step} of {ticket.events[-1].steps}" if step else "before the first step"
+    if queued.state == "finished":
+        title = session.add(queued.run)
+        out |= show_recording(ui, session, queued.run)
+        out |= {
+            ui.status: panels.status(
+                f"Done: {', '.join(queued.run.config.concepts)} was erased in "
+                f"{queued.events[-1].steps} steps ({duration(queued.events[-1].elapsed_s)}).",
+                queued.events[-1].steps,
+                queued.events[-1].steps,
+            ),
+            ui.erasers: gr.update(choices=list(session.erasers), value=[title]),
+        }
+    elif queued.state == "stopped":
+        step = queued.events[-1].step if queued.events else 0
+        where = f"at step {step} of {queued.events[-1].steps}" if step else "before the first step"
         out[ui.status] = panels.status(f"Stopped {where}. Resume goes on from the last checkpoint.")
     else:
-        out |= {ui.status: panels.status("The run failed."), **warn(ui, AgeError(ticket.reason))}
+        out |= {ui.status: panels.status("The run failed."), **warn(ui, AgeError(queued.reason))}
     return out
 
 
 def on_stop(world: World, ui: SimpleNamespace, session: Session | None) -> Updates:
     """Ask the run to stop after its present step."""
-    if session and session.ticket:
-        world.studio.bench.line.stop(session.ticket)
+    if session and session.queued:
+        world.explorer.bench.run_queue.stop(session.queued)
     return {ui.stop: gr.update(interactive=False)}
 
 
@@ -563,7 +604,7 @@ def on_predict(world: World, ui: SimpleNamespace, names: list[str], method: str)
             raise AgeError("The damage is predicted for one concept at a time: name one.")
         name = world.concepts.find(names[0]).name
         yield {ui.predicted: note("Trying a closed-form edit …"), ui.messages: ""}
-        word, shift = world.studio.predict(name, method)
+        word, shift = world.explorer.predict(name, method)
     except AgeError as error:
         yield {ui.predicted: "", **warn(ui, error)}
         return
@@ -594,7 +635,7 @@ def draw_cards(
     world: World, session: Session, found: dict[str, Erased], rows: Sequence[Row], seed: float | None, count: float
 ) -> list[panels.Card]:
     """Every row and seed by the original and by each eraser."""
-    drawn = {title: world.studio.pairs(rows, one.eraser, int(seed or 0), int(count)) for title, one in found.items()}
+    drawn = {title: world.explorer.pairs(rows, one.eraser, int(seed or 0), int(count)) for title, one in found.items()}
     cards = []
     for place, pairs in enumerate(zip(*drawn.values(), strict=True)):
         row, first = rows[place // int(count)], pairs[0]
@@ -604,10 +645,17 @@ def draw_cards(
         )
         cards.append(
             panels.Card(
-                row.kind, row.title, row.note, row.prompt, first.seed, row.expected, first.original,
-                first.original_verdict, edited,
+                row.kind,
+                row.title,
+                row.note,
+                row.prompt,
+                first.seed,
+                row.expected,
+                first.original,
+                first.original_verdict,
+                edited,
             )
-        )  # fmt: skip
+        )
         for one in edited:
             session.pairs[f"{row.title}, seed {first.seed}, {one.by}"] = (first.original, one.image)
     return cards
@@ -621,11 +669,11 @@ def on_compare(
         found = chosen_erasers(session, titles)
         yield {ui.compare_status: panels.status("Drawing with all models …"), ui.messages: ""}
         names = dict.fromkeys(name for one in found.values() for name in one.names)
-        rows = world.studio.own_rows(own) if (own or "").strip() else []
+        rows = world.explorer.own_rows(own) if (own or "").strip() else []
         if not rows:
             for name in names:
-                damage = world.studio.measure(name, next(iter(found.values())).eraser)
-                rows += world.studio.rows(name, damage.to_dict())
+                damage = world.explorer.measure(name, next(iter(found.values())).eraser)
+                rows += world.explorer.rows(name, damage.to_dict())
         session.pairs.clear()
         cards = draw_cards(world, session, found, rows, seed, count)
     except AgeError as error:
@@ -634,10 +682,11 @@ def on_compare(
     heading = f"Original and edited models ({', '.join(names)} erased), seeds from {int(seed or 0)}"
     first = next(iter(session.pairs))
     yield {
-        ui.grid: panels.compare_grid(cards, heading), ui.compare_status: "",
+        ui.grid: panels.compare_grid(cards, heading),
+        ui.compare_status: "",
         ui.pair: gr.update(choices=list(session.pairs), value=first, visible=True),
         ui.slider: gr.update(value=enlarged(session.pairs[first]), visible=True),
-    }  # fmt: skip
+    }
 
 
 def enlarged(pair: tuple[Image.Image, Image.Image]) -> tuple[Image.Image, ...]:
@@ -656,30 +705,36 @@ def on_judge(world: World, ui: SimpleNamespace, session: Session, titles: list[s
         tables: list[tuple[str, dict[str, float]]] = []
         for title, one in found.items():
             yield {ui.compare_status: panels.status(f"Measuring {title} …", len(tables), len(found)), ui.messages: ""}
-            table = world.studio.scores(one.names, one.eraser).set_index("method")
+            table = world.explorer.scores(one.names, one.eraser).set_index("method")
             tables += [("original model", table.loc["original"].to_dict())] if not tables else []
             tables.append((title, table.loc["edited"].to_dict()))
         title, one = next(iter(found.items()))
         name = one.names[0]
-        _, predicted = world.studio.predict(name)
-        measured = world.studio.measure(name, one.eraser)
+        _, predicted = world.explorer.predict(name)
+        measured = world.explorer.measure(name, one.eraser)
     except AgeError as error:
         yield {ui.compare_status: "", **warn(ui, error)}
         return
     rho = predicted.rank().corr(measured.rank())
     scaled = predicted * measured.sum() / predicted.sum()
     figure = plots.scatter_with_diagonal(
-        scaled.tolist(), measured.tolist(), list(measured.index), 6,
+        scaled.tolist(),
+        measured.tolist(),
+        list(measured.index),
+        6,
         f"{name}: predicted and measured damage, rank correlation {rho:.2f}",
-        "predicted before training (scaled to the same total)", "measured (noise shift)",
-    )  # fmt: skip
+        "predicted before training (scaled to the same total)",
+        "measured (noise shift)",
+    )
     top = pd.DataFrame({"erased": name, "affected": measured.index, "delta": (measured - scaled).to_numpy()})
     top = top.reindex(top["delta"].abs().nlargest(8).index)
     yield {
-        ui.scores: panels.scores(tables), ui.scatter: gr.update(figure=figure.to_json()), ui.compare_status: "",
+        ui.scores: panels.scores(tables),
+        ui.scatter: gr.update(figure=figure.to_json()),
+        ui.compare_status: "",
         ui.graph: gr.update(value=name, arrows=concept_map.arrows_json(top)),
         ui.caption: note(f"Measured less predicted damage of erasing {name} ({title}): where the prediction was off."),
-    }  # fmt: skip
+    }
 
 
 def on_ablate(world: World, ui: SimpleNamespace, session: Session, names: list[str], seed: float | None) -> Made:
@@ -687,16 +742,16 @@ def on_ablate(world: World, ui: SimpleNamespace, session: Session, names: list[s
     titles = []
     for method in ABLATION:
         try:
-            ticket = world.studio.ask(known(session).owner, names[:1], method, False, seed=seed)
+            queued = world.explorer.ask(known(session).owner, names[:1], method, False, seed=seed)
         except AgeError as error:
             yield warn(ui, error)
             return
-        for out in follow(world, ui, session, ticket):
+        for out in follow(world, ui, session, queued):
             yield out | {ui.compare_status: out.get(ui.status, gr.skip())}
-        if ticket.state != "finished" or session.ticket is not ticket:
+        if queued.state != "finished" or session.queued is not queued:
             yield {ui.compare_status: panels.status("The comparison ended with the run that was stopped.")}
             return
-        titles.append(ticket.run.path.name)
+        titles.append(queued.run.path.name)
     yield {ui.erasers: gr.update(choices=list(session.erasers), value=titles), ui.compare_status: ""}
 
 
@@ -706,15 +761,25 @@ def on_ablate(world: World, ui: SimpleNamespace, session: Session, names: list[s
 def run_rows(world: World, session: Session) -> tuple[list[list[Any]], list[str]]:
     rows: list[list[Any]] = []
     names: list[str] = []
-    for run in world.studio.runs_of(session.owner):
+    for run in world.explorer.runs_of(session.owner):
         config, names = run.config, [*names, run.path.name]
-        shown = run.path.name if run.path.parent == world.studio.folder(session.owner) else f"{run.path.name} (shipped)"
+        shown = (
+            run.path.name if run.path.parent == world.explorer.folder(session.owner) else f"{run.path.name} (shipped)"
+        )
         method = METHODS.get(config.method)
         steps = None if method and method.kind == "closed" else config.options.get("steps")  # it takes none
         rows.append(
-            [shown, ", ".join(config.concepts), method.label if method else config.method, config.model, run.status,
-             steps, config.seed, config.created[:16].replace("T", " ")]
-        )  # fmt: skip
+            [
+                shown,
+                ", ".join(config.concepts),
+                method.label if method else config.method,
+                config.model,
+                run.status,
+                steps,
+                config.seed,
+                config.created[:16].replace("T", " "),
+            ]
+        )
     return rows, names
 
 
@@ -755,11 +820,11 @@ def on_scrub(_world: World, ui: SimpleNamespace, session: Session | None, step: 
 def on_open(world: World, ui: SimpleNamespace, session: Session, name: str, go: bool = True) -> Updates:
     """Show a run in the Erase tab, and make it comparable if it is finished."""
     try:
-        run = world.studio.fitting(world.studio.run(known(session).owner, name or ""))
-        ticket = world.studio.bench.line.find(run.path, session.owner)
-        if ticket and not ticket.ended:
-            raise AgeError(f"The run {name!r} is still {ticket.state}: it is shown in the Erase tab when it has ended.")
-        session.ticket = None
+        run = world.explorer.fitting(world.explorer.run(known(session).owner, name or ""))
+        queued = world.explorer.bench.run_queue.find(run.path, session.owner)
+        if queued and not queued.ended:
+            raise AgeError(f"The run {name!r} is still {queued.state}: it is shown in the Erase tab when it has ended.")
+        session.queued = None
         out = show_recording(ui, session, run)
         if run.status == "finished":
             title = session.add(run)
@@ -774,7 +839,7 @@ def on_open(world: World, ui: SimpleNamespace, session: Session, name: str, go: 
 
 def on_rename(world: World, ui: SimpleNamespace, session: Session, name: str, new: str) -> Updates:
     try:
-        renamed = world.studio.own_run(known(session).owner, name or "").rename((new or "").strip())
+        renamed = world.explorer.own_run(known(session).owner, name or "").rename((new or "").strip())
     except AgeError as error:
         return warn(ui, error)
     said = panels.status(f"{name} is now called {renamed.path.name}.")
@@ -783,7 +848,7 @@ def on_rename(world: World, ui: SimpleNamespace, session: Session, name: str, ne
 
 def on_delete_asked(world: World, ui: SimpleNamespace, session: Session, name: str) -> Updates:
     try:
-        run = world.studio.own_run(known(session).owner, name or "")
+        run = world.explorer.own_run(known(session).owner, name or "")
     except AgeError as error:
         return warn(ui, error)
     return {ui.sure: gr.update(visible=True), ui.sure_text: note(f"Delete {run.path.name} for good?"), ui.messages: ""}
@@ -791,7 +856,7 @@ def on_delete_asked(world: World, ui: SimpleNamespace, session: Session, name: s
 
 def on_delete(world: World, ui: SimpleNamespace, session: Session, name: str) -> Updates:
     try:
-        world.studio.own_run(known(session).owner, name or "").delete()
+        world.explorer.own_run(known(session).owner, name or "").delete()
     except AgeError as error:
         return {ui.sure: gr.update(visible=False), **warn(ui, error)}
     return {**listed(world, ui, session), ui.runs_status: panels.status(f"{name} was deleted."), ui.messages: ""}
@@ -800,7 +865,7 @@ def on_delete(world: World, ui: SimpleNamespace, session: Session, name: str) ->
 def on_export(world: World, ui: SimpleNamespace, session: Session, name: str, kind: str) -> Updates:
     """Write the file to download into a folder of its own that Gradio clears away by and by."""
     try:
-        run = world.studio.run(known(session).owner, name or "")
+        run = world.explorer.run(known(session).owner, name or "")
         folder = Path(gr.utils.get_upload_folder()) / "exports" / uuid.uuid4().hex
         folder.mkdir(parents=True)
         if EXPORTS[kind] == "bundle":
@@ -817,7 +882,7 @@ def on_import(world: World, ui: SimpleNamespace, session: Session, path: str | N
     if not path:
         return {ui.upload: None}
     try:
-        run = age_core.import_bundle(Path(path), world.studio.folder(known(session).owner))
+        run = age_core.import_bundle(Path(path), world.explorer.folder(known(session).owner))
     except AgeError as error:
         return {ui.upload: None, **warn(ui, error)}
     said = panels.status(f"Imported as {run.path.name}.")
@@ -843,14 +908,14 @@ def on_arrive(world: World, ui: SimpleNamespace, owner: str, request: gr.Request
 def on_ready(world: World, ui: SimpleNamespace, session: Session) -> Made:
     """As soon as the model is open: the person's runs, the one that the address named, and one that went on alone."""
     out: Updates = {**listed(world, ui, session), ui.device: gr.update(choices=devices())}
-    shipped = world.studio.shipped_runs
+    shipped = world.explorer.shipped_runs
     if session.wanted:
         out |= on_open(world, ui, session, session.wanted, go=False)
     elif shipped:  # what the page opens with is no choice of the person's
         shown = on_open(world, ui, session, shipped[0].path.name, go=False)
         told = (ui.where, ui.erased, ui.messages, ui.runs_status)
         out |= {region: value for region, value in shown.items() if region not in told}
-    running = world.studio.bench.line.running(session.owner)
+    running = world.explorer.bench.run_queue.running(session.owner)
     if running:
         out[ui.tabs] = gr.Tabs(selected="erase")
     yield out
@@ -861,7 +926,7 @@ def on_ready(world: World, ui: SimpleNamespace, session: Session) -> Made:
 def lessons_of(world: World) -> page_learn.Book:
     """Every lesson that what was measured allows, and the recorded run's stages as pictures. It takes the model."""
     found: list[lessons.Lesson | None] = []
-    film, shipped, pairs = "", world.studio.shipped_runs, world.pairs(0)
+    film, shipped, pairs = "", world.explorer.shipped_runs, world.pairs(0)
     if shipped:
         recording = recorded(shipped[0])
         heaviest, losses = recording.events[-1].top[0][0], [event.loss_erase for event in recording.events]
@@ -875,7 +940,7 @@ def lessons_of(world: World) -> page_learn.Book:
             (other, partial(locality, world, other, 0))
             for other in dict.fromkeys([name, *(other for other in LOCAL if other in erased)])
         )
-        found.append(lessons.locality(name, damage, world.studio.ranked(name), curve[1], dict(rest)))
+        found.append(lessons.locality(name, damage, world.explorer.ranked(name), curve[1], dict(rest)))
         measured = both_ways_of(world)
         found.append(
             lessons.one_way(statistics.both_ways(measured), statistics.asymmetry(statistics.damage_of(measured)))
@@ -907,12 +972,16 @@ def catalogue(world: World) -> dict[str, Any]:
         "layouts": world.arrangements,
         "methods": {key: method.label for key, method in METHODS.items()},
         "about": {"age": note(METHODS["age"].about)},
-        "choice": world.choice, "opened": opened(world), "lessons": world.effects is not None or ABLATED.exists(),
+        "choice": world.choice,
+        "opened": opened(world),
+        "lessons": world.effects is not None or ABLATED.exists(),
         "models": [("emoji (bundled)", "emoji"), *((name, name) for name in HUB_MODELS)],
-        "concept_sets": concept_sets(), "devices": [world.choice.device],
+        "concept_sets": concept_sets(),
+        "devices": [world.choice.device],
         "probes": [("none", ""), *((name, name) for name in (*PROBES, IMAGENET_PROBE))],
-        "unmeasured": bool(world.unmeasured), "offer": offer(world),
-    }  # fmt: skip
+        "unmeasured": bool(world.unmeasured),
+        "offer": offer(world),
+    }
 
 
 def first_view(world: World) -> dict[str, Any]:
@@ -920,9 +989,9 @@ def first_view(world: World) -> dict[str, Any]:
     pairs, meaning = world.pairs(0), world.layouts[layout.MEANING]
     first = world.concepts.names[0]
     if pairs is not None:
-        first = TOLD if TOLD in pairs["erased"].unique() else effects.hero(pairs, first)
+        first = TOLD if TOLD in pairs["erased"].unique() else effects.most_damaging(pairs, first)
     view: dict[str, Any] = show_concept(world, first, 0, "Whom it hurts")
-    sizes = effects.fragility(pairs, list(meaning["name"])) if pairs is not None else None
+    sizes = effects.mean_damage_received(pairs, list(meaning["name"])) if pairs is not None else None
     return view | {
         "figure": concept_map.map_figure(meaning, world.groups, sizes).to_json(),
         "label_order": concept_map.label_order_json(meaning, world.groups),
@@ -951,12 +1020,31 @@ def build(worlds: Worlds) -> gr.Blocks:
 def handlers(worlds: Worlds, ui: SimpleNamespace) -> SimpleNamespace:
     """What answers the page's events, by the names that `wiring.connect` knows; each is first told what is open."""
     of_world: dict[str, Any] = {
-        "ready": on_ready, "pick": on_pick, "search": on_search, "picked": on_picked, "view": on_view, "cell": on_cell,
-        "everything": on_everything, "method": on_method, "start": on_start, "resume": on_resume, "stop": on_stop,
-        "scrub": on_scrub, "predict": on_predict, "compare": on_compare, "pair": on_pair, "judge": on_judge,
-        "ablate": on_ablate, "runs": on_runs, "open": on_open, "rename": on_rename, "delete_asked": on_delete_asked,
-        "delete": on_delete, "export": on_export, "import_": on_import,
-    }  # fmt: skip
+        "ready": on_ready,
+        "pick": on_pick,
+        "search": on_search,
+        "picked": on_picked,
+        "view": on_view,
+        "cell": on_cell,
+        "everything": on_everything,
+        "method": on_method,
+        "start": on_start,
+        "resume": on_resume,
+        "stop": on_stop,
+        "scrub": on_scrub,
+        "predict": on_predict,
+        "compare": on_compare,
+        "pair": on_pair,
+        "judge": on_judge,
+        "ablate": on_ablate,
+        "runs": on_runs,
+        "open": on_open,
+        "rename": on_rename,
+        "delete_asked": on_delete_asked,
+        "delete": on_delete,
+        "export": on_export,
+        "import_": on_import,
+    }
     bound: dict[str, Any] = {name: in_world(handler, worlds, ui) for name, handler in of_world.items()}
     of_all: dict[str, Any] = {"open_model": on_open_model, "measure": on_measure, "model": on_model}
     bound |= {name: partial(handler, worlds, ui) for name, handler in of_all.items()}
@@ -995,7 +1083,7 @@ def main() -> None:
         )
         print(f"AGE Explorer is open at {address}", flush=True)
         time.sleep(HEAD_START_S)
-        worlds.models.studio(Choice())
+        worlds.models.explorer(Choice())
         gc.freeze()  # never looked over again, which would hold every answer up for a quarter of a second
         gc.enable()
     except AgeError as error:  # such as missing weights: one sentence says more than a traceback

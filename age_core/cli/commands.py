@@ -47,12 +47,16 @@ class Stopped(KeyboardInterrupt):
 def opened(args: argparse.Namespace, model: str = DEFAULT) -> DiffusionPipeline:
     save = args.low_memory
     return load_pipeline(
-        args.model or model, args.device, args.dtype,
-        attention_slicing=save, gradient_checkpointing=save, offload=save,
-    )  # fmt: skip
+        args.model or model,
+        args.device,
+        args.dtype,
+        attention_slicing=save,
+        gradient_checkpointing=save,
+        offload=save,
+    )
 
 
-def world(args: argparse.Namespace, name: str = DEFAULT) -> ConceptSet:
+def concepts_of(args: argparse.Namespace, name: str = DEFAULT) -> ConceptSet:
     return ConceptSet.load(args.concepts or name)
 
 
@@ -111,7 +115,7 @@ def run_erase(args: argparse.Namespace) -> Answer:
         run, events = _started(args)
     last = None
     try:
-        with bar(args, total=run.config.options["steps"], unit="step", desc=", ".join(run.config.concepts)) as shown:
+        with bar(args, total=run.config.options["steps"], unit="step", desc=", ".join(run.config.world)) as shown:
             for last in events:
                 shown.update(last.step - shown.n if last.step else 0)
                 top = ", ".join(f"{name or '(empty)'} {share:.0%}" for name, share in last.top_targets(3))
@@ -135,23 +139,31 @@ def _started(args: argparse.Namespace) -> tuple[Run, Iterator[EraseEvent]]:
     method, word = asked_method(args)
     beside = args.out.parent if args.out else Path("runs")
     root, name = (args.run.parent, args.run.name) if args.run else (beside, "")
-    pipe, concepts = opened(args), world(args)
+    pipe, concepts = opened(args), concepts_of(args)
     return start_run(
-        pipe, root, method, args.concept, concepts, args.model or DEFAULT, name,
-        preset=args.preset, target=word, **{"preview_every": 0} | asked_changes(args),
-    )  # fmt: skip
+        pipe,
+        root,
+        method,
+        args.concept,
+        concepts,
+        args.model or DEFAULT,
+        name,
+        preset=args.preset,
+        target=word,
+        **{"preview_every": 0} | asked_changes(args),
+    )
 
 
 def _resumed(args: argparse.Namespace) -> tuple[Run, Iterator[EraseEvent]]:
     if not args.run or args.concept:
         raise AgeError("--resume takes the run's folder and nothing else: erase --run FOLDER --resume.")
     run = Run.open(args.run)
-    return run, resume_run(opened(args, run.config.model or DEFAULT), run, world(args, run.config.world))
+    return run, resume_run(opened(args, run.config.model or DEFAULT), run, concepts_of(args, run.config.world))
 
 
 def run_evaluate(args: argparse.Namespace) -> Answer:
     erasers = {path.stem: load_eraser(path) for path in args.erasers}
-    concepts = world(args)
+    concepts = concepts_of(args)
     erased = sorted({name for eraser in erasers.values() for name in eraser.concepts})
     asked = [resolve(concepts, name) for name in erased]
     table = evaluate(opened(args), judge(args), concepts, asked, erasers, args.images)
@@ -159,7 +171,7 @@ def run_evaluate(args: argparse.Namespace) -> Answer:
 
 
 def run_compare(args: argparse.Namespace) -> Answer:
-    eraser, concepts = load_eraser(args.eraser), world(args)
+    eraser, concepts = load_eraser(args.eraser), concepts_of(args)
     names = args.names or ([] if args.prompts else list(eraser.concepts))
     wanted = [*(concepts.prompt(name) for name in names), *args.prompts]
     if args.seeds < 1:
@@ -193,14 +205,14 @@ def run_import(args: argparse.Namespace) -> Answer:
 
 def run_info(args: argparse.Namespace) -> Answer:
     found = describe(args.what or args.model or DEFAULT, args.device, args.dtype)
-    return plain(found), "\n".join(_lines(plain(found)))
+    return plain(found), "\n".join(_queues(plain(found)))
 
 
-def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
+def _queues(value: dict[str, Any], indent: str = "") -> list[str]:
     lines = []
     for name, item in value.items():
         if isinstance(item, dict) and item:
-            lines += [f"{indent}{name}:", *_lines(item, indent + "  ")]
+            lines += [f"{indent}{name}:", *_queues(item, indent + "  ")]
         else:
             number = f"{item:,}" if isinstance(item, int) and not isinstance(item, bool) else item
             lines.append(f"{indent}{name}: {number}")
@@ -209,19 +221,19 @@ def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
 
 def source_of(args: argparse.Namespace) -> Source:
     """What a graph is built and read with, by names that a worker can open."""
-    world = args.concepts or DEFAULT
+    named = args.concepts or DEFAULT
     return Source(
-        args.model or DEFAULT, world, args.watched or world, judge_name(args), args.device, args.dtype, args.low_memory
+        args.model or DEFAULT, named, args.watched or named, judge_name(args), args.device, args.dtype, args.low_memory
     )
 
 
 def run_statistics(args: argparse.Namespace) -> Answer:
     tables = [read_table(path) for path in args.tables]
     table = pd.concat(tables, ignore_index=True)
-    bench = source_of(args).open()
+    setup = source_of(args).open()
     methods = args.methods or list(dict.fromkeys(table["method"]))
     document, lines = {}, []
-    for method, parts in read(bench, table, args.metric, methods, args.nearest, args.predict).items():
+    for method, parts in read(setup, table, args.metric, methods, args.nearest, args.predict).items():
         document[method] = {name: plain(part.to_dict("records")) for name, part in parts.items()}
         lines += [f"{args.metric} by {method}", *(part.round(3).to_string(index=False) for part in parts.values()), ""]
     return {"metric": args.metric, "methods": document}, "\n".join(lines).strip()
@@ -234,9 +246,14 @@ def run_graph(args: argparse.Namespace) -> Answer:
     method, word = asked_method(args)
     changes = {"preview_every": 0} | {k: v for k, v in asked_changes(args).items() if k != "seed" and v is not None}
     task = Task.of(
-        method, changes, preset=args.preset, target=word, images=args.images, erased_images=args.erased_images,
+        method,
+        changes,
+        preset=args.preset,
+        target=word,
+        images=args.images,
+        erased_images=args.erased_images,
         metrics=tuple(args.metrics),
-    )  # fmt: skip
+    )
     seeds = args.seeds or [args.seed or 0]
     with bar(args, total=len(erased) * len(seeds), unit="erasure") as shown:
         for job in build_in_parallel(

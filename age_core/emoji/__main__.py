@@ -113,19 +113,26 @@ def build_unet(args: argparse.Namespace) -> None:
     vae.register_to_config(scaling_factor=factor)
     seen = (~art_module.held_out(art, table)).nonzero().flatten()
     stream = train_unet(
-        latents[:, seen], art.concept[seen], art.style[seen], CaptionBank(table, *text),
-        args.work / f"unet{which}.safetensors", args.steps or UNET_STEPS, start=start, average=average,
-        without=art.concepts.index(args.without) if args.without else None, compiled=args.compile,
-    )  # fmt: skip
+        latents[:, seen],
+        art.concept[seen],
+        art.style[seen],
+        CaptionBank(table, *text),
+        args.work / f"unet{which}.safetensors",
+        args.steps or UNET_STEPS,
+        start=start,
+        average=average,
+        without=art.concepts.index(args.without) if args.without else None,
+        compiled=args.compile,
+    )
     probe_path = args.work / "probe.safetensors"
     if args.from_bundle and not probe_path.exists():
         probe = load_probe("emoji")
     else:
         probe = Probe(load_trained_probe(probe_path, art.concepts), art.concepts)
     pipe = assemble(vae, average, text)
-    world = ConceptSet.read(args.table, TEMPLATES["emoji"])
+    concepts = ConceptSet.read(args.table, TEMPLATES["emoji"])
     curve = args.work / f"curve{which}.jsonl"
-    log_progress(args.work / f"unet{which}.jsonl", watched(stream, pipe, probe, world, BATCH, 500, curve))
+    log_progress(args.work / f"unet{which}.jsonl", watched(stream, pipe, probe, concepts, BATCH, 500, curve))
 
 
 def build_bundle(args: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ def watched(
     steps: Progress,
     pipe: StableDiffusionPipeline,
     probe: Probe,
-    world: ConceptSet,
+    concepts: ConceptSet,
     batch: int,
     every: int,
     path: Path,
@@ -30,10 +30,10 @@ def watched(
     Judged on one picture each of JUDGED concepts. `pipe` must hold the very weights that are being trained, or their
     moving average.
     """
-    names = world.names[:: max(1, len(world) // JUDGED)]
+    names = concepts.names[:: max(1, len(concepts) // JUDGED)]
     for step, total, losses in steps:
         yield step, total, losses
         if (step + 1) % every == 0 or step + 1 == total:
-            shares = hits(pipe, probe, world, names, 1)[["top1", "top5"]].mean().to_dict()
+            shares = hits(pipe, probe, concepts, names, 1)[["top1", "top5"]].mean().to_dict()
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"pictures": (step + 1) * batch, **shares}) + "\n")

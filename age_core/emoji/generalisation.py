@@ -62,23 +62,23 @@ def pairs_seen_and_unseen(art: Art, table: list[dict[str, str]]) -> tuple[list[t
 
 
 def words(
-    pipe: StableDiffusionPipeline, probe: Probe, world: ConceptSet, meant: dict[str, str], images: int
+    pipe: StableDiffusionPipeline, probe: Probe, concepts: ConceptSet, meant: dict[str, str], images: int
 ) -> dict[str, float]:
     """Shares of pictures of words (word to concept) that show the concept, and at least one of its group."""
-    best = named(probe, draw(pipe, [world.prompt(word) for word in meant], images))
-    wanted = [world[name] for name in meant.values() for _ in range(images)]
+    best = named(probe, draw(pipe, [concepts.prompt(word) for word in meant], images))
+    wanted = [concepts[name] for name in meant.values() for _ in range(images)]
     concept = [guess == want.name for guess, want in zip(best, wanted, strict=True)]
-    group = [world[guess].group == want.group for guess, want in zip(best, wanted, strict=True)]
+    group = [concepts[guess].group == want.group for guess, want in zip(best, wanted, strict=True)]
     return {"concept": float(np.mean(concept)), "group": float(np.mean(group))}
 
 
-def general_words(pipe: StableDiffusionPipeline, probe: Probe, world: ConceptSet, images: int) -> dict[str, float]:
+def general_words(pipe: StableDiffusionPipeline, probe: Probe, concepts: ConceptSet, images: int) -> dict[str, float]:
     """For each general word and group ("fruit", "animal") the share of its pictures that show one of its members."""
-    kinds = sorted({concept.general for concept in world} | {concept.group for concept in world})
-    best = named(probe, draw(pipe, [world.prompt(kind) for kind in kinds], images))
+    kinds = sorted({concept.general for concept in concepts} | {concept.group for concept in concepts})
+    best = named(probe, draw(pipe, [concepts.prompt(kind) for kind in kinds], images))
     shares = {}
     for row, kind in enumerate(kinds):
-        guesses = [world[guess] for guess in best[row * images : (row + 1) * images]]
+        guesses = [concepts[guess] for guess in best[row * images : (row + 1) * images]]
         shares[kind] = float(np.mean([kind in (guess.general, guess.group) for guess in guesses]))
     return shares
 
@@ -93,7 +93,7 @@ def beyond_training(
     pipe: StableDiffusionPipeline,
     probe: Probe,
     style_probe: Probe,
-    world: ConceptSet,
+    concepts: ConceptSet,
     art: Art,
     table: list[dict[str, str]],
     asked: Sequence[str],
@@ -110,14 +110,14 @@ def beyond_training(
     captioned = {word: name for word, name in captioned.items() if word not in kept_back}
     found: dict[str, Any] = {
         "styles": in_styles(pipe, probe, style_probe, seen, 1),
-        "synonyms": words(pipe, probe, world, captioned, 1),
-        "general_words": general_words(pipe, probe, world, images),
+        "synonyms": words(pipe, probe, concepts, captioned, 1),
+        "general_words": general_words(pipe, probe, concepts, images),
         "confusions": confusions(asked, named(probe, drawn)),
     }
     if unseen:
         found["unseen_pairs"] = in_styles(pipe, probe, style_probe, unseen, images)
     if kept_back:
-        found["unseen_synonyms"] = words(pipe, probe, world, kept_back, images)
+        found["unseen_synonyms"] = words(pipe, probe, concepts, kept_back, images)
     nearest, _ = nearest_training_pictures(art, drawn[:: max(1, len(drawn) // 64)])
     low_middle_high = nearest.quantile(torch.tensor([0.1, 0.5, 0.9]))
     found["nearest_training_picture_rms"] = [round(float(q), 1) for q in low_middle_high]

@@ -68,8 +68,11 @@ def calibration_error(probe: Probe, pictures: Tensor, concept: Tensor, bins: int
     confidence, guess = scores.max(-1)
     right = (guess == concept).float()
     bucket = (confidence * bins).long().clamp(max=bins - 1)
-    gaps = [(confidence[bucket == b].mean() - right[bucket == b].mean()).abs() * (bucket == b).float().mean()
-            for b in range(bins) if (bucket == b).any()]  # fmt: skip
+    gaps = [
+        (confidence[bucket == b].mean() - right[bucket == b].mean()).abs() * (bucket == b).float().mean()
+        for b in range(bins)
+        if (bucket == b).any()
+    ]
     return float(sum(gaps))
 
 

@@ -24,8 +24,8 @@ from age_core.models.eraser import trained_parameters
 
 def plan(
     method: str,
-    concepts: str | Sequence[str],
-    world: ConceptSet,
+    names: str | Sequence[str],
+    concepts: ConceptSet,
     preset: str = "balanced",
     target: str | None = None,
     **changes: object,
@@ -34,30 +34,30 @@ def plan(
     if target is not None and find_method(method).word is None:
         fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
         raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
-    names = [concepts] if isinstance(concepts, str) else list(concepts)
+    names = [names] if isinstance(names, str) else list(names)
     if not names:
         raise AgeError("The concept to erase is empty: name one.")
-    erased = [resolve(world, name) for name in names]
-    if world.erase_templates:
-        changes.setdefault("templates", world.erase_templates)
+    erased = [resolve(concepts, name) for name in names]
+    if concepts.erase_templates:
+        changes.setdefault("templates", concepts.erase_templates)
     return erased, method_options(method, preset, **changes)
 
 
 def candidates_for(
-    pipe: DiffusionPipeline, method: str, erased: Sequence[Concept], world: ConceptSet, pool: int = POOL
+    pipe: DiffusionPipeline, method: str, erased: Sequence[Concept], concepts: ConceptSet, pool: int = POOL
 ) -> dict[str, Candidates]:
     """The search space of each erased concept, as the method takes it."""
     if find_method(method).published_space:
-        vocabulary = Vocabulary.of(world.names)
+        vocabulary = Vocabulary.of(concepts.names)
         return {concept.name: vocabulary.near_as_published(pipe, concept.name, pool) for concept in erased}
-    return {concept.name: neighbours(pipe, concept, world, pool, erased) for concept in erased}
+    return {concept.name: neighbours(pipe, concept, concepts, pool, erased) for concept in erased}
 
 
 def erase_by(
     pipe: DiffusionPipeline,
     method: str,
-    concepts: str | Sequence[str],
-    world: ConceptSet,
+    names: str | Sequence[str],
+    concepts: ConceptSet,
     preset: str = "balanced",
     target: str | None = None,
     pool: int = POOL,
@@ -66,39 +66,39 @@ def erase_by(
 ) -> Generator[EraseEvent, None, None]:
     """Erase by a named method; the last event carries the Eraser. Bad input raises AgeError before the first event.
 
-    concepts: names, synonyms or general words of `world`. target: a word of the caller's own for methods with a fixed
-    target ("" is the empty prompt). changes: fields of EraseOptions. With several concepts, each fixed target is the
-    same word, and gradient methods must be given it or use "empty".
+    names: concepts, synonyms or general words of `concepts`. target: a word of the caller's own for methods with a
+    fixed target ("" is the empty prompt). changes: fields of EraseOptions. With several concepts, each fixed target is
+    the same word, and gradient methods must be given it or use "empty".
     """
     chosen = find_method(method)
-    erased, options = plan(method, concepts, world, preset, target, **changes)
+    erased, options = plan(method, names, concepts, preset, target, **changes)
     names = [concept.name for concept in erased]
     if resume is None and (chosen.prior or (chosen.word == "look-ahead" and target is None and len(names) == 1)):
         trained_parameters(pipe.unet, options.train)  # an empty selection is refused now, not in half a minute
-        return _look_and_erase(pipe, candidates_for(pipe, method, erased, world, pool), options, world)
+        return _look_and_erase(pipe, candidates_for(pipe, method, erased, concepts, pool), options, concepts)
     if chosen.word is None:
-        return erase(pipe, names, candidates_for(pipe, method, erased, world, pool), options, resume)
+        return erase(pipe, names, candidates_for(pipe, method, erased, concepts, pool), options, resume)
     if target is None:
-        words = {c.name: fixed_word(pipe, chosen.word, c, world, pool, erased, options.seed) for c in erased}
+        words = {c.name: fixed_word(pipe, chosen.word, c, concepts, pool, erased, options.seed) for c in erased}
     else:
         words = dict.fromkeys(names, target)
     if chosen.kind == "closed":
         gone = banned(erased)
-        return _closed(pipe, method, words, [name for name in world.names if name not in gone])
+        return _closed(pipe, method, words, [name for name in concepts.names if name not in gone])
     if len(set(words.values())) > 1:
         raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
-    pools = candidates_for(pipe, method, erased, world, pool) if options.preserve == "neighbours" else {}
+    pools = candidates_for(pipe, method, erased, concepts, pool) if options.preserve == "neighbours" else {}
     return erase(pipe, names, pools, replace(options, fixed_target=words[names[0]]), resume)
 
 
 def _look_and_erase(
-    pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, world: ConceptSet
+    pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, concepts: ConceptSet
 ) -> Generator[EraseEvent, None, None]:
     """Try every candidate in closed form, tell how far it is, then erase from what was found."""
     started = time.monotonic()
     found: dict[str, Candidates] = {}
     for name, candidates in pools.items():
-        for part in look_ahead(pipe, name, candidates, world):
+        for part in look_ahead(pipe, name, candidates, concepts):
             if isinstance(part, int):
                 note = f"looking ahead: {part} of {len(candidates)} targets tried on {name}"
                 elapsed = time.monotonic() - started
@@ -121,6 +121,15 @@ def _closed(
     concept, elapsed = next(iter(words)), time.monotonic() - started
     candidates = (words[concept],)
     yield EraseEvent(
-        1, 1, concept=concept, candidates=candidates, logits=(0.0,), shares=(1.0,), used=(1.0,), entropy=0.0,
-        elapsed_s=elapsed, remaining_s=0.0, eraser=eraser,
-    )  # fmt: skip
+        1,
+        1,
+        concept=concept,
+        candidates=candidates,
+        logits=(0.0,),
+        probabilities=(1.0,),
+        sampled=(1.0,),
+        entropy=0.0,
+        elapsed_s=elapsed,
+        remaining_s=0.0,
+        eraser=eraser,
+    )

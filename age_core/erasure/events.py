@@ -11,6 +11,8 @@ from torch import Tensor
 
 from age_core.models.eraser import Eraser
 
+RENAMED = {"shares": "probabilities", "used": "sampled"}  # fields as they were recorded before
+
 
 @dataclass(frozen=True)
 class TrainingState:
@@ -27,14 +29,14 @@ class EraseEvent:
     step: int  # 0 while preparing
     steps: int
     note: str = ""
-    concept: str = ""  # the one that this step erased; candidates, logits, shares and used are its own
+    concept: str = ""  # the one that this step erased; candidates, logits, probabilities and sampled are its own
     loss_erase: float = math.nan
     loss_preserve: float = math.nan
     candidates: tuple[str, ...] = ()
     logits: tuple[float, ...] = ()  # pi
-    shares: tuple[float, ...] = ()  # softmax(pi), without noise
-    used: tuple[float, ...] = ()  # share of this step's pictures that used each candidate
-    entropy: float = math.nan  # of shares, in nats; exp of it is "effectively N words"
+    probabilities: tuple[float, ...] = ()  # softmax(pi), without noise
+    sampled: tuple[float, ...] = ()  # share of this step's pictures that used each candidate
+    entropy: float = math.nan  # of probabilities, in nats; exp of it is "effectively N words"
     elapsed_s: float = 0.0
     remaining_s: float = math.nan
     preview_prompts: tuple[str, ...] = ()
@@ -44,5 +46,5 @@ class EraseEvent:
 
     def top_targets(self, k: int) -> list[tuple[str, float]]:
         """The k candidates with the largest share; none while preparing."""
-        pairs = zip(self.candidates, self.shares, strict=True) if self.shares else ()
+        pairs = zip(self.candidates, self.probabilities, strict=True) if self.probabilities else ()
         return sorted(pairs, key=lambda pair: -pair[1])[:k]

@@ -17,24 +17,27 @@ from age_core.errors import AgeError
 from age_core.models.noise import add_noise, alpha_bar, ddim_step, error_weights, noise_timesteps, spread_timesteps
 from age_core.models.pipelines import encode_text, predict, predict_all, sample_latents
 
+STORED = {"candidate_embeds": "matrix"}  # what checkpoints call it
+
 
 @dataclass(frozen=True)
-class Scene:
+class LatentCache:
     """What the losses need for one concept: text states and clean latents, made once by the unedited model."""
 
     erased: Tensor  # (T, L, D) the erased concept in each template
-    matrix: Tensor  # (T, n, L, D) the candidates
+    candidate_embeds: Tensor  # (T, n, L, D) the candidates
     empty: Tensor  # (L, D) the empty prompt
     z_erased: Tensor  # (S, C, h, w); S = 0 where latents are sampled at each step
     z_candidates: Tensor  # (n, s, C, h, w)
     kept: Tensor  # (n,) rows of the given candidates that were not left out as alike
 
     def state(self) -> dict[str, Tensor]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {STORED.get(field.name, field.name): getattr(self, field.name) for field in fields(self)}
 
     @staticmethod
-    def restore(state: Mapping[str, Tensor], device: torch.device) -> Scene:
-        return Scene(**{field.name: state[field.name].to(device) for field in fields(Scene)})
+    def restore(state: Mapping[str, Tensor], device: torch.device) -> LatentCache:
+        names = [field.name for field in fields(LatentCache)]
+        return LatentCache(**{name: state[STORED.get(name, name)].to(device) for name in names})
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Batch:
     """One step's inputs: rows of the erased concept and, for each, of the target and of what is preserved."""
 
     erased: Tensor  # (L, D)
-    matrix: Tensor  # (n, L, D)
+    candidate_embeds: Tensor  # (n, L, D)
     empty: Tensor  # (L, D)
     z_erased: Tensor  # (B, C, h, w) noised
     z_target: Tensor  # (B, C, h, w) noised
@@ -53,17 +56,17 @@ class Batch:
 
     def mix(self, weights: Tensor) -> Tensor:
         """Target states e_t = y M; (B, n) to (B, L, D)."""
-        return mixture(weights, self.matrix)
+        return mixture(weights, self.candidate_embeds)
 
 
-def mixture(weights: Tensor, matrix: Tensor) -> Tensor:
+def mixture(weights: Tensor, candidate_embeds: Tensor) -> Tensor:
     """y M; weights (B, n) of candidates' states (n, L, D) to (B, L, D)."""
-    return torch.einsum("bn,nld->bld", weights, matrix)
+    return torch.einsum("bn,nld->bld", weights, candidate_embeds)
 
 
 def draw_batch(
     pipe: DiffusionPipeline,
-    scene: Scene,
+    cache: LatentCache,
     weights: Tensor,
     options: EraseOptions,
     generator: torch.Generator,
@@ -75,34 +78,34 @@ def draw_batch(
     Where latents are sampled anew, those that no loss looks at (for_pi: no gain) are not, and hold another's.
     """
     rows, scheduler = len(weights), pipe.scheduler
-    template = int(torch.randint(len(scene.erased), (1,), generator=generator))
-    erased, matrix = scene.erased[template], scene.matrix[template]
-    target = mixture(weights.detach(), matrix)
+    template = int(torch.randint(len(cache.erased), (1,), generator=generator))
+    erased, candidate_embeds = cache.erased[template], cache.candidate_embeds[template]
+    target = mixture(weights.detach(), candidate_embeds)
     drawn = weights.detach().argmax(-1)  # (B,)
     if options.preserve == "neighbours":
-        neighbour = torch.randint(matrix.shape[0], (rows,), generator=generator).to(drawn.device)
-        kept = matrix[neighbour]
+        neighbour = torch.randint(candidate_embeds.shape[0], (rows,), generator=generator).to(drawn.device)
+        kept = candidate_embeds[neighbour]
     else:
-        neighbour, kept = drawn, scene.empty.expand_as(target) if options.preserve == "empty" else target
+        neighbour, kept = drawn, cache.empty.expand_as(target) if options.preserve == "empty" else target
     if options.latents == "cached":
-        pick = torch.randint(max(len(scene.z_erased), 1), (rows,), generator=generator)
-        other = torch.randint(scene.z_candidates.shape[1], (rows,), generator=generator)
-        z_target, z_kept = scene.z_candidates[drawn, other], scene.z_candidates[neighbour, other]
-        z_erased = z_target if options.latents_of == "target" else scene.z_erased[pick]
+        pick = torch.randint(max(len(cache.z_erased), 1), (rows,), generator=generator)
+        other = torch.randint(cache.z_candidates.shape[1], (rows,), generator=generator)
+        z_target, z_kept = cache.z_candidates[drawn, other], cache.z_candidates[neighbour, other]
+        z_erased = z_target if options.latents_of == "target" else cache.z_erased[pick]
         t = level = noise_timesteps(scheduler, rows, generator).to(z_erased.device)
         noise = torch.randn(2, *z_erased.shape, generator=generator).to(z_erased)
         z_erased = add_noise(scheduler, z_erased, noise[0], t)
         z_target, z_kept = (add_noise(scheduler, z, noise[1], t) for z in (z_target, z_kept))
     else:
         wanted: dict[str, Tensor] = {}
-        if options.gain == "both" or not for_pi:
+        if options.inner_objective == "both" or not for_pi:
             wanted["erased"] = target if options.latents_of == "target" else erased.expand_as(target)
         if for_pi or options.preserve == "target":
             wanted["target"] = target
         if options.preserve == "neighbours" and not for_pi:
             wanted["kept"] = kept
         stacked = torch.stack(list(wanted.values()))
-        sampled, t, level = _partial_samples(pipe, stacked, scene.empty, options, generator, student)
+        sampled, t, level = _partial_samples(pipe, stacked, cache.empty, options, generator, student)
         z = dict(zip(wanted, sampled, strict=True))
         z_target = z.get("target", sampled[0])
         z_erased, z_kept = z.get("erased", z_target), z.get("kept", z_target)
@@ -110,13 +113,13 @@ def draw_batch(
         z_kept = z_erased
     a = alpha_bar(scheduler, level)
     weight = error_weights(a, scheduler.config.prediction_type, options.weighting, options.weight_clip)
-    return Batch(erased, matrix, scene.empty, z_erased, z_target, kept, z_kept, t, weight)
+    return Batch(erased, candidate_embeds, cache.empty, z_erased, z_target, kept, z_kept, t, weight)
 
 
 @torch.no_grad()
 def _partial_samples(
     pipe: DiffusionPipeline,
-    states: Tensor,
+    prompt_embeds: Tensor,
     empty: Tensor,
     options: EraseOptions,
     generator: torch.Generator,
@@ -130,15 +133,15 @@ def _partial_samples(
     stops at grid timestep k - 2 (clean for k <= 1) and t ~ U{k d .. k d + d - 1} is asked, d being the grid's spacing.
     The third answer is the timesteps (B,) whose noise level turns a prediction into a clean latent.
     """
-    several, rows = states.shape[:2]
-    states = states.flatten(0, 1)
+    several, rows = prompt_embeds.shape[:2]
+    prompt_embeds = prompt_embeds.flatten(0, 1)
     config, scheduler = pipe.unet.config, pipe.scheduler
     spacing = scheduler.config.num_train_timesteps // options.grid
     k = torch.randint(options.grid, (rows,), generator=generator)
     within = torch.randint(spacing, (rows,), generator=generator)
     shape = (rows, config.in_channels, config.sample_size, config.sample_size)
     # float32 whatever the states are, as everything that is added up over steps
-    z = torch.randn(shape, generator=generator).to(states.device).repeat(several, 1, 1, 1)
+    z = torch.randn(shape, generator=generator).to(prompt_embeds.device).repeat(several, 1, 1, 1)
     top = options.grid - 2 if options.legacy_offset else options.grid - 1  # where pure noise is taken to be
     stop = (k - 2).clamp(min=-1) if options.legacy_offset else k  # the grid index to end at; -1: clean
     ending = stop.repeat(several).to(z.device)
@@ -148,7 +151,7 @@ def _partial_samples(
             t = torch.full((len(going),), index * spacing + 1, device=z.device)
             # a row's trajectories start from one noise: there one answer to the empty prompt serves them all
             bare = going[: len(going) // several] if index == top else going
-            both = torch.cat([empty.expand_as(states[bare]), states[going]])
+            both = torch.cat([empty.expand_as(prompt_embeds[bare]), prompt_embeds[going]])
             answer = predict(pipe, torch.cat([z[bare], z[going]]), t[:1].expand(len(both)), both)
             unguided, guided = answer.split([len(bare), len(going)])
             unguided = unguided.repeat(len(going) // len(bare), 1, 1, 1)
@@ -169,17 +172,17 @@ def _states(pipe: DiffusionPipeline, nouns: tuple[str, ...], options: EraseOptio
 
 def prepare(
     pipe: DiffusionPipeline, concept: str, names: tuple[str, ...], options: EraseOptions
-) -> Iterator[float | Scene]:
+) -> Iterator[float | LatentCache]:
     """Yield the share done while the unedited model draws its samples, then the scene."""
     erased = _states(pipe, (concept,), options)[:, 0]  # (T, L, D)
-    matrix = _states(pipe, names, options)
+    candidate_embeds = _states(pipe, names, options)
     empty = encode_text(pipe, [""])[0].float()
-    compares = options.exclude_alike > 0 and options.target != "fixed" and len(names) > 1
+    compares = options.min_candidate_distance > 0 and options.target != "fixed" and len(names) > 1
     looks = options.latents == "cached" or compares
     wanted = torch.cat(
         [
             erased[-1].expand(options.samples, -1, -1),
-            matrix[-1].repeat_interleave(options.candidate_samples if options.latents == "cached" else 0, 0),
+            candidate_embeds[-1].repeat_interleave(options.candidate_samples if options.latents == "cached" else 0, 0),
         ]
     )
     wanted = wanted if looks else wanted[:0]
@@ -196,34 +199,34 @@ def prepare(
     latents = torch.cat(parts)
     z_candidates = latents[options.samples :].reshape(len(names), -1, *shape[1:])
     kept = torch.arange(len(names))
-    scene = Scene(erased, matrix, empty, latents[: options.samples], z_candidates, kept)
+    cache = LatentCache(erased, candidate_embeds, empty, latents[: options.samples], z_candidates, kept)
     if compares:
-        kept = (likeness(pipe, scene, options) >= options.exclude_alike).nonzero().flatten().cpu()
+        kept = (likeness(pipe, cache, options) >= options.min_candidate_distance).nonzero().flatten().cpu()
         if not len(kept):
             raise AgeError(f"Every candidate draws the same as {concept!r}: give words that mean something else.")
-        scene = replace(scene, matrix=matrix[:, kept], z_candidates=z_candidates[kept], kept=kept)
-    yield scene
+        cache = replace(cache, candidate_embeds=candidate_embeds[:, kept], z_candidates=z_candidates[kept], kept=kept)
+    yield cache
 
 
-def likeness(pipe: DiffusionPipeline, scene: Scene, options: EraseOptions, rows: int = 4) -> Tensor:
+def likeness(pipe: DiffusionPipeline, cache: LatentCache, options: EraseOptions, rows: int = 4) -> Tensor:
     """How far each candidate's prediction is from the erased concept's on the latter's own pictures; (n,).
 
     Mean squared difference over that between the erased concept and the empty prompt: near 0 is a synonym, whatever
     the words look like; 1 is as far as no words at all.
     """
-    z0 = scene.z_erased[:rows]
+    z0 = cache.z_erased[:rows]
     generator = torch.Generator().manual_seed(options.seed)
     t = spread_timesteps(pipe.scheduler, len(z0)).to(z0.device)
     z = add_noise(pipe.scheduler, z0, torch.randn(z0.shape, generator=generator).to(z0), t)
 
-    def at(states: Tensor) -> Tensor:
+    def at(prompt_embeds: Tensor) -> Tensor:
         """(m, L, D) to the predictions (m, rows, C, h, w)."""
         latents, times, words = (
-            z.repeat(len(states), 1, 1, 1),
-            t.repeat(len(states)),
-            states.repeat_interleave(len(z), 0),
+            z.repeat(len(prompt_embeds), 1, 1, 1),
+            t.repeat(len(prompt_embeds)),
+            prompt_embeds.repeat_interleave(len(z), 0),
         )
-        return predict_all(pipe, latents, times, words).unflatten(0, (len(states), len(z)))
+        return predict_all(pipe, latents, times, words).unflatten(0, (len(prompt_embeds), len(z)))
 
-    own, empty = at(torch.stack([scene.erased[-1], scene.empty]))
-    return (at(scene.matrix[-1]) - own).square().mean((1, 2, 3, 4)) / (empty - own).square().mean()
+    own, empty = at(torch.stack([cache.erased[-1], cache.empty]))
+    return (at(cache.candidate_embeds[-1]) - own).square().mean((1, 2, 3, 4)) / (empty - own).square().mean()

@@ -25,7 +25,7 @@ def look_ahead(
     pipe: DiffusionPipeline,
     concept: str,
     candidates: Candidates,
-    world: ConceptSet,
+    concepts: ConceptSet,
     watched: Sequence[str] = (),
     images: int = 1,
     own_images: int = 4,
@@ -38,13 +38,13 @@ def look_ahead(
     the reference pictures: `images` of each watched concept, `own_images` of the erased one, on which every utility
     rests.
     """
-    judged = Concept(concept, concept, concept) if concept not in world.names else world[concept]
+    judged = Concept(concept, concept, concept) if concept not in concepts.names else concepts[concept]
     wanted = watched or candidates.names[:WATCHED]
-    others = [world[name] for name in dict.fromkeys(wanted) if name != concept]
+    others = [concepts[name] for name in dict.fromkeys(wanted) if name != concept]
     if not others:
         raise AgeError("Looking ahead needs at least one other concept to watch for damage.")
-    own = noise_reference(pipe, replace(world, concepts=(judged,)), own_images)
-    both = own.followed_by(noise_reference(pipe, replace(world, concepts=tuple(others)), images))
+    own = noise_reference(pipe, replace(concepts, concepts=(judged,)), own_images)
+    both = own.followed_by(noise_reference(pipe, replace(concepts, concepts=tuple(others)), images))
     problem = ErasureProblem.of(pipe, (concept,), ())  # what does not depend on the target, once for all candidates
     rows = []
     for tried, name in enumerate(candidates.names):
@@ -75,7 +75,7 @@ def with_prior(candidates: Candidates, table: pd.DataFrame, strength: float) -> 
 def oracle(
     pipe: DiffusionPipeline,
     probe: Probe,
-    world: ConceptSet,
+    concepts: ConceptSet,
     concept: str,
     candidates: Candidates,
     others: Sequence[str],
@@ -92,8 +92,8 @@ def oracle(
     rows = []
     for name in candidates.names:
         eraser = uce(problem, {concept: name})
-        gone = hits(pipe, probe, world, [concept], erased_images, eraser)["top1"].mean()
-        kept = hits(pipe, probe, world, others, images, eraser)["top1"].mean()
+        gone = hits(pipe, probe, concepts, [concept], erased_images, eraser)["top1"].mean()
+        kept = hits(pipe, probe, concepts, others, images, eraser)["top1"].mean()
         rows.append({"candidate": name, "esr1": 100 * (1 - gone), "psr1": 100 * kept})
     table = pd.DataFrame(rows)
     return table.assign(balance=(table["esr1"] + table["psr1"]) / 2)

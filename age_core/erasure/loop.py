@@ -16,8 +16,8 @@ from torch import Tensor
 from age_core.concepts.candidates import Candidates
 from age_core.concepts.concept_set import fill
 from age_core.erasure.events import EraseEvent, TrainingState
-from age_core.erasure.latents import Scene, draw_batch, prepare
-from age_core.erasure.objective import autocast, gain_gradient, losses
+from age_core.erasure.latents import LatentCache, draw_batch, prepare
+from age_core.erasure.objective import autocast, inner_gradient, losses
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.selectors import TargetSelector, adam_state, make_selector, restore_adam
 from age_core.erasure.student import Student
@@ -70,7 +70,7 @@ def _advice_when_memory_runs_out() -> Iterator[None]:
         if isinstance(error, RuntimeError) and "out of memory" not in words and "allocate memory" not in words:
             raise
         raise RunFailed(
-            "The memory ran out: lower `batch` and `pi_rows`, load the pipeline with offload=True, "
+            "The memory ran out: lower `batch` and `pi_batch`, load the pipeline with offload=True, "
             "gradient_checkpointing=True, attention_slicing=True or dtype='float16' (--low-memory does the first "
             "three), or train fewer weights (train='lora')."
         ) from error
@@ -83,7 +83,7 @@ class _Training:
     student: Student
     adam: torch.optim.Adam
     selectors: dict[str, TargetSelector]
-    scenes: dict[str, Scene]
+    caches: dict[str, LatentCache]
     generator: torch.Generator
 
     def state(self, step: int) -> TrainingState:
@@ -91,7 +91,7 @@ class _Training:
         parts["optimiser"] = adam_state(self.adam)
         for row, name in enumerate(self.selectors):
             parts[f"target{row}"] = self.selectors[name].state()
-            parts[f"scene{row}"] = self.scenes[name].state()
+            parts[f"scene{row}"] = self.caches[name].state()
         tensors = {f"{part}/{k}": v.cpu() for part, held in parts.items() for k, v in held.items()}
         return TrainingState(step, tensors | {"generator": self.generator.get_state()})
 
@@ -102,22 +102,22 @@ def _parts(state: TrainingState, part: str) -> dict[str, Tensor]:
 
 def _prepare_all(
     pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, resume: TrainingState | None
-) -> Iterator[tuple[str, float] | dict[str, Scene]]:
+) -> Iterator[tuple[str, float] | dict[str, LatentCache]]:
     """Yield (concept, share done) while the unedited model draws, then every concept's scene."""
-    scenes: dict[str, Scene] = {}
+    caches: dict[str, LatentCache] = {}
     for row, (name, pool) in enumerate(pools.items()):
         if resume is not None:
-            scenes[name] = Scene.restore(_parts(resume, f"scene{row}"), device_of(pipe))
+            caches[name] = LatentCache.restore(_parts(resume, f"scene{row}"), device_of(pipe))
             continue
         drawing = prepare(pipe, name, pool.names, options)
         while True:
             with _advice_when_memory_runs_out(), autocast(pipe, options):
                 part = next(drawing)
-            if isinstance(part, Scene):
-                scenes[name] = part
+            if isinstance(part, LatentCache):
+                caches[name] = part
                 break
             yield name, part
-    yield scenes
+    yield caches
 
 
 def _run(
@@ -127,23 +127,23 @@ def _run(
     resume: TrainingState | None,
 ) -> Generator[EraseEvent, None, None]:
     started = time.monotonic()
-    scenes: dict[str, Scene] = {}
+    caches: dict[str, LatentCache] = {}
     for progress in _prepare_all(pipe, pools, options, resume):
         if isinstance(progress, dict):
-            scenes = progress
+            caches = progress
             continue
         name, share = progress
         note = f"drawing what the original model makes of {name} and its neighbours: {share:.0%}"
         elapsed = time.monotonic() - started
         yield EraseEvent(0, options.steps, note, name, candidates=pools[name].names, elapsed_s=elapsed)
-    kept = {name: scenes[name].kept.tolist() for name in pools}
+    kept = {name: caches[name].kept.tolist() for name in pools}
     names = {name: tuple(pools[name].names[row] for row in kept[name]) for name in pools}
     student = Student(pipe.unet, options)
     priors = {name: [pools[name].prior[row] for row in kept[name]] if pools[name].prior else [] for name in pools}
     selectors = {name: make_selector(options, len(names[name]), priors[name]) for name in pools}
     generator = torch.Generator().manual_seed(options.seed)
     training = _Training(
-        student, torch.optim.Adam(student.leaves.values(), lr=options.lr), selectors, scenes, generator
+        student, torch.optim.Adam(student.leaves.values(), lr=options.lr), selectors, caches, generator
     )
     if resume is not None:
         _restore(training, resume)
@@ -163,7 +163,7 @@ def _run(
             previews = tuple(_preview(pipe, student, prompts, options))
         due = options.checkpoint_every and (step % options.checkpoint_every == 0 or last)
         logits = selectors[concept].logits.detach()
-        shares = torch.softmax(logits, -1)
+        probabilities = torch.softmax(logits, -1)
         now = time.monotonic()
         yield EraseEvent(
             step=step,
@@ -173,9 +173,9 @@ def _run(
             loss_preserve=loss_preserve,
             candidates=names[concept],
             logits=tuple(logits.tolist()),
-            shares=tuple(shares.tolist()),
-            used=tuple(weights.mean(0).tolist()),
-            entropy=float(torch.special.entr(shares).sum()),
+            probabilities=tuple(probabilities.tolist()),
+            sampled=tuple(weights.mean(0).tolist()),
+            entropy=float(torch.special.entr(probabilities).sum()),
             elapsed_s=now - started,
             remaining_s=(now - loop_started) / (step - first + 1) * (options.steps - step),
             preview_prompts=prompts,
@@ -200,9 +200,9 @@ def _step(
 ) -> tuple[Tensor, float, float]:
     """One descent of the student and, when it is due, one ascent of pi; the drawn weights (B, n) and both losses."""
     student, selector, generator = training.student, training.selectors[concept], training.generator
-    scene = training.scenes[concept]
+    cache = training.caches[concept]
     weights = selector.draw(options.batch, generator).to(device_of(pipe))
-    batch = draw_batch(pipe, scene, weights, options, generator, student)
+    batch = draw_batch(pipe, cache, weights, options, generator, student)
     loss_erase, loss_preserve = losses(pipe, student, batch, batch.mix(weights), options)
     loss = loss_erase + options.preserve_weight * loss_preserve
     if not torch.isfinite(loss):
@@ -216,14 +216,14 @@ def _step(
     training.adam.step()
     if step % options.pi_every == 0 and options.target == "adaptive":
 
-        def gain(drawn: Tensor) -> Tensor:
+        def inner_objective(drawn: Tensor) -> Tensor:
             """Linear in the drawn weights, with the gradient of what pi climbs."""
             chosen = drawn.detach().to(device_of(pipe))
-            inputs = draw_batch(pipe, scene, chosen, options, generator, student, for_pi=True)
-            states = inputs.mix(drawn.to(device_of(pipe)))
-            return (states * gain_gradient(pipe, student, inputs, states, options)).sum()
+            inputs = draw_batch(pipe, cache, chosen, options, generator, student, for_pi=True)
+            prompt_embeds = inputs.mix(drawn.to(device_of(pipe)))
+            return (prompt_embeds * inner_gradient(pipe, student, inputs, prompt_embeds, options)).sum()
 
-        selector.update(gain, options.pi_rows, generator)
+        selector.update(inner_objective, options.pi_batch, generator)
     return weights, float(loss_erase.detach()), float(loss_preserve.detach())
 
 
@@ -239,7 +239,7 @@ def _preview(
 
 
 def _eraser(training: _Training, options: EraseOptions) -> Eraser:
-    names = list(training.scenes)
+    names = list(training.caches)
     info = {
         "concept": names[0],
         "concepts": names,

@@ -26,7 +26,7 @@ class Method:
 
 
 _ESD = {"target": "fixed", "preserve": "none", "negative_guidance": 1.0, "latents": "student", "templates": ("{noun}",)}
-_BARE = {"templates": ("{noun}",), "exclude_alike": 0.0, "preserve": "target"}
+_BARE = {"templates": ("{noun}",), "min_candidate_distance": 0.0, "preserve": "target"}
 
 
 def _fixed(word: WordKind, about: str) -> Method:
@@ -38,14 +38,14 @@ METHODS: dict[str, Method] = {
         "AGE",
         "The default: adaptive target by minimax from where a look-ahead points, any neighbour preserved.",
         prior=True,
-        changes={"committed": True},
+        changes={"argmax_target": True},
     ),
     "age-even": Method("AGE from even logits", "The default without its look-ahead, each picture's target drawn."),
     "age-paper": Method(
         "AGE, as published",
         "The published equation: eta 0, both terms differentiated through a soft mixture, the student's own latents.",
         changes=_BARE
-        | {"gain": "both", "relaxation": "soft", "pi_temperature": 0.5, "latents": "student", "pi_every": 1},
+        | {"inner_objective": "both", "relaxation": "soft", "pi_temperature": 0.5, "latents": "student", "pi_every": 1},
     ),
     "age-paper-code": Method(
         "AGE, as coded",
@@ -53,7 +53,7 @@ METHODS: dict[str, Method] = {
         "gradient of pi from the preserving term's student side alone.",
         published_space=True,
         changes=_BARE
-        | {"gain": "student", "negative_guidance": 1.0, "weighting": "x0", "latents": "student"}
+        | {"inner_objective": "student", "negative_guidance": 1.0, "weighting": "x0", "latents": "student"}
         | {"legacy_offset": True, "pi_every": 1, "pi_temperature": 0.1},
     ),
     "look-ahead": _fixed("look-ahead", "The one candidate whose closed-form trial erases most for its damage."),
@@ -87,7 +87,7 @@ METHODS: dict[str, Method] = {
     "ap": Method(
         "AP",
         "To the empty prompt, preserving an adversarially chosen concept (arXiv 2410.15618).",
-        changes={"erase_to": "empty", "gain": "preserve", "preserve": "target"},
+        changes={"erase_to": "empty", "inner_objective": "preserve", "preserve": "target"},
     ),
     "uce": Method("UCE", "Closed form on keys and values (arXiv 2308.14761).", "closed", "empty"),
     "rece": Method("RECE", "UCE, then what would revive the concept, in turn (arXiv 2407.12383).", "closed", "empty"),

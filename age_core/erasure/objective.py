@@ -35,16 +35,16 @@ def autocast(pipe: DiffusionPipeline, options: EraseOptions) -> Iterator[None]:
 
 
 def losses(
-    pipe: DiffusionPipeline, student: Student, batch: Batch, states: Tensor, options: EraseOptions
+    pipe: DiffusionPipeline, student: Student, batch: Batch, prompt_embeds: Tensor, options: EraseOptions
 ) -> tuple[Tensor, Tensor]:
     """(erasing, preserving) losses of the student. `states` (B, L, D) of the drawn targets carry no gradient here.
 
     ||e'(z_e, c_e) - [(1 + eta) e(z_e, c_t) - eta e(z_e, c_e)]||^2 and ||e'(z_t, c_t) - e(z_t, c_t)||^2, each row times
     its weight. The caller must hold `student.active()` open around the backward pass.
     """
-    states = states.detach()
-    erased = batch.erased.expand_as(states)
-    toward = batch.empty.expand_as(states) if options.erase_to == "empty" else states
+    prompt_embeds = prompt_embeds.detach()
+    erased = batch.erased.expand_as(prompt_embeds)
+    toward = batch.empty.expand_as(prompt_embeds) if options.erase_to == "empty" else prompt_embeds
     # one call a model: small batches are slow
     z, t, asked, goals = batch.z_erased, batch.t, erased, toward
     if options.preserve != "none":
@@ -52,31 +52,32 @@ def losses(
         asked, goals = torch.cat([asked, batch.kept]), torch.cat([goals, batch.kept])
     with torch.no_grad():
         at = predict(pipe, z, t, goals)
-        at_erased, at_kept = at[: len(states)], at[len(states) :]
+        at_erased, at_kept = at[: len(prompt_embeds)], at[len(prompt_embeds) :]
         pushed = predict(pipe, batch.z_erased, batch.t, erased) if options.negative_guidance else at_erased
     with student.active():
         answer = predict(pipe, z, t, asked)
-        moved, kept = answer[: len(states)], answer[len(states) :]
+        moved, kept = answer[: len(prompt_embeds)], answer[len(prompt_embeds) :]
     loss_erase = (batch.weight * row_errors(moved, guided_target(at_erased, pushed, options.negative_guidance))).mean()
     if options.preserve == "none":
         return loss_erase, torch.zeros((), device=moved.device)
     return loss_erase, (batch.weight * row_errors(kept, at_kept)).mean()
 
 
-def gain_gradient(
-    pipe: DiffusionPipeline, student: Student, batch: Batch, states: Tensor, options: EraseOptions
+def inner_gradient(
+    pipe: DiffusionPipeline, student: Student, batch: Batch, prompt_embeds: Tensor, options: EraseOptions
 ) -> Tensor:
     """Gradient of what pi climbs with respect to the target states (B, L, D).
 
-    gain="both": ||e'(z_e, c_e) - e(z_e, c_t)||^2 + lambda ||e'(z_t, c_t) - e(z_t, c_t)||^2, differentiated through the
-    target in teacher and student (the published equation); "preserve": its second term alone (AP); "student": that
-    term through the student alone, the teacher's side being a constant (the published code; section C, point 1).
+    inner_objective="both": ||e'(z_e, c_e) - e(z_e, c_t)||^2 + lambda ||e'(z_t, c_t) - e(z_t, c_t)||^2, differentiated
+    through the target in teacher and student (the published equation); "preserve": its second term alone (AP);
+    "student": that term through the student alone, the teacher's side being a constant (the published code; section C,
+    point 1).
     Teacher and student are differentiated one after the other, each with its own weights in place, because a
     checkpointed UNet runs its forward pass again inside the backward pass.
     """
-    leaf = states.detach().requires_grad_(True)
-    erased = batch.erased.expand_as(states)
-    through_teacher, both = options.gain != "student", options.gain == "both"
+    leaf = prompt_embeds.detach().requires_grad_(True)
+    erased = batch.erased.expand_as(prompt_embeds)
+    through_teacher, both = options.inner_objective != "student", options.inner_objective == "both"
     z, t, asked = batch.z_target, batch.t, leaf
     if both:
         z, t, asked = torch.cat([z, batch.z_erased]), torch.cat([t, t]), torch.cat([leaf, leaf])
@@ -85,12 +86,12 @@ def gain_gradient(
     with student.active():
         kept = predict(pipe, batch.z_target, batch.t, leaf)
     heads = [output.detach().requires_grad_(True) for output in (teacher, kept)]
-    total = (batch.weight * row_errors(heads[1], heads[0][: len(states)])).mean() * options.preserve_weight
+    total = (batch.weight * row_errors(heads[1], heads[0][: len(prompt_embeds)])).mean() * options.preserve_weight
     if both:
         with torch.no_grad(), student.active():
             moved = predict(pipe, batch.z_erased, batch.t, erased)
-        erase = (batch.weight * row_errors(moved, heads[0][len(states) :])).mean()
-        if options.balance:
+        erase = (batch.weight * row_errors(moved, heads[0][len(prompt_embeds) :])).mean()
+        if options.normalise_terms:
             total, erase = total / (total.detach() + 1e-12), erase / (erase.detach() + 1e-12)
         total = total + erase
     of_teacher, of_student = torch.autograd.grad(total, heads)

@@ -11,7 +11,7 @@ from age_core.errors import AgeError
 
 TargetKind = Literal["adaptive", "fixed", "random"]
 Relaxation = Literal["straight-through", "top-k", "soft"]
-Gain = Literal["both", "preserve", "student"]
+InnerObjective = Literal["both", "preserve", "student"]
 Weighting = Literal["none", "x0", "clipped"]
 Latents = Literal["cached", "student", "teacher"]
 Schedule = Literal["constant", "linear"]
@@ -34,21 +34,23 @@ class EraseOptions:
     negative_guidance: float = 0.0  # eta
     weighting: Weighting = "none"  # of a row's squared error; x0: as an error of the clean latent, 1/SNR for epsilon
     weight_clip: float = 5.0  # for weighting="clipped"
-    exclude_alike: float = (
+    min_candidate_distance: float = (
         0.02  # candidates closer than this share of the empty prompt's distance are left out; 0: none
     )
 
     # the logits pi
-    gain: Gain = "preserve"  # what pi climbs: L1 + lambda L2, L2 alone, or (published code) L2's student side alone
-    balance: bool = False  # weigh the two terms of the gain by their sizes, so that neither drowns the other
+    inner_objective: InnerObjective = (
+        "preserve"  # what pi climbs: L1 + lambda L2, L2 alone, or (published code) L2's student side alone
+    )
+    normalise_terms: bool = False  # weigh the two terms of the gain by their sizes, so that neither drowns the other
     relaxation: Relaxation = "straight-through"
     top_k: int = 5  # for relaxation="top-k"
     prior_strength: float = 6.0  # of the first logits, where a look-ahead sets them; 0: all alike
     pi_lr: float = 0.15
     pi_temperature: float = 1.0
-    committed: bool = False  # the student erases to the likeliest candidate alone; pi goes on exploring all
+    argmax_target: bool = False  # the student erases to the likeliest candidate alone; pi goes on exploring all
     pi_every: int = 3
-    pi_rows: int = 4
+    pi_batch: int = 4
 
     # the latents z
     latents: Latents = "cached"  # noised pictures made once, or partial samplings at each step by student or teacher
@@ -95,7 +97,13 @@ class EraseOptions:
         for field in ("lr", "pi_lr", "pi_temperature", "weight_clip"):
             if not getattr(self, field) > 0:
                 raise AgeError(f"The option {field!r} must be above 0, not {getattr(self, field)}.")
-        for field in ("preserve_weight", "exclude_alike", "prior_strength", "preview_every", "checkpoint_every"):
+        for field in (
+            "preserve_weight",
+            "min_candidate_distance",
+            "prior_strength",
+            "preview_every",
+            "checkpoint_every",
+        ):
             if not getattr(self, field) >= 0:
                 raise AgeError(f"The option {field!r} must be 0 or more, not {getattr(self, field)}.")
         # they are filled in by str.format, which can also read attributes and pad to any width
@@ -110,7 +118,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "erase_to": ("target", "empty"),
     "preserve": ("target", "neighbours", "empty", "none"),
     "weighting": get_args(Weighting),
-    "gain": get_args(Gain),
+    "inner_objective": get_args(InnerObjective),
     "relaxation": get_args(Relaxation),
     "latents": get_args(Latents),
     "latents_of": ("erased", "target"),
@@ -118,15 +126,29 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": ("float32", "bfloat16", "float16"),
 }
 COUNTS = (
-    "steps", "batch", "pi_every", "pi_rows", "top_k", "samples", "candidate_samples", "sample_steps", "lora_rank",
+    "steps",
+    "batch",
+    "pi_every",
+    "pi_batch",
+    "top_k",
+    "samples",
+    "candidate_samples",
+    "sample_steps",
+    "lora_rank",
     "grid",
-)  # fmt: skip
+)
 
 # The paper's hyper-parameters for Stable Diffusion (method.md, section B); pi climbs after every student step.
 PAPER = {
-    "steps": 1000, "batch": 1, "lr": 1e-5, "lr_schedule": "constant", "pi_every": 1, "pi_rows": 1, "grid": 50,
+    "steps": 1000,
+    "batch": 1,
+    "lr": 1e-5,
+    "lr_schedule": "constant",
+    "pi_every": 1,
+    "pi_batch": 1,
+    "grid": 50,
     "sample_guidance": 3.0,
-}  # fmt: skip
+}
 PRESETS: dict[str, dict[str, Any]] = {
     "fast": {"steps": 30, "batch": 4, "lr": 8e-4, "samples": 8, "candidate_samples": 1, "sample_steps": 4},
     "balanced": {},
@@ -138,11 +160,25 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+RENAMED = {  # what options were called in runs that were recorded before
+    "gain": "inner_objective",
+    "balance": "normalise_terms",
+    "committed": "argmax_target",
+    "exclude_alike": "min_candidate_distance",
+    "pi_rows": "pi_batch",
+}
+
+
+def current_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` by the names of today; a name that an earlier version used counts as its new one."""
+    return {RENAMED.get(name, name): value for name, value in options.items()}
+
+
 def make_options(preset: str, method: Mapping[str, object], changes: Mapping[str, object]) -> EraseOptions:
     """The defaults, changed by a method, then by a preset, then by hand. Raises AgeError on an unknown name."""
     if preset not in PRESETS:
         raise AgeError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
-    wanted = dict(method) | PRESETS[preset] | {k: v for k, v in changes.items() if v is not None}
+    wanted = dict(method) | PRESETS[preset] | {k: v for k, v in current_names(changes).items() if v is not None}
     unknown = [field for field in wanted if field not in EraseOptions.__dataclass_fields__]
     if unknown:
         allowed = ", ".join(EraseOptions.__dataclass_fields__)

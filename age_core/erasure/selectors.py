@@ -46,7 +46,7 @@ class TargetSelector(Protocol):
         """Weights (rows, n) of the candidates, one row a picture; no gradient."""
         ...
 
-    def update(self, gain: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
+    def update(self, inner_objective: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
         """Learn from `gain`, which maps drawn weights (rows, n) to the damage (scalar) they would expose."""
         ...
 
@@ -69,7 +69,7 @@ class FixedTarget:
     def draw(self, rows: int, generator: torch.Generator) -> Tensor:
         return torch.softmax(self.logits, -1).expand(rows, -1)
 
-    def update(self, gain: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
+    def update(self, inner_objective: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
         """Nothing to learn."""
 
     def state(self) -> dict[str, Tensor]:
@@ -106,9 +106,9 @@ class AdaptiveTarget:
         relaxation: str = "straight-through",
         top_k: int = 5,
         prior: Sequence[float] = (),
-        committed: bool = False,
+        argmax_target: bool = False,
     ):
-        self._committed = committed
+        self._committed = argmax_target
         first = torch.tensor(prior, dtype=torch.float32) if prior else torch.full((count,), 1.0 / count)
         self.logits = first.requires_grad_(True)
         self._how = {"temperature": temperature, "relaxation": relaxation, "top_k": top_k}
@@ -124,9 +124,9 @@ class AdaptiveTarget:
             return best.float().expand(rows, -1)
         return self.relaxed(rows, generator).detach()
 
-    def update(self, gain: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
+    def update(self, inner_objective: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
         weights = self.relaxed(rows, generator)
-        (gradient,) = torch.autograd.grad(-gain(weights), self.logits)
+        (gradient,) = torch.autograd.grad(-inner_objective(weights), self.logits)
         self.logits.grad = gradient
         self._adam.step()
 
@@ -165,5 +165,5 @@ def make_selector(options: EraseOptions, count: int, prior: Sequence[float] = ()
     if options.target == "random":
         return RandomTarget(count)
     return AdaptiveTarget(
-        count, options.pi_lr, options.pi_temperature, options.relaxation, options.top_k, prior, options.committed
+        count, options.pi_lr, options.pi_temperature, options.relaxation, options.top_k, prior, options.argmax_target
     )

@@ -18,13 +18,13 @@ from age_core.models.pipelines import TOKENIZING
 POOL = 30  # candidates of a target unless said otherwise
 
 
-def resolve(world: ConceptSet, text: str) -> Concept:
+def resolve(concepts: ConceptSet, text: str) -> Concept:
     """The concept that `text` names; a kind or group ("fruit") counts as one that shows wherever a member does."""
     try:
-        return world.find(text)
+        return concepts.find(text)
     except AgeError as unknown:
         try:
-            return world.of_general(text)
+            return concepts.of_general(text)
         except AgeError:
             raise unknown from None
 
@@ -35,23 +35,23 @@ def banned(erased: Sequence[Concept]) -> tuple[str, ...]:
 
 
 def neighbours(
-    pipe: DiffusionPipeline, concept: Concept, world: ConceptSet, k: int = POOL, erased: Sequence[Concept] = ()
+    pipe: DiffusionPipeline, concept: Concept, concepts: ConceptSet, k: int = POOL, erased: Sequence[Concept] = ()
 ) -> Candidates:
     """The k concepts nearest to `concept` that may be its target when `erased` (itself, when left out) vanish."""
-    return Vocabulary.of(world.names).near(pipe, concept.name, k, exclude=banned(erased or [concept]))
+    return Vocabulary.of(concepts.names).near(pipe, concept.name, k, exclude=banned(erased or [concept]))
 
 
-def outside(pipe: DiffusionPipeline, prompt: str, world: ConceptSet) -> str:
+def outside(pipe: DiffusionPipeline, prompt: str, concepts: ConceptSet) -> str:
     """What to know of a prompt that leaves `world`, the concepts that a model was trained on; "" when nothing is."""
     read = pipe.tokenizer.model_max_length
     said = ""
     if not prompt.strip():
         said = "The prompt is empty: this is what the model draws when it is asked for nothing."
-    elif not world.named_in(prompt):
-        near = Vocabulary.of(world.names).near(pipe, prompt, 3).names
+    elif not concepts.named_in(prompt):
+        near = Vocabulary.of(concepts.names).near(pipe, prompt, 3).names
         said = (
-            f"Outside this model's world: the prompt names none of its {len(world)} concepts, so that it draws a blend "
-            f"of what it knows. Nearest in meaning: {', '.join(near)}."
+            f"Outside this model's world: the prompt names none of its {len(concepts)} concepts, so that it draws a "
+            f"blend of what it knows. Nearest in meaning: {', '.join(near)}."
         )
     with TOKENIZING:
         pieces = len(pipe.tokenizer(prompt).input_ids)
@@ -64,7 +64,7 @@ def fixed_word(
     pipe: DiffusionPipeline,
     kind: WordKind,
     concept: Concept,
-    world: ConceptSet,
+    concepts: ConceptSet,
     pool: int = POOL,
     erased: Sequence[Concept] = (),
     seed: int = 0,
@@ -79,27 +79,29 @@ def fixed_word(
     if kind == "empty":
         return ""
     if kind == "random-word":
-        return str(rng.choice([name for name in world.names if name != concept.name]))
+        return str(rng.choice([name for name in concepts.names if name != concept.name]))
     if kind == "general":
         if concept.general.lower() == concept.name.lower():
             raise AgeError(f"{concept.name!r} is a general word itself: choose another kind of target.")
         return concept.general
     if kind == "synonym":
         if not concept.synonyms:
-            raise AgeError(f"{concept.name!r} has no synonym in the {world.name} set: choose another kind of target.")
+            raise AgeError(
+                f"{concept.name!r} has no synonym in the {concepts.name} set: choose another kind of target."
+            )
         return concept.synonyms[0]
     if kind == "nearest":
-        return neighbours(pipe, concept, world, pool, erased).names[0]
+        return neighbours(pipe, concept, concepts, pool, erased).names[0]
     if kind == "look-ahead":
-        candidates = neighbours(pipe, concept, world, pool, erased)
-        *_, table = look_ahead(pipe, concept.name, candidates, world)
+        candidates = neighbours(pipe, concept, concepts, pool, erased)
+        *_, table = look_ahead(pipe, concept.name, candidates, concepts)
         assert isinstance(table, pd.DataFrame)  # what it ends with
         return best_target(table)
-    everyone = neighbours(pipe, concept, world, len(world), erased).names
+    everyone = neighbours(pipe, concept, concepts, len(concepts), erased).names
     if kind == "in-class":
-        same = [name for name in everyone if world[name].group == concept.group]
+        same = [name for name in everyone if concepts[name].group == concept.group]
         if not same:
             raise AgeError(f"{concept.name!r} is alone in its group: choose another kind of target.")
         return same[0]
-    far = [name for name in everyone[len(everyone) // 2 :] if world[name].group != concept.group]
+    far = [name for name in everyone[len(everyone) // 2 :] if concepts[name].group != concept.group]
     return str(rng.choice(far or [everyone[-1]]))

@@ -135,44 +135,44 @@ def encode_text(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Tensor:
 def _encode_texts(pipe: DiffusionPipeline, wanted: list[str]) -> Tensor:
     if not _has_pooled(pipe):
         with TOKENIZING:
-            states, _ = pipe.encode_prompt(wanted, pipe.text_encoder.device, 1, False)
-        return states.to(device_of(pipe))
+            prompt_embeds, _ = pipe.encode_prompt(wanted, pipe.text_encoder.device, 1, False)
+        return prompt_embeds.to(device_of(pipe))
     with TOKENIZING:
-        states, _, pooled, _ = pipe.encode_prompt(
+        prompt_embeds, _, pooled, _ = pipe.encode_prompt(
             wanted, device=pipe.text_encoder.device, num_images_per_prompt=1, do_classifier_free_guidance=False
         )
-    last = torch.nn.functional.pad(pooled, (0, states.shape[-1] - pooled.shape[-1])).unsqueeze(1)
-    packed = torch.cat([states, last], 1)
+    last = torch.nn.functional.pad(pooled, (0, prompt_embeds.shape[-1] - pooled.shape[-1])).unsqueeze(1)
+    packed = torch.cat([prompt_embeds, last], 1)
     if pipe.config.force_zeros_for_empty_prompt:
         packed[[row for row, prompt in enumerate(wanted) if not prompt]] = 0
     return packed.to(device_of(pipe))
 
 
-def token_states(pipe: DiffusionPipeline, states: Tensor) -> Tensor:
+def token_states(pipe: DiffusionPipeline, prompt_embeds: Tensor) -> Tensor:
     """The part of `encode_text`'s answer that cross-attention sees; (B, L, D)."""
-    return states[:, :-1] if _has_pooled(pipe) else states
+    return prompt_embeds[:, :-1] if _has_pooled(pipe) else prompt_embeds
 
 
-def predict(pipe: DiffusionPipeline, z: Tensor, t: Tensor, states: Tensor) -> Tensor:
+def predict(pipe: DiffusionPipeline, z: Tensor, t: Tensor, prompt_embeds: Tensor) -> Tensor:
     """The UNet's raw prediction (epsilon or v); z (B, C, h, w), t (B,) or (), states from `encode_text`.
 
     Differentiable in z, states and the UNet's weights.
     """
     dtype = pipe.unet.dtype
     if not _has_pooled(pipe):
-        return pipe.unet(z.to(dtype), t, states.to(dtype)).sample.float()
+        return pipe.unet(z.to(dtype), t, prompt_embeds.to(dtype)).sample.float()
     width = pipe.text_encoder_2.config.projection_dim
     size = pipe.unet.config.sample_size * pipe.vae_scale_factor
     time_ids = torch.tensor([size, size, 0, 0, size, size], device=z.device, dtype=dtype).expand(len(z), -1)
-    added = {"text_embeds": states[:, -1, :width].to(dtype), "time_ids": time_ids}
-    tokens = token_states(pipe, states).to(dtype)
+    added = {"text_embeds": prompt_embeds[:, -1, :width].to(dtype), "time_ids": time_ids}
+    tokens = token_states(pipe, prompt_embeds).to(dtype)
     return pipe.unet(z.to(dtype), t, tokens, added_cond_kwargs=added).sample.float()
 
 
 @torch.no_grad()
-def predict_all(pipe: DiffusionPipeline, z: Tensor, t: Tensor, states: Tensor, batch_size: int = 64) -> Tensor:
+def predict_all(pipe: DiffusionPipeline, z: Tensor, t: Tensor, prompt_embeds: Tensor, batch_size: int = 64) -> Tensor:
     """`predict` for any number of rows, a batch at a time and without gradients; t (B,)."""
-    parts = zip(z.split(batch_size), t.split(batch_size), states.split(batch_size), strict=True)
+    parts = zip(z.split(batch_size), t.split(batch_size), prompt_embeds.split(batch_size), strict=True)
     return torch.cat([predict(pipe, *part) for part in parts])
 
 
@@ -216,7 +216,7 @@ def generate(
 @torch.no_grad()
 def sample_latents(
     pipe: DiffusionPipeline,
-    states: Tensor,
+    prompt_embeds: Tensor,
     seeds: Sequence[int],
     steps: int = 8,
     guidance: float = 3.0,
@@ -234,7 +234,7 @@ def sample_latents(
     noise = noise.to(device_of(pipe))
     empty = encode_text(pipe, [""])
     done = []
-    for z, text in zip(noise.split(batch_size), states.split(batch_size), strict=True):
+    for z, text in zip(noise.split(batch_size), prompt_embeds.split(batch_size), strict=True):
         # solver state lives in the scheduler, hence a fresh one for each batch
         scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
         scheduler.set_timesteps(steps, device=device_of(pipe))

@@ -16,9 +16,9 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from age_core.errors import AgeError
 from age_core.files import PARTIAL, disk_errors, new_folder, read_json, replacing, safe_name
-from age_core.runs.untrusted_files import TEXT, check_eraser, check_picture
-from age_core.runs.untrusted_documents import check_documents
 from age_core.runs.run import PICTURE, Run, unused_name
+from age_core.runs.untrusted_documents import check_documents
+from age_core.runs.untrusted_files import TEXT, check_eraser, check_picture
 
 MAX_FILES = 5000  # four pictures at each of a thousand steps, and some
 MAX_BYTES = 512 * 2**20  # in all, unpacked; an eraser of the cross-attention of Stable Diffusion 1.4 has a third of it

@@ -8,8 +8,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from age_core.errors import AgeError
 from age_core.erasure.events import TrainingState
+from age_core.errors import AgeError
 from age_core.files import replacing
 
 FORMAT = "age-checkpoint-1"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from age_core.erasure.options import current_names
 from age_core.errors import AgeError
 
 HARMLESS = ("preview_every", "checkpoint_every")  # options that change no bit of the eraser
@@ -40,7 +41,8 @@ class RunConfig:
             or not all(isinstance(found[name], dict) for name in inner)
         ):
             raise AgeError(f"The run {run!r} was written by another version: its config.json has other fields.")
-        return RunConfig(**dict(found) | {"concepts": tuple(found["concepts"])})
+        named = {name: current_names(found[name]) for name in ("options", "request")}
+        return RunConfig(**dict(found) | named | {"concepts": tuple(found["concepts"])})
 
     def differences(self, other: RunConfig) -> list[str]:
         """What would make `other` end in another eraser, a phrase each, such as 'lr (0.1, not 0.2)'."""

@@ -16,8 +16,8 @@ from torch import Tensor
 from age_core.concepts.concept_set import fill
 from age_core.errors import AgeError
 from age_core.files import disk_errors, new_folder, replacing, safe_name, write_json
-from age_core.models.pipelines import device_of, encode_text, generate, predict_all
 from age_core.models.eraser import Eraser
+from age_core.models.pipelines import device_of, encode_text, generate, predict_all
 
 ExportKind = Literal["pipeline", "delta", "lora"]
 KINDS: tuple[ExportKind, ...] = ("pipeline", "delta", "lora")

@@ -8,14 +8,14 @@ from typing import Any
 from diffusers import DiffusionPipeline
 
 from age_core.assets import MODELS
-from age_core.errors import AgeError
-from age_core.runs.export import NOTE
-from age_core.files import read_json
 from age_core.erasure.options import EraseOptions
+from age_core.errors import AgeError
+from age_core.files import read_json
+from age_core.models.eraser import TRAINED, Eraser, trained_parameters
 from age_core.models.pipelines import device_of, load_pipeline
+from age_core.runs.export import NOTE
 from age_core.runs.record import model_identity
 from age_core.runs.run import Run
-from age_core.models.eraser import TRAINED, Eraser, trained_parameters
 
 
 def describe(source: str | Path, device: str = "cpu", dtype: str = "float32") -> dict[str, Any]:
@@ -98,7 +98,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "steps": config.options["steps"],
         "options": dict(config.options),
         "model": {"source": config.model, "class": config.model_class, "identity": config.model_identity},
-        "world": {"name": config.world, "vocabulary": config.vocabulary},
+        "world": {"name": config.concepts, "vocabulary": config.vocabulary},
         "trained_parameters": config.trained_parameters,
         "versions": dict(config.versions),
         "machine": dict(config.machine),

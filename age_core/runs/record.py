@@ -14,15 +14,15 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from age_core.erasure.by_method import erase_by, plan
 from age_core.concepts.concept_set import ConceptSet
+from age_core.erasure.by_method import erase_by, plan
 from age_core.erasure.events import EraseEvent
+from age_core.erasure.target_words import POOL
 from age_core.files import plain
+from age_core.models.eraser import trained_parameters, weights_hash
 from age_core.models.pipelines import device_of
 from age_core.runs.config import RunConfig
 from age_core.runs.run import Run
-from age_core.models.eraser import trained_parameters, weights_hash
-from age_core.erasure.target_words import POOL
 
 CHECKPOINTS = 10  # in a run, unless asked otherwise: a kill then costs a tenth of the work
 LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
@@ -41,16 +41,16 @@ def model_identity(pipe: DiffusionPipeline) -> str:
     return digest.hexdigest()
 
 
-def vocabulary_hash(world: ConceptSet) -> str:
+def vocabulary_hash(concepts: ConceptSet) -> str:
     """A hash of a concept set's words and of everything it says about them; 16 digits."""
-    return hashlib.blake2b(repr(world).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(repr(concepts).encode(), digest_size=8).hexdigest()
 
 
 def make_config(
     pipe: DiffusionPipeline,
     method: str,
-    concepts: str | Sequence[str],
-    world: ConceptSet,
+    names: str | Sequence[str],
+    concepts: ConceptSet,
     model: str = "",
     preset: str = "balanced",
     target: str | None = None,
@@ -59,7 +59,7 @@ def make_config(
 ) -> RunConfig:
     """Everything that `erase_by` with these arguments depends on. Raises AgeError on bad ones."""
     changes = {name: value for name, value in changes.items() if value is not None}
-    erased, options = plan(method, concepts, world, preset, target, **changes)
+    erased, options = plan(method, names, concepts, preset, target, **changes)
     changes.setdefault("checkpoint_every", max(1, options.steps // CHECKPOINTS))
     options = replace(options, checkpoint_every=changes["checkpoint_every"])
     request = {"preset": preset, "target": target, "pool": pool, **changes}
@@ -70,8 +70,8 @@ def make_config(
         options=plain(asdict(options)),
         request=plain(request),
         seed=options.seed,
-        vocabulary=vocabulary_hash(world),
-        world=world.name,
+        vocabulary=vocabulary_hash(concepts),
+        world=concepts.name,
         model=model,
         model_class=type(pipe).__name__,
         model_identity=model_identity(pipe),
@@ -86,20 +86,20 @@ def start_run(
     pipe: DiffusionPipeline,
     root: str | Path,
     method: str,
-    concepts: str | Sequence[str],
-    world: ConceptSet,
+    names: str | Sequence[str],
+    concepts: ConceptSet,
     model: str = "",
     name: str = "",
     **asked: Any,
 ) -> tuple[Run, Generator[EraseEvent, None, None]]:
     """Make a run folder in `root` and the recorded events of `erase_by`; bad input raises AgeError and leaves none."""
-    config = make_config(pipe, method, concepts, world, model, **asked)
-    events = erase_by(pipe, method, config.concepts, world, **_typed(config.request))
+    config = make_config(pipe, method, names, concepts, model, **asked)
+    events = erase_by(pipe, method, config.concepts, concepts, **_typed(config.request))
     run = Run.create(root, config, name)
     return run, run.record(events)
 
 
-def resume_run(pipe: DiffusionPipeline, run: Run, world: ConceptSet) -> Generator[EraseEvent, None, None]:
+def resume_run(pipe: DiffusionPipeline, run: Run, concepts: ConceptSet) -> Generator[EraseEvent, None, None]:
     """The events of a stopped run from its last checkpoint, or from its start, to the same bits as uninterrupted.
 
     Sums in another order end in other last bits, so torch uses the run's own number of CPU threads between the first
@@ -107,9 +107,9 @@ def resume_run(pipe: DiffusionPipeline, run: Run, world: ConceptSet) -> Generato
     vocabulary is another, or the run is finished.
     """
     asked = _typed(run.config.request)
-    config = make_config(pipe, run.config.method, run.config.concepts, world, run.config.model, **asked)
+    config = make_config(pipe, run.config.method, run.config.concepts, concepts, run.config.model, **asked)
     state = run.resume_state(config)
-    events = erase_by(pipe, run.config.method, run.config.concepts, world, resume=state, **asked)
+    events = erase_by(pipe, run.config.method, run.config.concepts, concepts, resume=state, **asked)
     threads = run.config.machine.get("threads", "")
     known = threads.isdecimal() and 0 < int(threads) < 1000  # the folder may come from anywhere
     return run.record(_on_threads(int(threads), events) if known else events, state)

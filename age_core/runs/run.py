@@ -15,9 +15,8 @@ from typing import Any
 
 import torch
 
-from age_core.runs.checkpoint import load_state, save_state
+from age_core.erasure.events import RENAMED, EraseEvent, TrainingState
 from age_core.errors import AgeError, RunFailed
-from age_core.erasure.events import EraseEvent, TrainingState
 from age_core.files import (
     NAME_BYTES,
     PARTIAL,
@@ -33,8 +32,9 @@ from age_core.files import (
     sync,
     write_json,
 )
-from age_core.runs.config import RunConfig
 from age_core.models.eraser import Eraser
+from age_core.runs.checkpoint import load_state, save_state
+from age_core.runs.config import RunConfig
 
 PICTURE = re.compile(r"[0-9]{6,9}-[0-9]{2,4}\.png")  # step and row
 NOT_PLAIN = ("previews", "state", "eraser")  # fields of an event that get files of their own
@@ -92,7 +92,7 @@ class Run:
         path = self.path / "events.jsonl"
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         try:
-            return [json.loads(line) for line in lines]
+            return [current_event(json.loads(line)) for line in lines]
         except ValueError as error:
             raise AgeError(f"The events of the run {self.path.name!r} are damaged: {error}.") from error
 
@@ -233,6 +233,11 @@ class Run:
                 return False
         except AgeError:
             return True
+
+
+def current_event(line: dict[str, Any]) -> dict[str, Any]:
+    """A recorded event by the names of today's fields."""
+    return {RENAMED.get(name, name): value for name, value in line.items()}
 
 
 def unused_name(root: Path, config: RunConfig) -> str:

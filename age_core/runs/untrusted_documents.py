@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from age_core.erasure.events import EraseEvent
-from age_core.runs.untrusted_files import are_texts, blamed, is_number, read_object
-from age_core.erasure.options import EraseOptions
+from age_core.erasure.options import EraseOptions, current_names
 from age_core.runs.config import RunConfig
-from age_core.runs.run import NOT_PLAIN
+from age_core.runs.run import NOT_PLAIN, current_event
+from age_core.runs.untrusted_files import are_texts, blamed, is_number, read_object
 
 ENDED = ("finished", "stopped", "failed")
 REQUEST = ("preset", "target", "pool")  # what a request may hold besides options
@@ -44,7 +44,7 @@ def check_documents(run: str, documents: Mapping[str, bytes], files: Collection[
     with blamed("events.jsonl", run):
         for number, line in enumerate(lines, 1):
             try:
-                _check_event(read_object(line), files)
+                _check_event(current_event(read_object(line)), files)
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from error
         if rest:
@@ -69,8 +69,8 @@ def _check_config(found: Mapping[str, Any]) -> None:
     datetime.fromisoformat(found["created"])
     if "steps" not in found["options"]:
         raise ValueError("the option 'steps' is missing")
-    _check_options(found["options"])
-    request = found["request"]
+    _check_options(current_names(found["options"]))
+    request = current_names(found["request"])
     for name in request:  # they become arguments of the call that goes on with the run
         if name not in (*REQUEST, *EraseOptions.__dataclass_fields__):
             raise ValueError(f"nobody can ask for {name[:40]!r}")
@@ -104,7 +104,7 @@ def _check_event(found: Mapping[str, Any], files: Collection[str]) -> None:
     _check_fields({name: value for name, value in found.items() if value is not None}, EraseEvent)  # null: no number
     if set(found) & set(NOT_PLAIN):
         raise ValueError("it holds what has a file of its own")
-    lengths = {len(found.get(name) or ()) for name in ("logits", "shares", "used")} - {0}
+    lengths = {len(found.get(name) or ()) for name in ("logits", "probabilities", "sampled")} - {0}
     if lengths - {len(found.get("candidates") or ())}:
         raise ValueError("there are more or fewer shares than candidates")
     pictures = found.get("pictures", [])

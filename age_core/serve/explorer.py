@@ -29,8 +29,8 @@ from age_core.models.pipelines import embed_concepts, generate
 from age_core.models.probes import Probe
 from age_core.runs.record import model_identity, vocabulary_hash
 from age_core.runs.run import Run, list_runs
-from age_core.serve.queue import Ticket, Workbench
-from age_core.study.build import Bench, Job, Task, build_side_effects
+from age_core.serve.queue import QueuedRun, Workbench
+from age_core.study.build import Job, MeasureSetup, Task, build_side_effects
 
 Kind = Literal["erased", "synonym", "general", "near", "far", "own"]
 NEAR, FAR = 40, 40  # concepts whose damage is predicted, and measured to compare
@@ -51,12 +51,12 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Studio:
+class Explorer:
     """A model with its judge, if it has one, and its words. Whatever takes the model is run by its workbench."""
 
     pipe: DiffusionPipeline
     probe: Probe | None
-    world: ConceptSet
+    concepts: ConceptSet
     bench: Workbench
     runs: Path  # a folder a person
     shipped: Path | None = None  # runs that came with the model, for everybody
@@ -64,16 +64,16 @@ class Studio:
 
     def pictures(self, name: str, count: int = 4) -> list[Image.Image]:
         """What the original model draws of a concept; the same pictures each time, drawn once."""
-        concept = self.world.find(name)
+        concept = self.concepts.find(name)
         if concept.name not in self._drawn:
-            prompts = [self.world.prompt(concept.name, row) for row in range(count)]
+            prompts = [self.concepts.prompt(concept.name, row) for row in range(count)]
             seeds = seeds_of(concept.name, count)
             self._drawn[concept.name] = self.bench.run(lambda: generate(self.pipe, prompts, seeds))
         return self._drawn[concept.name]
 
     def ranked(self, name: str) -> tuple[str, ...]:
         """All other concepts, the nearest in words first, without those that should vanish along."""
-        concept, names = resolve(self.world, name), self.world.names
+        concept, names = resolve(self.concepts, name), self.concepts.names
         # not Vocabulary.near: "hot dog" may be no target for "dog", but it is what erasing "dog" hurts most
         gone = {word.lower() for word in (*banned([concept]), concept.name)}
         if concept.name in names:
@@ -97,16 +97,16 @@ class Studio:
         guitar, 0.6 to 0.7 with the method's own fixed word, 0.3 to 0.6 with UCE as it is used, everybody preserved).
         Answers the target word as well.
         """
-        concept = resolve(self.world, name)
+        concept = resolve(self.concepts, name)
         watched = self.watched(concept.name)
 
         def edit() -> tuple[str, pd.Series]:
             reference = self._reference(watched)
             if find_method(method).kind == "closed":
-                *_, last = erase_by(self.pipe, method, concept.name, self.world)
+                *_, last = erase_by(self.pipe, method, concept.name, self.concepts)
                 assert last.eraser is not None  # the last event carries it
                 return str(last.eraser.info["target"]), _shift(self.pipe, reference, last.eraser)
-            word = neighbours(self.pipe, concept, self.world, 1).names[0]
+            word = neighbours(self.pipe, concept, self.concepts, 1).names[0]
             eraser = uce(ErasureProblem.of(self.pipe, (concept.name,)), {concept.name: word})
             return word, _shift(self.pipe, reference, eraser)
 
@@ -114,7 +114,7 @@ class Studio:
 
     def measure(self, name: str, eraser: Eraser) -> pd.Series:
         """The noise shift that an eraser of `name` really does to the concepts of `predict`."""
-        watched = self.watched(resolve(self.world, name).name)
+        watched = self.watched(resolve(self.concepts, name).name)
         return self.bench.run(lambda: _shift(self.pipe, self._reference(watched), eraser))
 
     @property
@@ -125,14 +125,14 @@ class Studio:
     @cached_property
     def read_names(self) -> Future[np.ndarray]:
         """The same, begun as soon as anybody looks, and not waited for."""
-        return self.bench.line.model.begin(lambda: Vocabulary.of(self.world.names).vectors(self.pipe))
+        return self.bench.run_queue.model.begin(lambda: Vocabulary.of(self.concepts.names).vectors(self.pipe))
 
     @cached_property
     def _reference(self) -> Callable[[tuple[str, ...]], Reference]:
         """What the original model predicts for some concepts."""
 
         def reference(names: tuple[str, ...]) -> Reference:
-            watched = replace(self.world, concepts=tuple(self.world[name] for name in names))
+            watched = replace(self.concepts, concepts=tuple(self.concepts[name] for name in names))
             return noise_reference(self.pipe, watched, 1)
 
         return lru_cache(maxsize=16)(reference)
@@ -149,7 +149,7 @@ class Studio:
         rate: str = "",
         preserve: str = "",
         seed: float | None = None,
-    ) -> Ticket:
+    ) -> QueuedRun:
         """A run in the queue, as a person fills in a form: what is blank is the method's or the preset's own.
 
         A blank `word` must not silently become the empty prompt, which is a choice of its own, written EMPTY_WORD.
@@ -161,7 +161,7 @@ class Studio:
         asked |= {"lr": _number("learning rate", rate), "preserve_weight": _number("weight of preserving", preserve)}
         if (asked["steps"] or 0) > MOST_STEPS:
             raise AgeError(f"{asked['steps']} steps are too many for one run here: {MOST_STEPS} at most.")
-        concepts, _ = plan(method, list(names), self.world, preset, target, **asked)
+        concepts, _ = plan(method, list(names), self.concepts, preset, target, **asked)
         for concept in concepts:  # mapped onto itself, or onto a word that means the same, it would not be erased
             if target and target.lower() in [own.lower() for own in (concept.name, *concept.synonyms)]:
                 raise AgeError(f"{target!r} is {concept.name!r} itself and cannot be its own target: choose another.")
@@ -171,10 +171,10 @@ class Studio:
 
     def rows(self, erased: str, damage: Mapping[str, float] | None = None, near: int = 4, far: int = 2) -> list[Row]:
         """What to compare for an erased concept: itself, its other words, near concepts (worst first) and far ones."""
-        concept = resolve(self.world, erased)
+        concept = resolve(self.concepts, erased)
 
         def row(kind: Kind, word: str, note: str, expected: Sequence[str]) -> Row:
-            return Row(kind, word, self.world.prompt(word), tuple(expected), note)
+            return Row(kind, word, self.concepts.prompt(word), tuple(expected), note)
 
         found = [row("erased", concept.name, "erased", concept.labels)]
         found += [row("synonym", word, "synonym", concept.labels) for word in concept.synonyms[:2]]
@@ -182,15 +182,15 @@ class Studio:
         nearest = list(ranked[:12])
         if damage:
             nearest.sort(key=lambda name: -damage.get(name, 0.0))
-        found += [row("near", name, "near", self.world[name].labels) for name in nearest[:near]]
-        return found + [row("far", name, "far away", self.world[name].labels) for name in ranked[-far:]]
+        found += [row("near", name, "near", self.concepts[name].labels) for name in nearest[:near]]
+        return found + [row("far", name, "far away", self.concepts[name].labels) for name in ranked[-far:]]
 
     def own_rows(self, text: str) -> list[Row]:
         """A person's prompts, one a line; "" asks for nothing. What leaves the model's world says so."""
         lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
         if len(lines) > 8:
             raise AgeError(f"{len(lines)} prompts are too many at once: give at most 8 lines.")
-        notes = self.bench.run(lambda: [outside(self.pipe, line, self.world) for line in lines])
+        notes = self.bench.run(lambda: [outside(self.pipe, line, self.concepts) for line in lines])
         return [Row("own", line or NOTHING, line, note=note) for line, note in zip(lines, notes, strict=True)]
 
     def pairs(self, rows: Sequence[Row], eraser: Eraser, first_seed: int, count: int) -> list[Pair]:
@@ -201,30 +201,30 @@ class Studio:
 
     def scores(self, erased: Sequence[str], eraser: Eraser) -> pd.DataFrame:
         """ESR and PSR with intervals: 16 pictures of each erased concept, 2 of each of the 20 nearest and 20 others."""
-        gone = [resolve(self.world, name) for name in erased]
+        gone = [resolve(self.concepts, name) for name in erased]
         labels = {label for concept in gone for label in concept.labels}
         watched = dict.fromkeys(name for one in erased for name in self.watched(one)[:20] + self.watched(one)[-20:])
-        kept = [name for name in watched if labels.isdisjoint(self.world[name].labels)]
+        kept = [name for name in watched if labels.isdisjoint(self.concepts[name].labels)]
         if self.probe is None:
             raise AgeError("ESR and PSR need a probe that knows the concepts, and this model was opened without one.")
         judge = self.probe
         return self.bench.run(
-            lambda: evaluate(self.pipe, judge, self.world, gone, {"edited": eraser}, images=2, others=kept)
+            lambda: evaluate(self.pipe, judge, self.concepts, gone, {"edited": eraser}, images=2, others=kept)
         )
 
     @cached_property
     def measured(self) -> Path:
         """Where side effects that were measured here are kept, for everybody who opens the same model and concepts."""
-        return self.runs / "graphs" / f"{model_identity(self.pipe)}-{vocabulary_hash(self.world)}"
+        return self.runs / "graphs" / f"{model_identity(self.pipe)}-{vocabulary_hash(self.concepts)}"
 
     def side_effects(self, images: int = 2) -> Iterator[Job]:
         """Erase every concept by UCE and measure the noise shift of all; yields each erasure, finished ones first.
 
         Others can draw between two jobs; what is finished stays, also for the next start.
         """
-        bench = Bench(self.pipe, self.probe, self.world, self.world, self.bench.model)
+        bench = MeasureSetup(self.pipe, self.probe, self.concepts, self.concepts, self.bench.model)
         task = Task.of("uce", images=images, metrics=("noise-shift",))
-        jobs = build_side_effects(bench, task, self.world.names, self.measured)
+        jobs = build_side_effects(bench, task, self.concepts.names, self.measured)
         while (job := self.bench.run(lambda: next(jobs, None))) is not None:
             yield job
 

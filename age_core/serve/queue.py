@@ -28,7 +28,7 @@ MOST_OPEN = 4  # runs of one person that wait or train
 REMEMBERED = 50  # ended runs whose events stay in memory; their folders stay anyway
 
 
-class ModelThread:
+class DeviceWorker:
     """The one thread of a device that computes; what is asked of it is done in the order in which it was asked for.
 
     A training asks anew for each step, so that whoever wants pictures waits for a step, not for the whole run.
@@ -76,7 +76,7 @@ class ModelThread:
 
 
 @dataclass(eq=False)
-class Ticket:
+class QueuedRun:
     """One run that was asked for: where it stands, and every event so far (pictures only of the last that has any)."""
 
     run: Run
@@ -111,7 +111,7 @@ class Ticket:
 
 
 @dataclass(frozen=True)
-class Sight:
+class RunUpdate:
     """What a watcher is told: the state, the events since the last time, and who is before this run in the queue."""
 
     state: State
@@ -121,82 +121,82 @@ class Sight:
     wait_s: float  # until its turn, as far as one can tell; nan where one cannot
 
 
-class Line:
+class RunQueue:
     """The trainings of one device, one after the other in a thread of its own, whatever models they train."""
 
     def __init__(self, patience: float = PATIENCE_S):
         self._patience = patience
-        self.model = ModelThread()
-        self._tickets: list[Ticket] = []
-        self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self.model = DeviceWorker()
+        self._queued: list[QueuedRun] = []
+        self._queue: queue.SimpleQueue[QueuedRun | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="workbench", daemon=True)
         self._thread.start()
 
     def check(self, owner: str) -> None:
         """Raise AgeError where the owner has as many runs in line as one person may."""
-        mine = sum(ticket.owner == owner and not ticket.ended for ticket in self._tickets)
+        mine = sum(queued.owner == owner and not queued.ended for queued in self._queued)
         if mine >= MOST_OPEN:
             raise AgeError(f"{mine} of your runs are waiting or running: let one end, or stop one, first.")
 
-    def add(self, ticket: Ticket) -> Ticket:
+    def add(self, queued: QueuedRun) -> QueuedRun:
         """Put a run at the end."""
-        ended = [old for old in self._tickets if old.ended]
+        ended = [old for old in self._queued if old.ended]
         forgotten = set(map(id, ended[: max(len(ended) - REMEMBERED, 0)]))
-        self._tickets = [old for old in self._tickets if id(old) not in forgotten] + [ticket]
-        self._queue.put(ticket)
-        return ticket
+        self._queued = [old for old in self._queued if id(old) not in forgotten] + [queued]
+        self._queue.put(queued)
+        return queued
 
     def holds(self, run: Path) -> bool:
         """Whether a run waits or trains, whoever asked for it."""
-        return any(ticket.run.path == run and not ticket.ended for ticket in self._tickets)
+        return any(queued.run.path == run and not queued.ended for queued in self._queued)
 
     def uses(self, pipe: DiffusionPipeline) -> bool:
         """Whether a run of that model waits or trains."""
-        return any(ticket.pipe is pipe and not ticket.ended for ticket in self._tickets)
+        return any(queued.pipe is pipe and not queued.ended for queued in self._queued)
 
-    def find(self, run: Path, owner: str) -> Ticket | None:
+    def find(self, run: Path, owner: str) -> QueuedRun | None:
         """The owner's latest ticket of a run folder; None where there is none, or it is someone else's."""
-        mine = [ticket for ticket in self._tickets if ticket.run.path == run and ticket.owner == owner]
+        mine = [queued for queued in self._queued if queued.run.path == run and queued.owner == owner]
         return mine[-1] if mine else None
 
-    def running(self, owner: str) -> Ticket | None:
+    def running(self, owner: str) -> QueuedRun | None:
         """The owner's run that waits or trains, the one asked for first; None where there is none."""
-        return next((ticket for ticket in self._tickets if ticket.owner == owner and not ticket.ended), None)
+        return next((queued for queued in self._queued if queued.owner == owner and not queued.ended), None)
 
-    def stop(self, ticket: Ticket) -> None:
+    def stop(self, queued: QueuedRun) -> None:
         """End a run after its present step, or before its first; it can be resumed from its last checkpoint."""
-        ticket.set(stopping=True)
+        queued.set(stopping=True)
 
-    def watch(self, ticket: Ticket, every: float = 0.2) -> Iterator[Sight]:
+    def watch(self, queued: QueuedRun, every: float = 0.2) -> Iterator[RunUpdate]:
         """What happens to a run from its first event on, at most each `every` seconds, until it has ended.
 
         Closing it only stops watching; nobody else's run ends with it, and this one after a while unless it is kept.
         """
         told = 0
         while True:
-            ticket.seen = time.monotonic()
-            ended = ticket.ended  # before the events, so that none comes after the last look
-            new = tuple(ticket.events[told:])
+            queued.seen = time.monotonic()
+            ended = queued.ended  # before the events, so that none comes after the last look
+            new = tuple(queued.events[told:])
             told += len(new)
-            yield Sight(ticket.state, ticket.reason, new, *self._line(ticket))
+            yield RunUpdate(queued.state, queued.reason, new, *self._line(queued))
             if ended:
                 return
             again = time.monotonic() + every
-            with ticket.changed:
-                if not ticket.ended and len(ticket.events) == told:
-                    ticket.changed.wait(timeout=1.0)
-            if not ticket.ended:
+            with queued.changed:
+                if not queued.ended and len(queued.events) == told:
+                    queued.changed.wait(timeout=1.0)
+            if not queued.ended:
                 time.sleep(max(0.0, again - time.monotonic()))
 
-    def _line(self, ticket: Ticket) -> tuple[int, float]:
+    def _line(self, queued: QueuedRun) -> tuple[int, float]:
         """How many runs come before this one, and how many seconds they may take."""
         before = []
-        for other in list(self._tickets):
-            if other is ticket:
+        for other in list(self._queued):
+            if other is queued:
                 break
             if not other.ended:
                 before.append(other)
-        if ticket.state != "waiting" or not before:
+        if queued.state != "waiting" or not before:
             return 0, 0.0
         last = before[0].events[-1] if before[0].events else None
         if last is None or not math.isfinite(last.remaining_s):
@@ -206,41 +206,41 @@ class Line:
 
     def close(self) -> None:
         """Stop everything and wait for it."""
-        for ticket in self._tickets:
-            self.stop(ticket)
+        for queued in self._queued:
+            self.stop(queued)
         self._queue.put(None)
         self._thread.join()
         self.model.close()
 
     def _serve(self) -> None:
-        while (ticket := self._queue.get()) is not None:
+        while (queued := self._queue.get()) is not None:
             try:
-                ended = self._train(ticket)
+                ended = self._train(queued)
             except AgeError as error:
                 ended = "failed", str(error)
             except Exception as error:  # a defect must not end the queue for everybody else
-                logging.getLogger(__name__).exception("The run %s broke off.", ticket.run.path.name)
+                logging.getLogger(__name__).exception("The run %s broke off.", queued.run.path.name)
                 ended = "failed", f"{type(error).__name__}: {error}"
-            ticket.set(state=ended[0], reason=ended[1])
+            queued.set(state=ended[0], reason=ended[1])
 
-    def _train(self, ticket: Ticket) -> tuple[State, str]:
+    def _train(self, queued: QueuedRun) -> tuple[State, str]:
         def unwanted() -> bool:
-            left = not ticket.keep and time.monotonic() - ticket.seen > self._patience
-            return ticket.stopping or left
+            left = not queued.keep and time.monotonic() - queued.seen > self._patience
+            return queued.stopping or left
 
         if unwanted():
             return "stopped", ""
-        ticket.set(state="running")
+        queued.set(state="running")
         try:
-            while (event := self.model.run(lambda: next(ticket.source, None))) is not None:
-                ticket.add(event)
+            while (event := self.model.run(lambda: next(queued.source, None))) is not None:
+                queued.add(event)
                 if event.eraser is not None:
                     return "finished", ""
                 if unwanted():
                     break
             return "stopped", ""
         finally:
-            self.model.run(ticket.source.close)
+            self.model.run(queued.source.close)
 
 
 class Workbench:
@@ -249,33 +249,35 @@ class Workbench:
     Whoever draws with the pipeline, or applies an eraser to it, does so by `run`.
     """
 
-    def __init__(self, pipe: DiffusionPipeline, world: ConceptSet, model: str = "", line: Line | None = None):
-        self.pipe, self.world, self.model = pipe, world, model
-        self.line = line or Line()
+    def __init__(
+        self, pipe: DiffusionPipeline, concepts: ConceptSet, model: str = "", run_queue: RunQueue | None = None
+    ):
+        self.pipe, self.concepts, self.model = pipe, concepts, model
+        self.run_queue = run_queue or RunQueue()
 
     def run(self, function: Callable[[], T]) -> T:
         """What `function` answers, computed when it is its turn (see `ModelThread`)."""
-        return self.line.model.run(function)
+        return self.run_queue.model.run(function)
 
     def start(
         self,
         root: str | Path,
         method: str,
-        concepts: str | Sequence[str],
+        names: str | Sequence[str],
         owner: str = "",
         keep: bool = False,
         **asked: Any,
-    ) -> Ticket:
+    ) -> QueuedRun:
         """Ask for a run in a new folder of `root`; `asked` as for `start_run`. Raises AgeError at once on bad input."""
-        self.line.check(owner)
+        self.run_queue.check(owner)
         # reading the candidates' texts takes the model
-        run, events = self.run(lambda: start_run(self.pipe, root, method, concepts, self.world, self.model, **asked))
-        return self.line.add(Ticket(run, owner, keep, events, self.pipe))
+        run, events = self.run(lambda: start_run(self.pipe, root, method, names, self.concepts, self.model, **asked))
+        return self.run_queue.add(QueuedRun(run, owner, keep, events, self.pipe))
 
-    def resume(self, run: Run, owner: str = "", keep: bool = False) -> Ticket:
+    def resume(self, run: Run, owner: str = "", keep: bool = False) -> QueuedRun:
         """Ask for a stopped run to go on. Raises AgeError when it cannot, or is waiting or running already."""
-        if self.line.holds(run.path):
+        if self.run_queue.holds(run.path):
             raise AgeError(f"The run {run.path.name!r} is already waiting or running.")
-        self.line.check(owner)
-        events = self.run(lambda: resume_run(self.pipe, run, self.world))
-        return self.line.add(Ticket(run, owner, keep, events, self.pipe))
+        self.run_queue.check(owner)
+        events = self.run(lambda: resume_run(self.pipe, run, self.concepts))
+        return self.run_queue.add(QueuedRun(run, owner, keep, events, self.pipe))

@@ -18,8 +18,8 @@ from age_core.concepts.concept_set import TEMPLATES, ConceptSet
 from age_core.errors import AgeError
 
 if TYPE_CHECKING:
-    from age_core.serve.explorer import Studio
-    from age_core.serve.queue import Line
+    from age_core.serve.explorer import Explorer
+    from age_core.serve.queue import RunQueue
 
 T = TypeVar("T")
 HUB_MODELS = ("CompVis/stable-diffusion-v1-4", "stable-diffusion-v1-5/stable-diffusion-v1-5")
@@ -69,11 +69,11 @@ class Models:
 
     def __init__(self, runs: Path, shipped: Path | None = None, others: bool = True):
         self._runs, self._shipped, self._others = runs, shipped, others
-        self._open: OrderedDict[Choice, Studio] = OrderedDict()
-        self._lines: dict[str, Line] = {}
+        self._open: OrderedDict[Choice, Explorer] = OrderedDict()
+        self._queues: dict[str, RunQueue] = {}
         self._opening = threading.Lock()
 
-    def studio(self, choice: Choice) -> Studio:
+    def explorer(self, choice: Choice) -> Explorer:
         """An open one, at once even while another is being opened; else it is opened now."""
         while (found := self._open.get(choice)) is None:
             for _ in self.opening(choice):
@@ -96,8 +96,8 @@ class Models:
             raise AgeError(f"There is no device {choice.device!r} here; choose one of {', '.join(devices())}.")
         from age_core.models.pipelines import load_pipeline
         from age_core.models.probes import load_probe
-        from age_core.serve.explorer import Studio
-        from age_core.serve.queue import Line, Workbench
+        from age_core.serve.explorer import Explorer
+        from age_core.serve.queue import RunQueue, Workbench
 
         if self._opening.locked():
             yield "Another model is being opened; waiting for it"
@@ -106,9 +106,11 @@ class Models:
                 self._open.move_to_end(choice)
                 return
             yield f"Reading the concepts {Path(choice.concepts).name}"
-            world = ConceptSet.load(choice.concepts)
-            if not LEAST <= len(world) <= MOST_CONCEPTS:
-                raise AgeError(f"A map needs {LEAST} to {MOST_CONCEPTS} concepts; {world.name!r} has {len(world)}.")
+            concepts = ConceptSet.load(choice.concepts)
+            if not LEAST <= len(concepts) <= MOST_CONCEPTS:
+                raise AgeError(
+                    f"A map needs {LEAST} to {MOST_CONCEPTS} concepts; {concepts.name!r} has {len(concepts)}."
+                )
             yield f"Loading the weights of {choice.model}"
             dtype = "float32" if choice.device == "cpu" else "bfloat16"
             pipe = _apart(lambda: load_pipeline(choice.model, choice.device, dtype))
@@ -116,19 +118,19 @@ class Models:
             if choice.probe:
                 yield f"Loading the probe {choice.probe}"
                 probe = _apart(lambda: load_probe(choice.probe, choice.device))
-                probe.rows(label for concept in world for label in concept.labels)
-            if choice.device not in self._lines:  # each has a thread of its own
-                self._lines[choice.device] = Line()
+                probe.rows(label for concept in concepts for label in concept.labels)
+            if choice.device not in self._queues:  # each has a thread of its own
+                self._queues[choice.device] = RunQueue()
             shipped = self._shipped if choice == Choice() else None
             self._make_room()
-            bench = Workbench(pipe, world, choice.model, self._lines[choice.device])
-            studio = self._open[choice] = Studio(pipe, probe, world, bench, self._runs, shipped)
-            _ = studio.read_names  # every map needs them: they are read while the page is laid out
+            bench = Workbench(pipe, concepts, choice.model, self._queues[choice.device])
+            explorer = self._open[choice] = Explorer(pipe, probe, concepts, bench, self._runs, shipped)
+            _ = explorer.read_names  # every map needs them: they are read while the page is laid out
 
     def _make_room(self) -> None:
         """Close the model that was longest not asked for, unless it trains."""
         rest = [choice for choice in self._open if choice != Choice()]
         for choice in rest[: max(len(rest) + 1 - MOST_MODELS, 0)]:
             bench = self._open[choice].bench
-            if not bench.line.uses(bench.pipe):
+            if not bench.run_queue.uses(bench.pipe):
                 del self._open[choice]

@@ -35,20 +35,20 @@ class Original:
     reference: Reference
 
     @staticmethod
-    def open(pipe: DiffusionPipeline, probe: Probe | None, world: ConceptSet, images: int, folder: Path) -> Original:
+    def open(pipe: DiffusionPipeline, probe: Probe | None, concepts: ConceptSet, images: int, folder: Path) -> Original:
         """Read what `folder` keeps, or draw it and keep it there. Without a probe: noised latents, and no pictures.
 
         Raises AgeError where the folder's own was drawn for other concepts, in other numbers or for another judge.
         """
         path = folder / FILE
-        made_for = (str(images), probe.version if probe else UNDRAWN, "|".join(world.names))
+        made_for = (str(images), probe.version if probe else UNDRAWN, "|".join(concepts.names))
         if path.exists():
-            return _read(path, made_for, pipe, world, images)
+            return _read(path, made_for, pipe, concepts, images)
         table, drawn = pd.DataFrame({"seed": [], "top1": [], "top5": []}), np.zeros((0, 1, 1, 3), np.uint8)
         if probe:
-            table, pictures = draw_and_judge(pipe, probe, world, list(world), images)
+            table, pictures = draw_and_judge(pipe, probe, concepts, list(concepts), images)
             drawn = np.stack([np.asarray(picture) for picture in pictures])
-        found = Original(table, drawn, images, noise_reference(pipe, world, images))
+        found = Original(table, drawn, images, noise_reference(pipe, concepts, images))
         with disk_errors(f"What the original model draws, in {folder.name!r},"):
             found._write(path, " ".join(made_for))
         return found
@@ -66,7 +66,7 @@ class Original:
 
 
 def _read(
-    path: Path, made_for: tuple[str, str, str], pipe: DiffusionPipeline, world: ConceptSet, images: int
+    path: Path, made_for: tuple[str, str, str], pipe: DiffusionPipeline, concepts: ConceptSet, images: int
 ) -> Original:
     try:
         with safe_open(path, "pt") as file:
@@ -74,16 +74,16 @@ def _read(
     except (OSError, SafetensorError) as error:
         raise AgeError(f"{path.name!r} in {path.parent.name!r} cannot be read; delete it to draw it again.") from error
     images_of, judge, names_of = (*about.get("for", "").split(" ", 2), "", "", "")[:3]
-    wanted, probe, concepts = made_for
-    if (images_of, names_of) != (wanted, concepts) or probe not in (judge, UNDRAWN):
+    wanted, probe, words = made_for
+    if (images_of, names_of) != (wanted, words) or probe not in (judge, UNDRAWN):
         raise AgeError(
             f"{path.parent.name!r} holds what the original model drew of other concepts, in other numbers or for "
             "another probe: name another folder."
         )
-    names = [name for name in world.names for _ in range(images)]
+    names = [name for name in concepts.names for _ in range(images)]
     columns = {name: tensors[name].numpy() for name in ("seed", "top1", "top5")}
     table = pd.DataFrame({"concept": names[: len(columns["seed"])]} | columns)
     device = device_of(pipe)
-    seeds = tuple(seed for name in world.names for seed in seeds_of(name, images))
+    seeds = tuple(seed for name in concepts.names for seed in seeds_of(name, images))
     reference = Reference(tuple(names), seeds, **{name: tensors[name].to(device) for name in KEPT})
     return Original(table, tensors["pictures"].numpy(), images, reference)

@@ -32,7 +32,7 @@ LONGEST = 150  # characters of a name in a file's name; file systems allow 255
 
 
 @dataclass(frozen=True)
-class Bench:
+class MeasureSetup:
     """What erasures are made and measured with. Candidates come from `world`, damage is measured on `watched`.
 
     Noise shift needs no probe; every other metric does.
@@ -40,7 +40,7 @@ class Bench:
 
     pipe: DiffusionPipeline
     probe: Probe | None
-    world: ConceptSet
+    concepts: ConceptSet
     watched: ConceptSet
     model: str = "emoji"
 
@@ -57,22 +57,22 @@ class Source:
     """How a worker opens a Bench of its own: names, not objects, so that another process or machine can."""
 
     model: str = "emoji"
-    world: str = "emoji"
+    concepts: str = "emoji"
     watched: str = ""  # the world itself
     probe: str = "emoji"
     device: str = "cpu"
     dtype: str = "float32"
     low_memory: bool = False
 
-    def open(self) -> Bench:
+    def open(self) -> MeasureSetup:
         """Load everything. Raises AgeError on an unknown name."""
         save = self.low_memory
         pipe = load_pipeline(
             self.model, self.device, self.dtype, attention_slicing=save, gradient_checkpointing=save, offload=save
         )
-        world = ConceptSet.load(self.world)
-        watched = ConceptSet.load(self.watched) if self.watched else world
-        return Bench(pipe, load_probe(self.probe, self.device), world, watched, self.model)
+        concepts = ConceptSet.load(self.concepts)
+        watched = ConceptSet.load(self.watched) if self.watched else concepts
+        return MeasureSetup(pipe, load_probe(self.probe, self.device), concepts, watched, self.model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +108,9 @@ class Task:
         """Whether pictures are drawn and judged: noise shift alone takes none."""
         return bool(set(self.metrics) - {"noise-shift"})
 
-    def judge_of(self, bench: Bench) -> Probe | None:
+    def judge_of(self, setup: MeasureSetup) -> Probe | None:
         """The probe, where one is needed. Raises AgeError where that one is missing."""
-        return bench.judge if self.drawn else None
+        return setup.judge if self.drawn else None
 
     def asked(self) -> dict[str, Any]:
         """As it is written beside each erasure, and compared at a restart."""
@@ -167,20 +167,20 @@ def side_effect_rows(
 
 
 def measure(
-    bench: Bench, original: Original, task: Task, eraser: Eraser, erased: str, **labels: object
+    setup: MeasureSetup, original: Original, task: Task, eraser: Eraser, erased: str, **labels: object
 ) -> pd.DataFrame:
     """The rows of one eraser by the task's metrics, `labels` on each; `erased` "" where nothing was."""
-    pipe, probe, world = bench.pipe, task.judge_of(bench), bench.watched
-    labels = labels | {"model": bench.model, "erased": erased}
+    pipe, probe, concepts = setup.pipe, task.judge_of(setup), setup.watched
+    labels = labels | {"model": setup.model, "erased": erased}
     tables = []
     if probe is not None:
         others, pictures = original.without(erased)
-        everyone = [concept for concept in world if concept.name != erased]
-        kept, drawn = draw_and_judge(pipe, probe, world, everyone, task.images, eraser)
+        everyone = [concept for concept in concepts if concept.name != erased]
+        kept, drawn = draw_and_judge(pipe, probe, concepts, everyone, task.images, eraser)
         before, after = [others], [kept]
         if erased:  # the diagonal, on more pictures
             for table, one in ((before, None), (after, eraser)):
-                table.append(draw_and_judge(pipe, probe, world, [world[erased]], task.erased_images, one)[0])
+                table.append(draw_and_judge(pipe, probe, concepts, [concepts[erased]], task.erased_images, one)[0])
         both = pd.concat(before, ignore_index=True), pd.concat(after, ignore_index=True)
         for k in (1, 5):
             if f"DS-{k}" in task.metrics:
@@ -194,19 +194,19 @@ def measure(
     return pd.concat(tables, ignore_index=True)
 
 
-def run_job(bench: Bench, original: Original, task: Task, job: Job) -> None:
+def run_job(setup: MeasureSetup, original: Original, task: Task, job: Job) -> None:
     """Erase, measure every concept, and leave table, eraser and provenance in the job's folder."""
     name = job.erased
     changes = dict(task.changes) | {"seed": job.seed}
-    target = task.target_of(bench.watched.find(name))
-    *_, last = erase_by(bench.pipe, task.method, name, bench.world, task.preset, target, **changes)
+    target = task.target_of(setup.watched.find(name))
+    *_, last = erase_by(setup.pipe, task.method, name, setup.concepts, task.preset, target, **changes)
     eraser = last.eraser
     assert eraser is not None  # the last event carries it
     labels = {"method": method_label(task.method, task.target), "target": eraser.info["target"], "seed": job.seed}
-    table = measure(bench, original, task, eraser, name, **labels)
+    table = measure(setup, original, task, eraser, name, **labels)
     with disk_errors(f"The side effects of {name!r}"):
         eraser.save(job.table.with_suffix(".safetensors"))
-        probe = task.judge_of(bench)
+        probe = task.judge_of(setup)
         judge = {"name": probe.name, "version": probe.version} if probe else None
         seconds, options = round(last.elapsed_s, 2), eraser.info.get("options", {})
         write_json(
@@ -218,31 +218,31 @@ def run_job(bench: Bench, original: Original, task: Task, job: Job) -> None:
 
 
 def build_side_effects(
-    bench: Bench, task: Task, erased: Sequence[str], folder: Path, seeds: Sequence[int] = (0,)
+    setup: MeasureSetup, task: Task, erased: Sequence[str], folder: Path, seeds: Sequence[int] = (0,)
 ) -> Iterator[Job]:
     """Run every job that is not finished yet, one after the other; yields each, finished ones first.
 
     `jobs.build_in_parallel` does the same with many workers. A restart recomputes nothing. Raises AgeError on bad
     input, and on a folder that holds another task's erasures.
     """
-    done, left = check_jobs(bench, task, erased, folder, seeds)
+    done, left = check_jobs(setup, task, erased, folder, seeds)
     yield from done
     if not left:
         return
-    original = Original.open(bench.pipe, task.judge_of(bench), bench.watched, task.images, folder)
+    original = Original.open(setup.pipe, task.judge_of(setup), setup.watched, task.images, folder)
     for job in left:
-        run_job(bench, original, task, job)
+        run_job(setup, original, task, job)
         yield job
 
 
 def check_jobs(
-    bench: Bench, task: Task, erased: Sequence[str], folder: Path, seeds: Sequence[int]
+    setup: MeasureSetup, task: Task, erased: Sequence[str], folder: Path, seeds: Sequence[int]
 ) -> tuple[list[Job], list[Job]]:
     """The jobs that are finished and those that are left, before any work. Raises AgeError as above."""
-    names = [bench.watched.find(name).name for name in erased]
-    plan(task.method, names, bench.world, task.preset, task.target, **dict(task.changes))
-    if (probe := task.judge_of(bench)) is not None:
-        probe.rows(label for concept in bench.watched for label in concept.labels)
+    names = [setup.watched.find(name).name for name in erased]
+    plan(task.method, names, setup.concepts, task.preset, task.target, **dict(task.changes))
+    if (probe := task.judge_of(setup)) is not None:
+        probe.rows(label for concept in setup.watched for label in concept.labels)
     with disk_errors(f"The folder {folder.name!r}"):
         folder.mkdir(parents=True, exist_ok=True)
     jobs = [Job(name, seed, folder) for seed in seeds for name in dict.fromkeys(names)]

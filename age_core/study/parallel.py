@@ -15,7 +15,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from age_core.errors import AgeError, RunFailed
 from age_core.study.baseline import Original
-from age_core.study.build import Bench, Job, Source, Task, build_side_effects, check_jobs, run_job
+from age_core.study.build import Job, MeasureSetup, Source, Task, build_side_effects, check_jobs, run_job
 
 Backend = Literal["processes", "dask"]
 BACKENDS: tuple[Backend, ...] = ("processes", "dask")
@@ -47,18 +47,18 @@ def build_in_parallel(
         raise AgeError("The dask backend needs the address of a scheduler, such as tcp://localhost:8786.")
     if workers < 1:
         raise AgeError(f"The number of workers must be at least 1, not {workers}.")
-    bench = (replace(source, device=devices[0]) if devices else source).open()
+    setup = (replace(source, device=devices[0]) if devices else source).open()
     if backend == "processes" and workers == 1:
-        yield from build_side_effects(bench, task, erased, folder, seeds)
+        yield from build_side_effects(setup, task, erased, folder, seeds)
         return
-    done, left = check_jobs(bench, task, erased, folder, seeds)
+    done, left = check_jobs(setup, task, erased, folder, seeds)
     yield from done
     if not left:
         return
     folder = folder.resolve()  # workers may stand elsewhere
-    judge = task.judge_of(bench)
-    Original.open(bench.pipe, judge, bench.watched, task.images, folder)  # before many would draw it at once
-    del bench
+    judge = task.judge_of(setup)
+    Original.open(setup.pipe, judge, setup.watched, task.images, folder)  # before many would draw it at once
+    del setup
     failed: list[str] = []
     with _workers(backend, scheduler) as how, _slots(folder) as slots:
         running = joblib.Parallel(
@@ -125,12 +125,14 @@ def _work(source: Source, task: Task, job: Job, devices: tuple[str, ...], slots:
 
 
 @lru_cache(maxsize=1)
-def _opened(source: Source, devices: tuple[str, ...], slots: Path, task: Task, folder: Path) -> tuple[Bench, Original]:
+def _opened(
+    source: Source, devices: tuple[str, ...], slots: Path, task: Task, folder: Path
+) -> tuple[MeasureSetup, Original]:
     """What a worker opens once for all its jobs."""
     if devices:
         source = replace(source, device=devices[_claim(slots) % len(devices)])
-    bench = source.open()
-    return bench, Original.open(bench.pipe, task.judge_of(bench), bench.watched, task.images, folder)
+    setup = source.open()
+    return setup, Original.open(setup.pipe, task.judge_of(setup), setup.watched, task.images, folder)
 
 
 def _claim(slots: Path) -> int:

@@ -20,22 +20,22 @@ from age_core.models.pipelines import embed_concepts
 from age_core.models.probes import Probe
 
 
-def text_distance(pipe: DiffusionPipeline, world: ConceptSet, erased: Sequence[str]) -> pd.DataFrame:
+def text_distance(pipe: DiffusionPipeline, concepts: ConceptSet, erased: Sequence[str]) -> pd.DataFrame:
     """One minus the cosine of two names' mean token states: what is near in words."""
-    vectors = embed_concepts(pipe, world.names)
-    return _between(world, erased, lambda row: 1 - vectors @ vectors[row])
+    vectors = embed_concepts(pipe, concepts.names)
+    return _between(concepts, erased, lambda row: 1 - vectors @ vectors[row])
 
 
 def output_distance(
-    pipe: DiffusionPipeline, probe: Probe, world: ConceptSet, erased: Sequence[str], images: int = 4
+    pipe: DiffusionPipeline, probe: Probe, concepts: ConceptSet, erased: Sequence[str], images: int = 4
 ) -> pd.DataFrame:
     """Distance of the mean probe features of what the model draws: what is near in looks. `images` of each concept."""
-    _, pictures = draw_and_judge(pipe, probe, world, list(world), images)
-    means = probe.features(pictures).reshape(len(world), images, -1).mean(axis=1)
-    return _between(world, erased, lambda row: np.linalg.norm(means - means[row], axis=1))
+    _, pictures = draw_and_judge(pipe, probe, concepts, list(concepts), images)
+    means = probe.features(pictures).reshape(len(concepts), images, -1).mean(axis=1)
+    return _between(concepts, erased, lambda row: np.linalg.norm(means - means[row], axis=1))
 
 
-def text_overlap(pipe: DiffusionPipeline, world: ConceptSet, erased: Sequence[str]) -> pd.DataFrame:
+def text_overlap(pipe: DiffusionPipeline, concepts: ConceptSet, erased: Sequence[str]) -> pd.DataFrame:
     """The null that knows no pictures: how far UCE's edit reaches into each word, by encodings alone.
 
     UCE changes W by sum (v* - W c) (a c^T A^-1): another word's token state x is moved as far as |C A^-1 x| says, and
@@ -44,18 +44,18 @@ def text_overlap(pipe: DiffusionPipeline, world: ConceptSet, erased: Sequence[st
     the words is left: on emoji-netfive its rank correlation with nearness in words is -0.2, so 0.7.)
     """
     last = ClosedFormOptions(tokens="last")
-    states = read_prompts(pipe, world.names, (world.template,)).states  # (n, L, D)
+    states = read_prompts(pipe, concepts.names, (concepts.template,)).states  # (n, L, D)
 
     def reach(row: int) -> np.ndarray:
-        factor = ErasureProblem.of(pipe, (world.names[row],), (), last).factor
+        factor = ErasureProblem.of(pipe, (concepts.names[row],), (), last).factor
         return (states @ factor.T).square().sum(-1).mean(-1).numpy()
 
-    return _between(world, erased, reach)
+    return _between(concepts, erased, reach)
 
 
 def look_ahead_damage(
     pipe: DiffusionPipeline,
-    world: ConceptSet,
+    concepts: ConceptSet,
     erased: Sequence[str],
     reference: Reference,
     targets: Mapping[str, str] | None = None,
@@ -66,16 +66,16 @@ def look_ahead_damage(
     """
 
     def shift(row: int) -> np.ndarray:
-        name = world.names[row]
+        name = concepts.names[row]
         eraser = uce(ErasureProblem.of(pipe, (name,)), {name: (targets or {}).get(name, "")})
         moved = noise_shift(pipe, reference, eraser)
-        return moved.groupby("concept", sort=False)["shift"].mean().reindex(world.names).to_numpy()
+        return moved.groupby("concept", sort=False)["shift"].mean().reindex(concepts.names).to_numpy()
 
-    return _between(world, erased, shift)
+    return _between(concepts, erased, shift)
 
 
-def _between(world: ConceptSet, erased: Sequence[str], row_of: Callable[[int], np.ndarray]) -> pd.DataFrame:
-    names = list(world.names)
-    rows = [names.index(world.find(name).name) for name in erased]
+def _between(concepts: ConceptSet, erased: Sequence[str], row_of: Callable[[int], np.ndarray]) -> pd.DataFrame:
+    names = list(concepts.names)
+    rows = [names.index(concepts.find(name).name) for name in erased]
     table = pd.DataFrame([row_of(row) for row in rows], [names[row] for row in rows], names, dtype=float)
     return table.mask(np.equal.outer(table.index.to_numpy(), table.columns.to_numpy()))

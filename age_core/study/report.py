@@ -14,7 +14,7 @@ from age_core.erasure.target_words import neighbours
 from age_core.measure.verdicts import draw_and_judge, noise_reference
 from age_core.models.eraser import Eraser
 from age_core.study.baseline import Original
-from age_core.study.build import Bench, Task, measure, side_effect_rows
+from age_core.study.build import MeasureSetup, Task, measure, side_effect_rows
 from age_core.study.predict import look_ahead_damage, output_distance, text_distance, text_overlap
 from age_core.study.statistics import (
     Interval,
@@ -37,7 +37,7 @@ EVERYBODY = 0.9  # share of surely hurt pairs beyond which that tells nobody apa
 Statistic = Callable[[pd.DataFrame], Interval]
 
 
-def measures(world: ConceptSet, distances: Mapping[str, pd.DataFrame], k: int = NEAREST) -> dict[str, Statistic]:
+def measures(concepts: ConceptSet, distances: Mapping[str, pd.DataFrame], k: int = NEAREST) -> dict[str, Statistic]:
     """The statistics by name; each takes a damage of the shape of `distances` ("words", "looks").
 
     Locality is in units of the mean damage, so that damages on different scales compare: how much more the inside is
@@ -50,7 +50,7 @@ def measures(world: ConceptSet, distances: Mapping[str, pd.DataFrame], k: int = 
     def near(distance: pd.DataFrame) -> Statistic:
         return local(lambda damage: nearest(distance.reindex_like(damage), k))
 
-    found: dict[str, Statistic] = {"excess in the same group": local(lambda damage: same_group(world, damage))}
+    found: dict[str, Statistic] = {"excess in the same group": local(lambda damage: same_group(concepts, damage))}
     found |= {f"excess among the {k} nearest in {how}": near(distance) for how, distance in distances.items()}
     for how, distance in distances.items():
         found[f"rank correlation with nearness in {how}"] = partial(rank_correlation, other=-distance)
@@ -59,7 +59,7 @@ def measures(world: ConceptSet, distances: Mapping[str, pd.DataFrame], k: int = 
 
 def statistics(
     damage: pd.DataFrame,
-    world: ConceptSet,
+    concepts: ConceptSet,
     distances: Mapping[str, pd.DataFrame],
     overlap: pd.DataFrame,
     k: int = NEAREST,
@@ -71,7 +71,7 @@ def statistics(
     text-overlap null (`prediction.text_overlap`), which knows how the encodings overlap and no picture.
     """
     rows = []
-    for name, statistic in measures(world, distances, k).items():
+    for name, statistic in measures(concepts, distances, k).items():
         value, low, high = statistic(damage)
         null = shuffled(damage, statistic, rounds)
         row: dict[str, object] = {"statistic": name, "value": value, "low": low, "high": high}
@@ -81,7 +81,7 @@ def statistics(
 
 
 def read(
-    bench: Bench, table: pd.DataFrame, metric: str, methods: Sequence[str], k: int = NEAREST, ahead: bool = False
+    setup: MeasureSetup, table: pd.DataFrame, metric: str, methods: Sequence[str], k: int = NEAREST, ahead: bool = False
 ) -> dict[str, dict[str, pd.DataFrame]]:
     """By method: "statistics" as above, "abnormal" concepts, and "stability" across seeds and against other methods.
 
@@ -89,25 +89,25 @@ def read(
     nearest word (as in `studio`). Distances, the text-overlap null and the look-ahead are computed once for all. Raises
     AgeError, before that, where the table holds nothing of the metric and a method.
     """
-    world = bench.watched
+    concepts = setup.watched
     found = {method: pairs(table, metric, method) for method in methods}
     erased = list(dict.fromkeys(name for rows in found.values() for name in rows["erased"]))
     distances = {
-        "words": text_distance(bench.pipe, world, erased),
-        "looks": output_distance(bench.pipe, bench.judge, world, erased),
+        "words": text_distance(setup.pipe, concepts, erased),
+        "looks": output_distance(setup.pipe, setup.judge, concepts, erased),
     }
-    overlap = text_overlap(bench.pipe, world, erased)
+    overlap = text_overlap(setup.pipe, concepts, erased)
     looked = {}
     if ahead:
-        words = {name: neighbours(bench.pipe, world[name], bench.world, 1).names[0] for name in erased}
-        reference = noise_reference(bench.pipe, world, 2)
-        looked["look-ahead"] = look_ahead_damage(bench.pipe, world, erased, reference, words)
+        words = {name: neighbours(setup.pipe, concepts[name], setup.concepts, 1).names[0] for name in erased}
+        reference = noise_reference(setup.pipe, concepts, 2)
+        looked["look-ahead"] = look_ahead_damage(setup.pipe, concepts, erased, reference, words)
     read: dict[str, dict[str, pd.DataFrame]] = {}
     for method, rows in found.items():
-        damage = damage_of(rows).reindex(columns=list(world.names))
+        damage = damage_of(rows).reindex(columns=list(concepts.names))
         mine = {how: distance.reindex_like(damage) for how, distance in distances.items()}
         read[method] = {
-            "statistics": statistics(damage, world, mine, overlap, k),
+            "statistics": statistics(damage, concepts, mine, overlap, k),
             "abnormal": abnormal(hurt(damage, damage_of(rows, "low").reindex_like(damage))).head(10),
             "stability": stabilities(table, metric, method),
         }
@@ -160,19 +160,19 @@ def stabilities(table: pd.DataFrame, metric: str, method: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def noise_floor(bench: Bench, task: Task, folder: Path) -> pd.DataFrame:
+def noise_floor(setup: MeasureSetup, task: Task, folder: Path) -> pd.DataFrame:
     """What the metrics read where nothing was erased; rows like those of any erasure, with erased "".
 
     "no edit": everything measured again on the same seeds. "no edit, other seeds": DS on as many other pictures, which
     is what a graph whose before and after came from different seeds would take for damage.
     """
-    original = Original.open(bench.pipe, bench.judge, bench.watched, task.images, folder)
+    original = Original.open(setup.pipe, setup.judge, setup.watched, task.images, folder)
     labels: dict[str, object] = {"target": "", "seed": 0}
-    tables = [measure(bench, original, task, Eraser({}), "", method="no edit", **labels)]
+    tables = [measure(setup, original, task, Eraser({}), "", method="no edit", **labels)]
     before, _ = original.without("")
     others, _ = draw_and_judge(
-        bench.pipe, bench.judge, bench.watched, list(bench.watched), task.images, first=task.images
+        setup.pipe, setup.judge, setup.watched, list(setup.watched), task.images, first=task.images
     )
-    labels |= {"model": bench.model, "erased": "", "method": "no edit, other seeds"}
+    labels |= {"model": setup.model, "erased": "", "method": "no edit, other seeds"}
     tables += [side_effect_rows(before, others, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]
     return pd.concat(tables, ignore_index=True)

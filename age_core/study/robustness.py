@@ -41,8 +41,13 @@ def revived_states(pipe: DiffusionPipeline, eraser: Eraser, states: Tensor, rho:
     return found.to(states).view_as(states)
 
 
-def attempts(
-    pipe: DiffusionPipeline, concepts: ConceptSet, concept: Concept, eraser: Eraser, images: int, ceilings: bool = True
+def attacks(
+    pipe: DiffusionPipeline,
+    concepts: ConceptSet,
+    concept: Concept,
+    eraser: Eraser,
+    images: int,
+    upper_bounds: bool = True,
 ) -> Iterator[tuple[str, str, Tensor, Tensor | None]]:
     """(kind, what was tried, latents by the edited model, with `ceilings` by the original), `images` of each."""
     seeds = seeds_of(concept.name, images)
@@ -52,7 +57,7 @@ def attempts(
         return sample_latents(pipe, states, seeds, PAIR_STEPS, GUIDANCE, late=late, late_from=late_from)
 
     def untouched(states: Tensor) -> Tensor | None:
-        return draw(states, False) if ceilings else None
+        return draw(states, False) if upper_bounds else None
 
     def asked(prompt: str) -> Tensor:
         return encode_text(pipe, [prompt]).expand(images, -1, -1)
@@ -77,14 +82,14 @@ def attempts(
         yield "completion, nothing asked", f"after {share:.0%} of the steps", draw(nothing, True, first), unasked
 
 
-def comebacks(
+def recovery_rates(
     pipe: DiffusionPipeline,
     probe: Probe,
     concepts: ConceptSet,
     erased: str,
     eraser: Eraser,
     images: int = 16,
-    ceilings: bool = True,
+    upper_bounds: bool = True,
 ) -> pd.DataFrame:
     """How often each attempt still shows the erased concept, in percent of `images` pictures.
 
@@ -97,7 +102,7 @@ def comebacks(
     if images < 1:
         raise AgeError(f"Each attempt needs at least one picture, not {images}.")
     table = []
-    for kind, tried, edited, original in attempts(pipe, concepts, concept, eraser, images, ceilings):
+    for kind, tried, edited, original in attacks(pipe, concepts, concept, eraser, images, upper_bounds):
         shown = 100 * _share(pipe, probe, rows, edited)
         ceiling = np.nan if original is None else 100 * _share(pipe, probe, rows, original)
         table.append({"kind": kind, "tried": tried, "shown": shown, "ceiling": ceiling})

@@ -36,10 +36,18 @@ def pairs(table: pd.DataFrame, metric: str, method: str) -> pd.DataFrame:
         )
         raise AgeError(f"The table holds no {metric} by {method}; it holds {found or 'nothing'}.")
     rows = rows.assign(error=((rows["high"] - rows["low"]) / (2 * Z95)) ** 2)
-    found = rows.groupby(["erased", "affected"], sort=False).agg(
-        delta=("delta", "mean"), low=("low", "mean"), high=("high", "mean"),
-        error=("error", "mean"), between=("delta", "var"), runs=("delta", "size"),
-    ).reset_index()  # fmt: skip
+    found = (
+        rows.groupby(["erased", "affected"], sort=False)
+        .agg(
+            delta=("delta", "mean"),
+            low=("low", "mean"),
+            high=("high", "mean"),
+            error=("error", "mean"),
+            between=("delta", "var"),
+            runs=("delta", "size"),
+        )
+        .reset_index()
+    )
     many = found["runs"] > 1
     half = Z95 * np.sqrt(found["error"] + found["between"].fillna(0) / found["runs"])
     found.loc[many, "low"], found.loc[many, "high"] = found["delta"] - half, found["delta"] + half
@@ -51,9 +59,9 @@ def damage_of(found: pd.DataFrame, column: str = "delta") -> pd.DataFrame:
     return found.pivot(index="erased", columns="affected", values=column)
 
 
-def relation(world: ConceptSet, erased: str, affected: str) -> str:
+def relation(concepts: ConceptSet, erased: str, affected: str) -> str:
     """How two words belong together: "synonym", "general word", "shared word", "same group" or "other"."""
-    one, two = world.find(erased), world.find(affected)
+    one, two = concepts.find(erased), concepts.find(affected)
     if affected in one.synonyms or erased in two.synonyms:
         return "synonym"
     if affected in (one.general, one.group) or erased in (two.general, two.group):
@@ -63,16 +71,16 @@ def relation(world: ConceptSet, erased: str, affected: str) -> str:
     return "same group" if one.group == two.group else "other"
 
 
-def concept_graph(found: pd.DataFrame, world: ConceptSet) -> nx.DiGraph:
+def concept_graph(found: pd.DataFrame, concepts: ConceptSet) -> nx.DiGraph:
     """A node a concept (attribute group), an edge a damage (or benefit) whose interval of `pairs` excludes zero.
 
     Edges carry delta, low, high and relation.
     """
     graph = nx.DiGraph()
-    graph.add_nodes_from((concept.name, {"group": concept.group}) for concept in world)
+    graph.add_nodes_from((concept.name, {"group": concept.group}) for concept in concepts)
     for row in found[(found["low"] > 0) | (found["high"] < 0)].itertuples():
         how = {"delta": row.delta, "low": row.low, "high": row.high}
-        graph.add_edge(row.erased, row.affected, **how, relation=relation(world, str(row.erased), str(row.affected)))
+        graph.add_edge(row.erased, row.affected, **how, relation=relation(concepts, str(row.erased), str(row.affected)))
     return graph
 
 
@@ -81,9 +89,9 @@ def nearest(distances: pd.DataFrame, k: int) -> pd.DataFrame:
     return distances.rank(axis=1, method="first") <= k
 
 
-def same_group(world: ConceptSet, damage: pd.DataFrame) -> pd.DataFrame:
+def same_group(concepts: ConceptSet, damage: pd.DataFrame) -> pd.DataFrame:
     """Which concepts share the erased one's group; bool, of the shape of `damage`."""
-    group = {concept.name: concept.group for concept in world}
+    group = {concept.name: concept.group for concept in concepts}
     return pd.DataFrame(
         [[a != b and group[a] == group[b] for b in damage.columns] for a in damage.index], damage.index, damage.columns
     )
@@ -182,10 +190,14 @@ def abnormal(clear: pd.DataFrame, rounds: int = 2000, seed: int = 0) -> pd.DataF
         most[turn] = (drawn <= cut[:, None]).sum(axis=0).max()
     count = hurt.sum(axis=0)
     share = hurt.sum(axis=1) / others.sum(axis=1)
-    table = pd.DataFrame({
-        "concept": clear.columns, "hurt_by": count, "expected": (others * share[:, None]).sum(axis=0),
-        "p": [(1 + (most >= c).sum()) / (1 + rounds) for c in count],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "concept": clear.columns,
+            "hurt_by": count,
+            "expected": (others * share[:, None]).sum(axis=0),
+            "p": [(1 + (most >= c).sum()) / (1 + rounds) for c in count],
+        }
+    )
     return table.sort_values(["hurt_by", "expected"], ascending=[False, True], kind="stable", ignore_index=True)
 
 

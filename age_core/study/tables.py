@@ -10,8 +10,19 @@ from age_core.assets import ASSETS
 from age_core.errors import AgeError
 
 COLUMNS = (
-    "model", "method", "target", "erased", "affected", "seed", "metric", "before", "after", "delta", "low", "high",
-)  # fmt: skip
+    "model",
+    "method",
+    "target",
+    "erased",
+    "affected",
+    "seed",
+    "metric",
+    "before",
+    "after",
+    "delta",
+    "low",
+    "high",
+)
 
 
 def gather(folder: Path) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Methods compared on the emoji world: one row an erasure, kept as a line of JSON; a restart does what is missing.
 
     python -m benchmarks.evidence.ablation build/ablation.jsonl --methods age empty uce --concepts cat --seeds 0 1
-    python -m benchmarks.evidence.ablation build/ablation.jsonl --methods age:balance=true,pi_lr=0.3
+    python -m benchmarks.evidence.ablation build/ablation.jsonl --methods age:normalise_terms=true,pi_lr=0.3
     python -m benchmarks.evidence.ablation build/ablation.jsonl --methods --summary build/ablation.csv
 
 A method may carry options after a colon. ESR-k on 16 pictures of the erased concept; PSR-k near (the 20 nearest
@@ -37,7 +37,7 @@ MEASURES = ["esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far", "d
 
 
 def parse(method: str) -> tuple[str, dict[str, Any]]:
-    """'age:balance=true,pi_lr=0.3' to the name and its options."""
+    """'age:normalise_terms=true,pi_lr=0.3' to the name and its options."""
     name, _, rest = method.partition(":")
     pairs = (pair.split("=", 1) for pair in rest.split(",") if pair)
     return name, {key: json.loads(value) for key, value in pairs}
@@ -45,7 +45,7 @@ def parse(method: str) -> tuple[str, dict[str, Any]]:
 
 def measure(
     pipe,
-    world: ConceptSet,
+    concepts: ConceptSet,
     judge: Judge,
     method: str,
     concept: str,
@@ -57,11 +57,11 @@ def measure(
     """One erasure and what it did; "original" erases nothing. `back`: pictures of each attempt to bring it back."""
     row: dict[str, Any] = {"method": method, "concept": concept, "seed": seed, "preset": preset}
     if method == "original":
-        untouched = judge.comebacks(concept, Eraser({}), back) if back else {}
+        untouched = judge.recovery_rates(concept, Eraser({}), back) if back else {}
         return row | untouched | judge.verdict(concept, None)
     name, changes = parse(method)
     started = time.process_time()
-    *_, last = erase_by(pipe, name, concept, world, preset, seed=seed, preview_every=0, **changes)
+    *_, last = erase_by(pipe, name, concept, concepts, preset, seed=seed, preview_every=0, **changes)
     eraser = last.eraser
     assert eraser is not None  # the last event carries it
     row["seconds"] = round((time.process_time() - started) / torch.get_num_threads(), 2)
@@ -69,7 +69,7 @@ def measure(
     row["targets"] = last.top_targets(3)
     row["entropy"] = round(last.entropy, 3)
     if back:
-        row |= judge.comebacks(concept, eraser, back)
+        row |= judge.recovery_rates(concept, eraser, back)
     verdict = judge.verdict(concept, eraser)
     if strengths:
         row["sweep"] = [{"strength": s} | judge.verdict(concept, eraser.scaled(s), ("near",)) for s in strengths]
@@ -125,13 +125,13 @@ def main() -> None:
     lines = args.out.read_text().splitlines() if args.out.exists() else []
     rows = [json.loads(line) for line in lines]
     done = {(row["method"], row["concept"], row["seed"], row["preset"]) for row in rows}
-    pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
-    judge = Judge(pipe, probe, world)
+    pipe, probe, concepts = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
+    judge = Judge(pipe, probe, concepts)
     jobs = [(m, c, s) for s in args.seeds for c in args.concepts for m in args.methods]
     for method, concept, seed in jobs:
         if (method, concept, seed, args.preset) in done:
             continue
-        row = measure(pipe, world, judge, method, concept, seed, args.preset, args.comebacks, args.strengths)
+        row = measure(pipe, concepts, judge, method, concept, seed, args.preset, args.recovery_rates, args.strengths)
         rows.append(row)
         with args.out.open("a") as file:
             file.write(json.dumps(row) + "\n")

@@ -25,21 +25,21 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=3, help="which of the world's concepts are drawn: every n-th")
     parser.add_argument("--steps", type=int, nargs="+", default=[STEPS, 8, 20, 50])
     args = parser.parse_args()
-    pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
-    others = [name for name in world.names[:: args.every] if name != args.concept]
-    *_, last = erase_by(pipe, "empty", args.concept, world, preview_every=0)
+    pipe, probe, concepts = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
+    others = [name for name in concepts.names[:: args.every] if name != args.concept]
+    *_, last = erase_by(pipe, "empty", args.concept, concepts, preview_every=0)
     rows, verdicts = [], {}
     for steps in sorted(args.steps):
         started = time.perf_counter()
         parts = {
-            (model, side): hits(pipe, probe, world, names, images, eraser, steps=steps)["top1"]
+            (model, side): hits(pipe, probe, concepts, names, images, eraser, steps=steps)["top1"]
             for model, eraser in (("original", None), ("edited", last.eraser))
             for side, names, images in (("others", others, 4), ("erased", [args.concept], 16))
         }
         verdicts[steps] = pd.concat(parts.values(), ignore_index=True)
         seconds = time.perf_counter() - started
-        shares = {f"{model}, {side}": round(100 * share.mean(), 1) for (model, side), share in parts.items()}
-        rows.append({"steps": steps, "ms a picture": round(1000 * seconds / len(verdicts[steps]), 1)} | shares)
+        probabilities = {f"{model}, {side}": round(100 * share.mean(), 1) for (model, side), share in parts.items()}
+        rows.append({"steps": steps, "ms a picture": round(1000 * seconds / len(verdicts[steps]), 1)} | probabilities)
     most = verdicts[max(args.steps)]
     for row in rows:
         row["same"] = round(100 * float((verdicts[row["steps"]] == most).mean()), 1)

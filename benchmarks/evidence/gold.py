@@ -40,16 +40,16 @@ def reference(pipe, checkpoint: Path) -> Eraser:
     return Eraser({name: never[name].detach() - value.detach() for name, value in pipe.unet.named_parameters()})
 
 
-def compare(pipe, probe, world: ConceptSet, concept: str, models: Mapping[str, Eraser | None]) -> pd.DataFrame:
+def compare(pipe, probe, concepts: ConceptSet, concept: str, models: Mapping[str, Eraser | None]) -> pd.DataFrame:
     """One row a model and word; the first of `models` is the reference."""
     rows = []
-    near, far = near_and_far(pipe, world, concept)
-    watched = {"erased": ([concept, *world[concept].synonyms], 16), "near": (near, 4), "far": (far, 4)}
+    near, far = near_and_far(pipe, concepts, concept)
+    watched = {"erased": ([concept, *concepts[concept].synonyms], 16), "near": (near, 4), "far": (far, 4)}
     for side, (words, images) in watched.items():
-        asked = [known(world, word) for word in words]
+        asked = [known(concepts, word) for word in words]
         gold: np.ndarray | None = None
         for model, eraser in models.items():
-            judged, pictures = draw_and_judge(pipe, probe, world, asked, images, eraser)
+            judged, pictures = draw_and_judge(pipe, probe, concepts, asked, images, eraser)
             features = probe.features(pictures).reshape(len(words), images, -1)
             gold = features if gold is None else gold
             best = [top[0][0] for top in probe.top(pictures)]
@@ -72,13 +72,13 @@ def compare(pipe, probe, world: ConceptSet, concept: str, models: Mapping[str, E
 
 
 def sheet(
-    pipe, probe, world: ConceptSet, words: list[str], models: Mapping[str, Eraser | None], images: int
+    pipe, probe, concepts: ConceptSet, words: list[str], models: Mapping[str, Eraser | None], images: int
 ) -> Image.Image:
     """Same seeds, one row of pictures a model."""
-    side, asked = 64, [world[word] for word in words]
+    side, asked = 64, [concepts[word] for word in words]
     paper = Image.new("RGB", (side * images * len(words), side * len(models)), "white")
     for row, eraser in enumerate(models.values()):
-        _, pictures = draw_and_judge(pipe, probe, world, asked, images, eraser)
+        _, pictures = draw_and_judge(pipe, probe, concepts, asked, images, eraser)
         for column, picture in enumerate(pictures):
             paper.paste(picture, (column * side, row * side))
     return paper
@@ -94,21 +94,21 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     args = parser.parse_args()
     pipe, probe = load_pipeline("emoji"), load_probe("emoji")
-    world = ConceptSet.read(args.table, TEMPLATES["emoji"])
+    concepts = ConceptSet.read(args.table, TEMPLATES["emoji"])
     pipe.unet.load_state_dict(load_unet(args.work / "unet.safetensors").state_dict())
     models: dict[str, Eraser | None] = {
         "never saw it": reference(pipe, args.work / f"unet-without-{args.concept}.safetensors"),
         "original": None,
     }
     for method in args.methods:
-        *_, last = erase_by(pipe, method, args.concept, world, preview_every=0)
+        *_, last = erase_by(pipe, method, args.concept, concepts, preview_every=0)
         models[method] = last.eraser
         print(f"{method}: erased to {last.top_targets(3)}", file=sys.stderr, flush=True)
-    table = compare(pipe, probe, world, args.concept, models)
+    table = compare(pipe, probe, concepts, args.concept, models)
     table.round(3).to_csv(args.out, index=False)
     if args.sheet:
-        near, _ = near_and_far(pipe, world, args.concept)
-        sheet(pipe, probe, world, [args.concept, *near[:5]], models, 3).save(args.sheet)
+        near, _ = near_and_far(pipe, concepts, args.concept)
+        sheet(pipe, probe, concepts, [args.concept, *near[:5]], models, 3).save(args.sheet)
     means = table.groupby(["side", "model"], sort=False)[["right", "distance"]].mean().unstack("side")
     print(means.round(2).to_string())
     print(table[table["side"] == "erased"].drop(columns="side").to_string(index=False))

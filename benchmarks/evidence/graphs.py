@@ -32,16 +32,16 @@ CACHED = {"latents": "cached", "preview_every": 0}
 
 def parts() -> dict[str, tuple[Source, Task, list[str], tuple[int, ...]]]:
     """Source, task, erased concepts and seeds of each part, the quick ones first."""
-    world, everyone = (list(ConceptSet.load(name).names) for name in ("emoji", "emoji-netfive"))
+    concepts, everyone = (list(ConceptSet.load(name).names) for name in ("emoji", "emoji-netfive"))
     anchors = everyone[::5]
     quiet = {"preview_every": 0}
     found: dict[str, tuple[Source, Task, list[str], tuple[int, ...]]] = {
-        "uce-world": (WORLD, Task.of("uce", images=2, metrics=("noise-shift",)), world, (0,)),
+        "uce-world": (WORLD, Task.of("uce", images=2, metrics=("noise-shift",)), concepts, (0,)),
         "age": (NETFIVE, Task.of("age", quiet, images=16), everyone, (0, 1, 2)),
         "esd": (NETFIVE, Task.of("naive", CACHED, images=16), everyone, (0, 1, 2)),
         "in-class": (NETFIVE, Task.of("in-class", quiet, images=16), everyone, (0,)),
         "random": (NETFIVE, Task.of("random", quiet, images=16), everyone, (0,)),
-    }  # fmt: skip
+    }
     for method in ANCHORS:
         found[f"anchors-{method}"] = (NETFIVE, Task.of(method, quiet, images=16), anchors, (0,))
     return found

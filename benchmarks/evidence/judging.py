@@ -12,7 +12,7 @@ from age_core import ConceptSet, Eraser, Vocabulary
 from age_core.measure.intervals import bootstrap
 from age_core.measure.pictures import pair_distance
 from age_core.measure.verdicts import draw_and_judge
-from age_core.study.robustness import comebacks
+from age_core.study.robustness import recovery_rates
 
 NEAR, FAR = 20, 40
 # One each of eight groups, all with a synonym that the model knows.
@@ -20,9 +20,9 @@ CONCEPTS = ["dog", "duck", "apple", "hamburger", "mushroom", "car", "guitar", "c
 OTHERS = ("near", "far")
 
 
-def near_and_far(pipe, world: ConceptSet, concept: str) -> tuple[list[str], list[str]]:
+def near_and_far(pipe, concepts: ConceptSet, concept: str) -> tuple[list[str], list[str]]:
     """The NEAR nearest other concepts, and FAR spread evenly over the rest."""
-    ranked = [n for n in Vocabulary(world.names).near(pipe, concept, len(world)).names if n != concept]
+    ranked = [n for n in Vocabulary(concepts.names).near(pipe, concept, len(concepts)).names if n != concept]
     rest = ranked[NEAR:]
     return ranked[:NEAR], rest[:: max(len(rest) // FAR, 1)][:FAR]
 
@@ -46,23 +46,23 @@ def columns(measure: str, values: pd.Series, reference: pd.Series | None = None)
 class Judge:
     """Who is watched for each erased concept, and what the original model draws of them."""
 
-    def __init__(self, pipe, probe, world: ConceptSet):
-        self._parts = pipe, probe, world
+    def __init__(self, pipe, probe, concepts: ConceptSet):
+        self._parts = pipe, probe, concepts
         self._watched: dict[str, dict[str, tuple[list[str], int]]] = {}
         self._originals: dict[str, dict[str, list[Image.Image]]] = {}
 
     def watched(self, concept: str) -> dict[str, tuple[list[str], int]]:
         """(names, pictures of each): the erased concept, the nearest others, and a spread of the rest."""
         if concept not in self._watched:  # ranking the world reads every name: once a concept, not at each drawing
-            pipe, _, world = self._parts
-            near, far = near_and_far(pipe, world, concept)
+            pipe, _, concepts = self._parts
+            near, far = near_and_far(pipe, concepts, concept)
             self._watched[concept] = {"own": ([concept], 16), "near": (near, 4), "far": (far, 4)}
         return self._watched[concept]
 
     def draw(self, side: str, concept: str, eraser: Eraser | None) -> tuple[pd.DataFrame, list[Image.Image]]:
-        pipe, probe, world = self._parts
+        pipe, probe, concepts = self._parts
         names, images = self.watched(concept)[side]
-        return draw_and_judge(pipe, probe, world, [world[name] for name in names], images, eraser)
+        return draw_and_judge(pipe, probe, concepts, [concepts[name] for name in names], images, eraser)
 
     def originals(self, concept: str) -> dict[str, list[Image.Image]]:
         """Pictures by the unedited model, drawn once for all rows of a concept."""
@@ -70,10 +70,10 @@ class Judge:
             self._originals = {concept: {side: self.draw(side, concept, None)[1] for side in OTHERS}}
         return self._originals[concept]
 
-    def comebacks(self, concept: str, eraser: Eraser, images: int) -> dict[str, float]:
+    def recovery_rates(self, concept: str, eraser: Eraser, images: int) -> dict[str, float]:
         """Share of pictures, by kind of attempt, that still show the concept."""
-        pipe, probe, world = self._parts
-        found = comebacks(pipe, probe, world, concept, eraser, images, ceilings=False)
+        pipe, probe, concepts = self._parts
+        found = recovery_rates(pipe, probe, concepts, concept, eraser, images, upper_bounds=False)
         return {
             f"back_{kind.replace(' ', '_')}": share for kind, share in found.groupby("kind")["shown"].mean().items()
         }

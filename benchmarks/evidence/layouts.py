@@ -44,11 +44,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="of the graph of the whole world, whose pictures are used")
     args = parser.parse_args()
-    pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
-    names = list(world.names)
+    pipe, probe, concepts = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
+    names = list(concepts.names)
     kept = layout.read_layout(STORED, names)
     args.folder.mkdir(parents=True, exist_ok=True)
-    drawn = Original.open(pipe, probe, world, IMAGES, args.folder).pictures
+    drawn = Original.open(pipe, probe, concepts, IMAGES, args.folder).pictures
     looks = probe.features([Image.fromarray(picture) for picture in drawn]).reshape(len(names), IMAGES, -1).mean(axis=1)
     table = read_table(ASSETS / "graphs" / "emoji-uce.parquet")
     damage = damage_of(pairs(table, "noise-shift", str(table["method"].iloc[0]))).loc[names, names]

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from age_core import ConceptSet
 from age_core.assets import ASSETS
 from age_core.study.baseline import FILE
-from age_core.study.build import Bench, Task
+from age_core.study.build import MeasureSetup, Task
 from age_core.study.predict import text_distance
 from age_core.study.report import hurt, measures, noise_floor, read
 from age_core.study.statistics import (
@@ -32,7 +32,7 @@ from age_core.study.statistics import (
     pairs,
     relation,
     shuffled,
-)  # fmt: skip
+)
 from age_core.study.tables import read_table
 from benchmarks.common import save_png
 from benchmarks.evidence.graphs import NETFIVE, WORLD
@@ -48,25 +48,30 @@ def told(title: str, tables: dict[str, pd.DataFrame]) -> None:
         print(part.round(3).to_string(index=False), flush=True)
 
 
-def by_anchor(table: pd.DataFrame, world: ConceptSet, metric: str) -> pd.DataFrame:
+def by_anchor(table: pd.DataFrame, concepts: ConceptSet, metric: str) -> pd.DataFrame:
     """A row an anchor and method: ESR-1, mean damage in the anchor's own subset of five and outside it."""
-    group = {concept.name: concept.group for concept in world}
-    anchors = list(world.names)[::5]
+    group = {concept.name: concept.group for concept in concepts}
+    anchors = list(concepts.names)[::5]
     rows = []
     for (anchor, method), found in table[table["erased"].isin(anchors)].groupby(["erased", "method"], sort=False):
         gone = found[(found["affected"] == anchor) & (found["metric"] == "DS-1")]
         others = found[(found["affected"] != anchor) & (found["metric"] == metric)]
         inside = others["affected"].map(group) == group[str(anchor)]
-        rows.append({
-            "anchor": anchor, "method": method, "esr1": 100 * (1 - gone["after"].mean()),
-            "inside": others.loc[inside, "delta"].mean(), "outside": others.loc[~inside, "delta"].mean(),
-        })  # fmt: skip
+        rows.append(
+            {
+                "anchor": anchor,
+                "method": method,
+                "esr1": 100 * (1 - gone["after"].mean()),
+                "inside": others.loc[inside, "delta"].mean(),
+                "outside": others.loc[~inside, "delta"].mean(),
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def show_anchors(table: pd.DataFrame, world: ConceptSet) -> None:
+def show_anchors(table: pd.DataFrame, concepts: ConceptSet) -> None:
     for metric in METRICS:
-        found = by_anchor(table, world, metric)
+        found = by_anchor(table, concepts, metric)
         for part in ("inside", "outside"):
             print(f"\n## anchors: mean {metric} damage {part} their subset, by method")
             print(found.pivot(index="method", columns="anchor", values=part).round(4).to_string())
@@ -86,15 +91,15 @@ def compare(table: pd.DataFrame, methods: list[str]) -> None:
             )
 
 
-def draw(table: pd.DataFrame, bench: Bench, methods: list[str], folder: Path) -> None:
-    world, curves = bench.watched, {}
-    groups = {concept.name: concept.group for concept in world}
+def draw(table: pd.DataFrame, setup: MeasureSetup, methods: list[str], folder: Path) -> None:
+    concepts, curves = setup.watched, {}
+    groups = {concept.name: concept.group for concept in concepts}
     for method in methods:
-        damage = LOSSES * damage_of(pairs(table, "distance", method)).reindex(columns=list(world.names))
-        near = text_distance(bench.pipe, world, list(damage.index))
+        damage = LOSSES * damage_of(pairs(table, "distance", method)).reindex(columns=list(concepts.names))
+        near = text_distance(setup.pipe, concepts, list(damage.index))
         curves[method] = by_nearness(damage, near.reindex_like(damage), (1, 2, 3, 5, 9, 14, 19))
     default = pairs(table, "distance", methods[0])
-    damage = LOSSES * damage_of(default).reindex(columns=list(world.names))
+    damage = LOSSES * damage_of(default).reindex(columns=list(concepts.names))
     both = both_ways(default.assign(**{c: LOSSES * default[c] for c in ("delta", "low", "high")}))
     title = f"{methods[0]}: {asymmetry(damage):.0%} of all damage goes one way"
     figures = [
@@ -103,7 +108,7 @@ def draw(table: pd.DataFrame, bench: Bench, methods: list[str], folder: Path) ->
         plots.heat_map(damage, groups, f"{methods[0]}: whom each erasure moves"),
     ]
     everyone = damage_of(pairs(read_table(ASSETS / "graphs" / "emoji-uce.parquet"), "noise-shift", "UCE"))
-    far = text_distance(bench.pipe, bench.world, list(everyone.index)).reindex_like(everyone)
+    far = text_distance(setup.pipe, setup.concepts, list(everyone.index)).reindex_like(everyone)
     title = f"All {len(everyone)} concepts under UCE"
     figures.append(plots.locality_figure({"UCE": by_nearness(everyone, far)}, title, "noise shift"))
     save_png(figures, folder / "evidence.png", 560)
@@ -111,17 +116,17 @@ def draw(table: pd.DataFrame, bench: Bench, methods: list[str], folder: Path) ->
 
 def show_world(folder: Path) -> None:
     """Locality, asymmetry, kinds of pairs and abnormal concepts of the whole world under UCE, by words alone."""
-    bench = WORLD.open()
-    world, names = bench.watched, list(bench.watched.names)
+    setup = WORLD.open()
+    concepts, names = setup.watched, list(setup.watched.names)
     found = pairs(read_table(ASSETS / "graphs" / "emoji-uce.parquet"), "noise-shift", "UCE")
     damage = damage_of(found).reindex(columns=names)
-    near = text_distance(bench.pipe, world, list(damage.index)).reindex_like(damage)
+    near = text_distance(setup.pipe, concepts, list(damage.index)).reindex_like(damage)
     print(by_nearness(damage, near).round(4).to_string(index=False))
-    for name, statistic in measures(world, {"words": near}).items():
+    for name, statistic in measures(concepts, {"words": near}).items():
         values, null = np.round(statistic(damage), 3), np.round(shuffled(damage, statistic, 20), 3)
         print(f"{name}: {values}, shuffled {null}", flush=True)
     print(f"pairs that surely differ by direction: {both_ways(found)['one_way'].mean():.1%}")
-    kinds = [relation(world, str(a), str(b)) for a, b in zip(found["erased"], found["affected"], strict=True)]
+    kinds = [relation(concepts, str(a), str(b)) for a, b in zip(found["erased"], found["affected"], strict=True)]
     print(found.assign(kind=kinds).groupby("kind")["delta"].agg(["mean", "size"]).round(4))
     print(found.nlargest(15, "delta")[["erased", "affected", "delta"]].round(3).to_string(index=False))
     odd = abnormal(hurt(damage, damage_of(found, "low").reindex_like(damage)), rounds=300)
@@ -139,22 +144,22 @@ def main() -> None:
     parser.add_argument("--world", action="store_true")
     parser.add_argument("--figures", type=Path)
     args = parser.parse_args()
-    if args.world:
+    if args.concepts:
         show_world(args.folder)
         return
-    bench = NETFIVE.open()
+    setup = NETFIVE.open()
     table = read_table(ASSETS / "graphs" / "emoji-netfive.parquet")
-    floor = noise_floor(bench, Task.of("age", images=16), args.folder / "age")
+    floor = noise_floor(setup, Task.of("age", images=16), args.folder / "age")
     print(floor.groupby(["method", "metric"])["delta"].describe().round(4))
     whole = table.groupby("method")["erased"].nunique()
-    methods = sorted((str(method) for method in whole[whole == len(bench.watched)].index), key=lambda m: m != "AGE")
+    methods = sorted((str(method) for method in whole[whole == len(setup.watched)].index), key=lambda m: m != "AGE")
     compare(table, methods)
-    show_anchors(table, bench.watched)
+    show_anchors(table, setup.watched)
     for metric in METRICS:
-        for method, tables in read(bench, table, metric, methods, ahead=True).items():
+        for method, tables in read(setup, table, metric, methods, ahead=True).items():
             told(f"{metric} by {method}", tables)
     if args.figures:
-        draw(table, bench, methods, args.figures)
+        draw(table, setup, methods, args.figures)
 
 
 if __name__ == "__main__":

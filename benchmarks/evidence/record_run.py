@@ -22,10 +22,10 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--method", default="age")
     args = parser.parse_args()
-    pipe, world = load_pipeline("emoji"), ConceptSet.load("emoji")
+    pipe, concepts = load_pipeline("emoji"), ConceptSet.load("emoji")
     name = f"{args.concept}-{args.method}"
     shutil.rmtree(args.root / name, ignore_errors=True)
-    run, events = start_run(pipe, args.root, args.method, args.concept, world, "emoji", name, preview_every=5)
+    run, events = start_run(pipe, args.root, args.method, args.concept, concepts, "emoji", name, preview_every=5)
     for event in events:
         print(event.step, event.note, file=sys.stderr)
     eraser = run.eraser()

@@ -24,18 +24,18 @@ WORDS: tuple[WordKind, ...] = ("nearest", "in-class", "look-ahead")
 NEAR, EVERY = 20, 12  # watched: the nearest others, and every twelfth of the rest
 
 
-def choices(pipe, world: ConceptSet, name: str, methods: list[str]) -> dict[str, dict[str, float]]:
+def choices(pipe, concepts: ConceptSet, name: str, methods: list[str]) -> dict[str, dict[str, float]]:
     """For each selector the share of each candidate that it uses."""
-    concept = world[name]
+    concept = concepts[name]
     found: dict[str, dict[str, float]] = {}
     for word in WORDS:
         try:
-            found[word] = {fixed_word(pipe, word, concept, world): 1.0}
+            found[word] = {fixed_word(pipe, word, concept, concepts): 1.0}
         except AgeError as error:
             print(f"{name}: no {word}: {error}", file=sys.stderr)
     for method in methods:
-        *_, last = erase_by(pipe, method, name, world, preview_every=0)
-        found[method] = dict(zip(last.candidates, last.shares, strict=True))
+        *_, last = erase_by(pipe, method, name, concepts, preview_every=0)
+        found[method] = dict(zip(last.candidates, last.probabilities, strict=True))
     return found
 
 
@@ -46,21 +46,21 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=["age"], help="selectors that are read after a training")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
-    pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
+    pipe, probe, concepts = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
     tables = []
     for name in args.concepts:
-        candidates = neighbours(pipe, world[name], world)
+        candidates = neighbours(pipe, concepts[name], concepts)
         path = args.folder / f"{name.replace(' ', '_')}.csv"
         if not path.exists():
-            ranked = [n for n in Vocabulary(world.names).near(pipe, name, len(world)).names if n != name]
+            ranked = [n for n in Vocabulary(concepts.names).near(pipe, name, len(concepts)).names if n != name]
             others = ranked[:NEAR] + ranked[NEAR::EVERY]
-            oracle(pipe, probe, world, name, candidates, others).to_csv(path, index=False)
+            oracle(pipe, probe, concepts, name, candidates, others).to_csv(path, index=False)
         table = pd.read_csv(path)
-        found = choices(pipe, world, name, args.methods)
+        found = choices(pipe, concepts, name, args.methods)
         known = set(table["candidate"])
-        shares = {"random": dict.fromkeys(table["candidate"], 1.0)}
-        shares |= {selector: used for selector, used in found.items() if set(used) <= known}
-        tables.append(regrets(table, shares).assign(concept=name))
+        probabilities = {"random": dict.fromkeys(table["candidate"], 1.0)}
+        probabilities |= {selector: sampled for selector, sampled in found.items() if set(sampled) <= known}
+        tables.append(regrets(table, probabilities).assign(concept=name))
         print(tables[-1].round(1).to_string(index=False), flush=True)
     together = pd.concat(tables).groupby("selector", sort=False)[["balance", "regret"]].mean()
     print(together.round(2).to_string())

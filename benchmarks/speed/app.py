@@ -71,9 +71,13 @@ def app(runs: str) -> Iterator[tuple[str, float]]:
     place = {"GRADIO_SERVER_PORT": str(port), "AGE_RUNS": runs, "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
     began = time.monotonic()
     server = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=os.environ | place, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env=os.environ | place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
-    )  # fmt: skip
+    )
     try:
         assert server.stdout
         for line in server.stdout:

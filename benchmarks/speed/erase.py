@@ -112,9 +112,12 @@ class AsPublished:
             unguided, guided = self._ask(self.student, torch.cat([z, z]), t.repeat(2), both).chunk(2)
             below = torch.full((1,), max(index - 1, 0) * spacing + (1 if index else 0))
             z = ddim_step(
-                unguided + GUIDANCE * (guided - unguided), z, alpha_bar(scheduler, t), alpha_bar(scheduler, below),
+                unguided + GUIDANCE * (guided - unguided),
+                z,
+                alpha_bar(scheduler, t),
+                alpha_bar(scheduler, below),
                 scheduler.config.prediction_type,
-            )  # fmt: skip
+            )
         return z
 
     def half_step(self, of_student: bool) -> None:
@@ -147,8 +150,8 @@ class AsPublished:
             self.pi_adam.step()
 
 
-def time_published(pipe, world: ConceptSet, concept: str, updates: int, options: EraseOptions) -> dict[str, Any]:
-    words = neighbours(pipe, world[concept], world).names
+def time_published(pipe, concepts: ConceptSet, concept: str, updates: int, options: EraseOptions) -> dict[str, Any]:
+    words = neighbours(pipe, concepts[concept], concepts).names
     run = AsPublished(pipe, concept, words, options.lr, options.pi_lr, options.pi_temperature)
     torch.manual_seed(0)
     run.half_step(True)  # warm-up
@@ -162,36 +165,42 @@ def time_published(pipe, world: ConceptSet, concept: str, updates: int, options:
     return {"run": "as published", "updates": updates, "seconds": seconds, "calls": meter.calls, "rows": meter.rows}
 
 
-def time_ours(pipe, world, concept: str, name: str, method: str, preset: str, **changes) -> dict[str, Any]:
+def time_ours(pipe, concepts, concept: str, name: str, method: str, preset: str, **changes) -> dict[str, Any]:
     """One whole erasure; `loop`: seconds after preparation; the last event's eraser goes along."""
     with Meter().on(pipe.unet) as meter:
         started = time.perf_counter()
         prepared, before = 0.0, (0, 0, 0.0, 0.0)
         event = None
-        for event in erase_by(pipe, method, concept, world, preset, seed=0, preview_every=0, **changes):
+        for event in erase_by(pipe, method, concept, concepts, preset, seed=0, preview_every=0, **changes):
             if event.step == 0:
                 prepared = time.perf_counter() - started
                 before = (meter.calls, meter.rows, meter.forward, meter.backward)
         seconds = time.perf_counter() - started
     assert event is not None
     return {
-        "run": name, "updates": event.steps, "seconds": seconds - prepared, "preparation": prepared,
-        "calls": meter.calls - before[0], "rows": meter.rows - before[1], "eraser": event.eraser,
-        "forward": meter.forward - before[2], "backward": meter.backward - before[3],
-    }  # fmt: skip
+        "run": name,
+        "updates": event.steps,
+        "seconds": seconds - prepared,
+        "preparation": prepared,
+        "calls": meter.calls - before[0],
+        "rows": meter.rows - before[1],
+        "eraser": event.eraser,
+        "forward": meter.forward - before[2],
+        "backward": meter.backward - before[3],
+    }
 
 
-def esr1(pipe, probe, world: ConceptSet, concept: str, eraser: Eraser | None) -> float:
-    return 100 * (1 - float(hits(pipe, probe, world, [concept], 16, eraser)["top1"].mean()))
+def esr1(pipe, probe, concepts: ConceptSet, concept: str, eraser: Eraser | None) -> float:
+    return 100 * (1 - float(hits(pipe, probe, concepts, [concept], 16, eraser)["top1"].mean()))
 
 
 def updates_until_erased(
-    pipe, probe, world, concept: str, method: str, preset: str, every: int, most: int, **changes
+    pipe, probe, concepts, concept: str, method: str, preset: str, every: int, most: int, **changes
 ) -> dict[str, float]:
     """After how many updates, looked at `every` so many, ESR-1 is first at least 95 % (0: not within `most`)."""
     before = dict(pipe.unet.named_parameters())
     events = erase_by(
-        pipe, method, concept, world, preset, seed=0, preview_every=0, steps=most, checkpoint_every=every, **changes
+        pipe, method, concept, concepts, preset, seed=0, preview_every=0, steps=most, checkpoint_every=every, **changes
     )
     found = math.nan
     with closing(events):
@@ -199,7 +208,7 @@ def updates_until_erased(
             if event.state is None:
                 continue
             leaves = {n.partition("/")[2]: v for n, v in event.state.tensors.items() if n.startswith("student/")}
-            found = esr1(pipe, probe, world, concept, Eraser({n: v - before[n] for n, v in leaves.items()}))
+            found = esr1(pipe, probe, concepts, concept, Eraser({n: v - before[n] for n, v in leaves.items()}))
             print(f"{method}, {event.step} updates: ESR-1 {found:.0f}", file=sys.stderr, flush=True)
             if found >= 95:
                 return {"updates": event.step, "esr1": found}
@@ -211,24 +220,33 @@ def main() -> None:
     parser.add_argument("--concept", default="dog")
     parser.add_argument("--updates", type=int, default=20, help="of the student, for the two schedules as published")
     parser.add_argument(
-        "--until-erased", type=float, nargs="*", default=[6e-4, 1e-5], metavar="RATE",
+        "--until-erased",
+        type=float,
+        nargs="*",
+        default=[6e-4, 1e-5],
+        metavar="RATE",
         help="learning rates of the published schedule to count the updates at until the concept is erased",
-    )  # fmt: skip
+    )
     parser.add_argument("--counted", type=Path, default=Path("build/erase_speed.json"), help="where counts are kept")
     args = parser.parse_args()
-    pipe, probe, world = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
+    pipe, probe, concepts = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
     loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    default = time_ours(pipe, world, args.concept, "ours, default", "age", "balanced")
+    default = time_ours(pipe, concepts, args.concept, "ours, default", "age", "balanced")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     equivalent = time_ours(
-        pipe, world, args.concept, "ours, equivalent", "age-paper-code", "paper-object", steps=args.updates
+        pipe, concepts, args.concept, "ours, equivalent", "age-paper-code", "paper-object", steps=args.updates
     )
     halved = time_ours(
-        load_pipeline("emoji", dtype="bfloat16"), world, args.concept, "equivalent, bfloat16", "age-paper-code",
-        "paper-object", steps=args.updates,
-    )  # fmt: skip
+        load_pipeline("emoji", dtype="bfloat16"),
+        concepts,
+        args.concept,
+        "equivalent, bfloat16",
+        "age-paper-code",
+        "paper-object",
+        steps=args.updates,
+    )
     published = time_published(
-        pipe, world, args.concept, args.updates, method_options("age-paper-code", "paper-object")
+        pipe, concepts, args.concept, args.updates, method_options("age-paper-code", "paper-object")
     )
     rows = pd.DataFrame([published, equivalent, halved, default]).drop(columns=["eraser", "forward", "backward"])
     for column in ("seconds", "calls", "rows"):
@@ -236,18 +254,18 @@ def main() -> None:
         rows[f"{column}: published over it"] = rows[f"{column} an update"].iloc[0] / rows[f"{column} an update"]
     print(rows.round(3).T.to_string(header=False))
     inside = {part: default[part] / default["seconds"] for part in ("forward", "backward")}
-    shares = ", ".join(f"{part} {share:.0%}" for part, share in inside.items())
-    print(f"the default's loop inside the UNet: {shares}, together {sum(inside.values()):.0%}")
+    probabilities = ", ".join(f"{part} {share:.0%}" for part, share in inside.items())
+    print(f"the default's loop inside the UNet: {probabilities}, together {sum(inside.values()):.0%}")
     print(f"peak memory of the default over that of loading: {peak / loaded:.2f}")
     whole = default["seconds"] + default["preparation"]
-    print(f"default: ESR-1 {esr1(pipe, probe, world, args.concept, default['eraser']):.0f} in {whole:.1f} s")
+    print(f"default: ESR-1 {esr1(pipe, probe, concepts, args.concept, default['eraser']):.0f} in {whole:.1f} s")
     counted = json.loads(args.counted.read_text()) if args.counted.exists() else {}
     for rate in args.until_erased:
         key = f"{args.concept} {rate:g}"
         if key not in counted:
             every = max(1, round(EVERY / rate))
             counted[key] = updates_until_erased(
-                pipe, probe, world, args.concept, "age-paper-code", "paper-object", every, 80 * every, lr=rate
+                pipe, probe, concepts, args.concept, "age-paper-code", "paper-object", every, 80 * every, lr=rate
             )
             args.counted.parent.mkdir(parents=True, exist_ok=True)
             args.counted.write_text(json.dumps(counted))

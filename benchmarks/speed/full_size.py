@@ -32,21 +32,35 @@ def full_size(dtype: torch.dtype) -> StableDiffusionPipeline:
     text = CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
     unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
     vae = AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=4, sample_size=512,
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-    )  # fmt: skip
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=512,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    )
     encoder = CLIPTextModel(text)
     torch.set_default_dtype(torch.float32)
     scheduler = DDIMScheduler(
-        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, set_alpha_to_one=False,
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        clip_sample=False,
+        set_alpha_to_one=False,
         steps_offset=1,
-    )  # fmt: skip
+    )
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = tiny_tokenizer(Path(folder), length=77)
     pipe = StableDiffusionPipeline(
-        vae=vae.eval(), text_encoder=encoder.eval(), tokenizer=tokenizer, unet=unet.eval(), scheduler=scheduler,
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
+        vae=vae.eval(),
+        text_encoder=encoder.eval(),
+        tokenizer=tokenizer,
+        unet=unet.eval(),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.requires_grad_(False)
     return pipe
@@ -91,9 +105,19 @@ def main() -> None:
         pipe.enable_attention_slicing()
     loaded = peak_gib(args.device)
     options = EraseOptions(
-        steps=args.steps, batch=1, lr=1e-5, train=args.train, pi_every=1, pi_rows=1, samples=1, candidate_samples=1,
-        sample_steps=1, exclude_alike=0.0, preview_every=0, templates=("{noun}",),
-    )  # fmt: skip
+        steps=args.steps,
+        batch=1,
+        lr=1e-5,
+        train=args.train,
+        pi_every=1,
+        pi_batch=1,
+        samples=1,
+        candidate_samples=1,
+        sample_steps=1,
+        min_candidate_distance=0.0,
+        preview_every=0,
+        templates=("{noun}",),
+    )
     events = [e for e in erase(pipe, "dog", Candidates(("wolf", "cat"), (0.1, 0.2)), options) if e.step]
     eraser = events[-1].eraser
     assert eraser is not None  # the last event carries it

@@ -54,8 +54,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         table = pd.read_csv(ASSETS / "concepts" / "emoji.csv", keep_default_na=False).head(CONCEPTS)
         table.to_csv(Path(place) / "first.csv", index=False)
-        source = Source(world=str(Path(place) / "first.csv"))
-        names = list(ConceptSet.load(source.world).names)
+        source = Source(concepts=str(Path(place) / "first.csv"))
+        names = list(ConceptSet.load(source.concepts).names)
         rows = []
         for label, workers, core, count in (("one, pinned to a core", 1, 0, 1), ("two", 2, None, 2)):
             count *= args.erasures

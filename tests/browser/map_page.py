@@ -92,8 +92,8 @@ def build() -> gr.Blocks:
 
     def light_up() -> Iterator[dict]:
         for step in range(1, 11):
-            shares = np.random.default_rng(step).dirichlet(np.full(20, 0.3))
-            yield gr.update(lit=json.dumps({NAMES[40 + k]: float(share) for k, share in enumerate(shares)}))
+            probabilities = np.random.default_rng(step).dirichlet(np.full(20, 0.3))
+            yield gr.update(lit=json.dumps({NAMES[40 + k]: float(share) for k, share in enumerate(probabilities)}))
             time.sleep(0.1)
 
     with gr.Blocks(title="Map") as demo:

@@ -26,9 +26,19 @@ from age_core.runs.run import Run, list_runs
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
-    "--set", "batch=2", "--set", "pi_rows=2", "--set", "samples=2", "--set", "candidate_samples=1",
-    "--set", "sample_steps=2", "--set", "exclude_alike=0.0",
-]  # fmt: skip
+    "--set",
+    "batch=2",
+    "--set",
+    "pi_rows=2",
+    "--set",
+    "samples=2",
+    "--set",
+    "candidate_samples=1",
+    "--set",
+    "sample_steps=2",
+    "--set",
+    "exclude_alike=0.0",
+]
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +124,11 @@ def test_compare_draws_pairs_and_says_what_the_probe_saw(model, finished, tmp_pa
     arguments = ["compare", finished, "--model", model, "--probe", "emoji", "--prompts", "a cat", "--names", "dog"]
     found = answer(capsys, *arguments, "--out", tmp_path / "pairs")
     assert [(pair["prompt"], pair["seed"]) for pair in found["pairs"]] == [
-        ("an emoji of a dog", 0), ("an emoji of a dog", 1), ("a cat", 0), ("a cat", 1)
-    ]  # fmt: skip
+        ("an emoji of a dog", 0),
+        ("an emoji of a dog", 1),
+        ("a cat", 0),
+        ("a cat", 1),
+    ]
     assert json.loads((tmp_path / "pairs" / "pairs.json").read_text()) == {"pairs": found["pairs"]}
     with Image.open(tmp_path / "pairs" / "grid.png") as grid:
         assert grid.height > 4 * 256 and grid.width > 2 * 256
@@ -162,9 +175,26 @@ def test_the_bundled_model_is_v_prediction_or_epsilon_by_its_own_word():
 def test_graph_keeps_its_flags(model, tmp_path, capsys):
     table = tmp_path / "graph.parquet"
     found = answer(
-        capsys, "--model", model, "graph", "--erase", "dog", "--images", "1", "--steps", "1", "--target", "fixed",
-        "--probe", "emoji", "--parts", tmp_path / "parts", "--out", table, *SMALL,
-    )  # fmt: skip
+        capsys,
+        "--model",
+        model,
+        "graph",
+        "--erase",
+        "dog",
+        "--images",
+        "1",
+        "--steps",
+        "1",
+        "--target",
+        "fixed",
+        "--probe",
+        "emoji",
+        "--parts",
+        tmp_path / "parts",
+        "--out",
+        table,
+        *SMALL,
+    )
     assert (
         found["erased"] == ["dog"]
         and found["rows"] >= 3 * len(ConceptSet.load("emoji"))
@@ -184,7 +214,7 @@ def test_graph_keeps_its_flags(model, tmp_path, capsys):
         (["erase", "dog", "--set", "lr"], "lr=0.001"),
         (["erase", "dog", "--set", "lr=-1"], "above 0"),
         (["erase", "dog", "--set", "batch=many"], "such as 8, not 'many'"),
-        (["erase", "dog", "--set", "balance=1"], "such as false"),
+        (["erase", "dog", "--set", "normalise_terms=1"], "such as false"),
         (["erase", "dog", "--set", 'templates="dog"'], "'templates' takes"),
         (["erase", "dog", "--set", 'templates=["dog"]'], "{noun}"),
         (["erase", "dog", "--word", "cat"], "chooses its target itself"),
@@ -223,11 +253,14 @@ def started(model: str, run: Path) -> subprocess.Popen:
     arguments = ["--model", model, "erase", "dog", "--steps", "200", "--run", str(run), "--set", "checkpoint_every=3"]
     return subprocess.Popen(
         [sys.executable, "-m", "age_core", *arguments, *SMALL],
-        cwd=ROOT, env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=ROOT,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         # a shell that runs the tests in the background has them, and so their children, ignore Ctrl-C
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
 
 
 def until_step(process: subprocess.Popen, run: Path, step: int) -> None:
@@ -290,34 +323,34 @@ def test_the_identity_sees_every_weight_and_the_configuration(tmp_path):
 
 
 def test_another_vocabulary_is_refused(model, tmp_path):
-    pipe, world = load_pipeline(model), ConceptSet.load("emoji")
+    pipe, concepts = load_pipeline(model), ConceptSet.load("emoji")
     small = {"steps": 4, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
-    run, events = start_run(pipe, tmp_path, "age", "dog", world, model, **small)
+    run, events = start_run(pipe, tmp_path, "age", "dog", concepts, model, **small)
     for event in events:
         if event.step == 2:
             events.close()
-    smaller = replace(world, concepts=world.concepts[:100])
-    assert vocabulary_hash(smaller) != vocabulary_hash(world)
+    smaller = replace(concepts, concepts=concepts.concepts[:100])
+    assert vocabulary_hash(smaller) != vocabulary_hash(concepts)
     with pytest.raises(AgeError, match="another vocabulary"):
         resume_run(pipe, run, smaller)
     with pytest.raises(AgeError, match="another pool"):
-        run.resume_state(make_config(pipe, "age", "dog", world, model, pool=7, **small))
-    assert [event.step for event in resume_run(pipe, run, world)] == [3, 4]
+        run.resume_state(make_config(pipe, "age", "dog", concepts, model, pool=7, **small))
+    assert [event.step for event in resume_run(pipe, run, concepts)] == [3, 4]
 
 
 def test_going_on_uses_the_runs_own_number_of_threads(model, tmp_path):
-    pipe, world = load_pipeline(model), ConceptSet.load("emoji")
+    pipe, concepts = load_pipeline(model), ConceptSet.load("emoji")
     small = {"steps": 4, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
     mine = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        *_, whole = start_run(pipe, tmp_path, "age", "dog", world, model, **small)[1]
-        run, events = start_run(pipe, tmp_path, "age", "dog", world, model, **small)
+        *_, whole = start_run(pipe, tmp_path, "age", "dog", concepts, model, **small)[1]
+        run, events = start_run(pipe, tmp_path, "age", "dog", concepts, model, **small)
         for event in events:
             if event.step == 2:
                 events.close()
         torch.set_num_threads(1)
-        assert {torch.get_num_threads() for _ in resume_run(pipe, run, world)} == {2}
+        assert {torch.get_num_threads() for _ in resume_run(pipe, run, concepts)} == {2}
         assert torch.get_num_threads() == 1
         assert all(torch.equal(delta, run.eraser().delta[name]) for name, delta in whole.eraser.delta.items())
     finally:

@@ -164,10 +164,16 @@ def test_words_of_small_kinds_are_drawn_for_a_larger_share_of_their_pictures(emo
 
 def test_what_is_held_out_is_kept_from_pictures_and_captions():
     table = [
-        {"name": "owl", "synonyms": "hooter|barn owl", "group": "bird", "general": "animal",
-         "unseen_style": "blob", "unseen_synonym": "barn owl"},
+        {
+            "name": "owl",
+            "synonyms": "hooter|barn owl",
+            "group": "bird",
+            "general": "animal",
+            "unseen_style": "blob",
+            "unseen_synonym": "barn owl",
+        },
         {"name": "bee", "synonyms": "", "group": "insect", "general": "animal"},
-    ]  # fmt: skip
+    ]
     pictures = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     art = Art(pictures, torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1]), ("owl", "bee"))
     assert held_out(art, table).tolist() == [False, True, False, False]
@@ -202,8 +208,8 @@ def test_confusions_are_counted_commonest_first():
 
 
 def test_the_curve_is_judged_on_the_way_and_at_the_end(emoji_pipe, emoji_probe, tmp_path):
-    world = ConceptSet.load("emoji")
-    few = replace(world, concepts=world.concepts[:3])
+    concepts = ConceptSet.load("emoji")
+    few = replace(concepts, concepts=concepts.concepts[:3])
     steps = ((step, 3, {"loss": 0.0}) for step in range(3))
     passed = list(watched(steps, emoji_pipe, emoji_probe, few, 64, 2, tmp_path / "curve.jsonl"))
     assert [step for step, _, _ in passed] == [0, 1, 2]
@@ -246,12 +252,23 @@ def test_heavy_noise_counts_fully_and_slight_noise_less():
 
 def test_model_card_states_the_measured_numbers():
     report = {
-        "concepts": 4, "styles": 1, "pictures": 4, "picture_px": 64, "model_top1": 0.512, "model_top5": 0.9,
-        "sampler": {"steps": 6, "guidance": 3.0, "images_per_concept": 8}, "weakest_concepts": {"dog": 0.1},
-        "top1_by_group": {"mammal": 0.25}, "hardware": "2 CPU cores", "style_probe_unseen_top1": 0.9,
-        "probe_unseen_top1": 0.97, "probe_unseen_top5": 0.99, "probe_calibration_error": 0.02,
-        "autoencoder_psnr_db": 26.0, "training": {"vae": {"updates": 10, "minutes": 1.0}},
-    }  # fmt: skip
+        "concepts": 4,
+        "styles": 1,
+        "pictures": 4,
+        "picture_px": 64,
+        "model_top1": 0.512,
+        "model_top5": 0.9,
+        "sampler": {"steps": 6, "guidance": 3.0, "images_per_concept": 8},
+        "weakest_concepts": {"dog": 0.1},
+        "top1_by_group": {"mammal": 0.25},
+        "hardware": "2 CPU cores",
+        "style_probe_unseen_top1": 0.9,
+        "probe_unseen_top1": 0.97,
+        "probe_unseen_top5": 0.99,
+        "probe_calibration_error": 0.02,
+        "autoencoder_psnr_db": 26.0,
+        "training": {"vae": {"updates": 10, "minutes": 1.0}},
+    }
     card = model_card(report)
     assert "From nothing, with" in card and "| 4 | vae | 10 | 1.0 | 2 CPU cores |" in card and "mammal 25%" in card
     before = {"concepts": 3, "training": {"unet": {"updates": 4000, "minutes": 9.5}}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_sdxl import build_tiny_sdxl
+from support import build_tiny_sdxl
 from torch import Tensor
 
 from age_core import AgeError, ConceptSet, Eraser, encode_text

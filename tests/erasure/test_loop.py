@@ -8,16 +8,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support import build_tiny_sd
+from support import SMALL, WORDS, build_tiny_sd
 
-from age_core import AgeError, Candidates, EraseOptions, Vocabulary, encode_text, erase, generate
+from age_core import AgeError, Candidates, Vocabulary, encode_text, erase, generate
 from age_core.models.eraser import trained_parameters
-
-WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church")
-SMALL = EraseOptions(
-    steps=4, batch=2, pi_every=1, pi_rows=2, samples=2, candidate_samples=1, sample_steps=2, preview_every=2,
-    templates=("{noun}", "a photo of {a_noun}"), lr=1e-3, exclude_alike=0.0,
-)  # fmt: skip
 
 
 def weights_of(pipe):
@@ -36,11 +30,13 @@ def test_events_tell_the_whole_run(tiny_sd):
     assert events[0].step == 0 and events[0].note and events[0].top_targets(3) == []
     for event in events[-4:]:
         assert math.isfinite(event.loss_erase) and event.loss_preserve >= 0
-        assert sum(event.shares) == pytest.approx(1, abs=1e-5) and sum(event.used) == pytest.approx(1, abs=1e-5)
+        assert sum(event.probabilities) == pytest.approx(1, abs=1e-5) and sum(event.sampled) == pytest.approx(
+            1, abs=1e-5
+        )
         assert 0 <= event.entropy <= math.log(len(event.candidates)) + 1e-5
     assert events[-2].eraser is None and events[-1].eraser is not None
     assert len(events[-1].previews) == len(events[-1].preview_prompts) > 0
-    assert events[-1].top_targets(2)[0][1] == max(events[-1].shares)
+    assert events[-1].top_targets(2)[0][1] == max(events[-1].probabilities)
 
 
 def test_student_equals_teacher_before_the_first_step(tiny_sd):
@@ -102,7 +98,7 @@ def test_a_fixed_target_can_preserve_the_neighbours_too(tiny_sd):
     options = replace(SMALL, target="fixed", fixed_target="pizza", preserve="neighbours")
     *_, last = erase(tiny_sd, "dog", Vocabulary(WORDS).near(tiny_sd, "dog", 3), options)
     assert last.candidates[0] == "pizza" and len(last.candidates) > 1
-    assert last.shares[0] == 1 and last.used[0] == 1
+    assert last.probabilities[0] == 1 and last.sampled[0] == 1
     with pytest.raises(AgeError, match="candidates of its own"):
         erase(tiny_sd, "dog", {}, options)
 
@@ -140,24 +136,26 @@ def test_no_parameter_outside_the_selection_moves(tiny_sd, train):
 
 def test_half_precision_weights_are_sampled_from_at_each_step(tmp_path):
     pipe = build_tiny_sd(tmp_path, "epsilon").to(torch.bfloat16)
-    eraser = run(pipe, latents="student", grid=5, exclude_alike=0.0, steps=2)[-1].eraser
+    eraser = run(pipe, latents="student", grid=5, min_candidate_distance=0.0, steps=2)[-1].eraser
     assert all(delta.dtype == torch.float32 and delta.isfinite().all() for delta in eraser.delta.values())
     assert max(float(delta.abs().max()) for delta in eraser.delta.values()) > 0
 
 
 @pytest.mark.parametrize("latents", ["student", "teacher"])
 def test_partial_samplings_train_as_well(tiny_sd, latents):
-    eraser = run(tiny_sd, latents=latents, grid=5, legacy_offset=latents == "student", exclude_alike=0.0)[-1].eraser
+    eraser = run(tiny_sd, latents=latents, grid=5, legacy_offset=latents == "student", min_candidate_distance=0.0)[
+        -1
+    ].eraser
     assert all(torch.isfinite(delta).all() for delta in eraser.delta.values())
 
 
 def test_candidates_that_draw_the_same_are_left_out(tiny_sd):
     """'a dog' in capitals is another word to the vocabulary but the same text to this tokenizer."""
     pool = Candidates(("DOG", "cat", "pizza"), (0.0, 0.5, 0.9))
-    events = list(erase(tiny_sd, "dog", pool, replace(SMALL, exclude_alike=1e-6)))
+    events = list(erase(tiny_sd, "dog", pool, replace(SMALL, min_candidate_distance=1e-6)))
     assert events[-1].candidates == ("cat", "pizza")
     with pytest.raises(AgeError, match="draws the same"):
-        list(erase(tiny_sd, "dog", Candidates(("DOG", "Dog"), (0.0, 0.0)), replace(SMALL, exclude_alike=1e-6)))
+        list(erase(tiny_sd, "dog", Candidates(("DOG", "Dog"), (0.0, 0.0)), replace(SMALL, min_candidate_distance=1e-6)))
 
 
 def test_memory_that_runs_out_becomes_advice(tiny_sd, monkeypatch):

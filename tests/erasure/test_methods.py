@@ -8,31 +8,13 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from test_erasure import SMALL
+from support import QUICK, SMALL, WORLD
 
 from age_core import AgeError, Candidates, ConceptSet, Vocabulary, erase
-from age_core.concepts.concept_set import Concept
 from age_core.erasure.by_method import candidates_for, erase_by
 from age_core.erasure.look_ahead import look_ahead, oracle, regrets, with_prior
 from age_core.erasure.methods import METHODS, find_method, method_options
 from age_core.erasure.target_words import banned, fixed_word, resolve
-
-WORLD = ConceptSet(
-    "tiny",
-    (
-        Concept("dog", "mammal", "animal", ("hound",)),
-        Concept("wolf", "mammal", "animal"),
-        Concept("cat", "mammal", "animal"),
-        Concept("pizza", "meal", "food"),
-        Concept("church", "building", "place"),
-        Concept("car", "vehicle", "thing"),
-    ),
-    "a photo of {a_noun}",
-)
-QUICK = {
-    "steps": 2, "batch": 2, "pi_every": 1, "pi_rows": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2,
-    "preview_every": 0, "exclude_alike": 0.0, "grid": 4,
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -68,11 +50,17 @@ def test_presets_carry_the_papers_hyper_parameters():
         options = method_options("age-paper-code", preset)
         assert (options.steps, options.batch, options.lr, options.pi_every) == (1000, 1, 1e-5, 1)
         assert (options.pi_lr, options.pi_temperature, options.relaxation, options.train) == (
-            lr, temperature, relaxation, train,
-        )  # fmt: skip
-        assert (options.negative_guidance, options.weighting, options.gain, options.legacy_offset) == (
-            1.0, "x0", "student", True,
-        )  # fmt: skip
+            lr,
+            temperature,
+            relaxation,
+            train,
+        )
+        assert (options.negative_guidance, options.weighting, options.inner_objective, options.legacy_offset) == (
+            1.0,
+            "x0",
+            "student",
+            True,
+        )
         assert (options.sample_guidance, options.grid, options.preserve_weight) == (3.0, 50, 1.0)
 
 
@@ -139,9 +127,9 @@ def test_a_look_ahead_tells_erasing_from_damage(tiny_sd):
 
 def test_a_look_ahead_on_the_emoji_world_erases_more_than_it_damages(emoji_pipe):
     """And a target that is the concept's own synonym does least of all."""
-    world = ConceptSet.load("emoji")
+    concepts = ConceptSet.load("emoji")
     pool = Candidates(("tiger", "pizza", "kitty", ""), (0.1, 0.9, 0.05, 1.0))
-    *_, table = look_ahead(emoji_pipe, "cat", pool, world, world.names[::12], images=1)
+    *_, table = look_ahead(emoji_pipe, "cat", pool, concepts, concepts.names[::12], images=1)
     table = table.set_index("candidate")
     assert (table["erased"] > 3 * table["damage"]).all()
     assert table["erased"].idxmin() == "kitty"
@@ -156,8 +144,8 @@ def test_a_prior_is_where_the_logits_start(tiny_sd):
 
 def test_the_oracle_measures_every_candidate_on_pictures(emoji_pipe, emoji_probe):
     """A synonym as the target erases nothing, and another thing erases."""
-    world, pool = ConceptSet.load("emoji"), Candidates(("kitty", "pizza"), (0.05, 0.9))
-    table = oracle(emoji_pipe, emoji_probe, world, "cat", pool, ["dog", "cat", "bus"], 2, 4).set_index("candidate")
+    concepts, pool = ConceptSet.load("emoji"), Candidates(("kitty", "pizza"), (0.05, 0.9))
+    table = oracle(emoji_pipe, emoji_probe, concepts, "cat", pool, ["dog", "cat", "bus"], 2, 4).set_index("candidate")
     assert table.loc["pizza", "esr1"] == 100 > table.loc["kitty", "esr1"]
     assert (table["balance"] == (table["esr1"] + table["psr1"]) / 2).all()
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from test_erasure import SMALL
+from support import SMALL
 
 from age_core import EraseOptions, encode_text
-from age_core.erasure.latents import Scene, _partial_samples, draw_batch, prepare
-from age_core.erasure.objective import gain_gradient, losses
+from age_core.erasure.latents import LatentCache, _partial_samples, draw_batch, prepare
+from age_core.erasure.objective import inner_gradient, losses
 from age_core.erasure.selectors import gumbel_softmax
 from age_core.erasure.student import Student
 from age_core.models.noise import alpha_bar, ddim_step, error_weights, to_x0
@@ -20,18 +20,18 @@ from age_core.models.pipelines import predict
 
 PROFILES = {
     "improved": {},
-    "paper": {"gain": "both", "relaxation": "soft", "pi_temperature": 0.5},
-    "both, balanced": {"gain": "both", "balance": True},
-    "paper-code": {"gain": "student", "weighting": "x0", "negative_guidance": 1.0, "pi_temperature": 0.1},
-    "paper-code-style": {"gain": "student", "weighting": "x0", "relaxation": "top-k", "top_k": 2},
-    "AP": {"gain": "preserve", "erase_to": "empty", "preserve_weight": 0.3},
+    "paper": {"inner_objective": "both", "relaxation": "soft", "pi_temperature": 0.5},
+    "both, balanced": {"inner_objective": "both", "normalise_terms": True},
+    "paper-code": {"inner_objective": "student", "weighting": "x0", "negative_guidance": 1.0, "pi_temperature": 0.1},
+    "paper-code-style": {"inner_objective": "student", "weighting": "x0", "relaxation": "top-k", "top_k": 2},
+    "AP": {"inner_objective": "preserve", "erase_to": "empty", "preserve_weight": 0.3},
 }
 
 
 def setting(pipe, **changes):
     """A student that has moved away from its teacher, a scene, drawn weights and their batch."""
     options = replace(SMALL, **({"batch": 3, "preserve_weight": 0.7} | changes))
-    scene = next(p for p in prepare(pipe, "dog", ("cat", "fox", "pizza"), options) if isinstance(p, Scene))
+    cache = next(p for p in prepare(pipe, "dog", ("cat", "fox", "pizza"), options) if isinstance(p, LatentCache))
     student = Student(pipe.unet, options)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -39,7 +39,7 @@ def setting(pipe, **changes):
             leaf.add_(torch.randn(leaf.shape, generator=generator) * 0.05)
     logits = torch.tensor([0.3, -0.1, 0.2], requires_grad=True)
     weights = gumbel_softmax(logits, 3, options.pi_temperature, generator, options.relaxation, options.top_k)
-    batch = draw_batch(pipe, scene, weights.detach(), options, generator, student)
+    batch = draw_batch(pipe, cache, weights.detach(), options, generator, student)
     return options, student, logits, weights, batch
 
 
@@ -57,23 +57,23 @@ def edited_copy(pipe, student):
 def test_pi_gradient_is_that_of_the_written_out_objective(tiny_sd, profile):
     options, student, logits, weights, batch = setting(tiny_sd, **PROFILES[profile])
     states = batch.mix(weights)
-    ours = (states * gain_gradient(tiny_sd, student, batch, states, options)).sum()
+    ours = (states * inner_gradient(tiny_sd, student, batch, states, options)).sum()
     (got,) = torch.autograd.grad(ours, logits, retain_graph=True)
 
     edited = edited_copy(tiny_sd, student)
-    c_t = torch.stack([sum(w[j] * batch.matrix[j] for j in range(3)) for w in weights])
+    c_t = torch.stack([sum(w[j] * batch.candidate_embeds[j] for j in range(3)) for w in weights])
     c_e = batch.erased.expand_as(c_t)
     l2_teacher = tiny_sd.unet(batch.z_target, batch.t, c_t).sample
-    if options.gain == "student":
+    if options.inner_objective == "student":
         l2_teacher = l2_teacher.detach()
     l2 = (edited(batch.z_target, batch.t, c_t).sample - l2_teacher).pow(2).mean((1, 2, 3))
     objective = options.preserve_weight * (batch.weight * l2).mean()
-    if options.balance:
+    if options.normalise_terms:
         objective = objective / objective.detach()
-    if options.gain == "both":
+    if options.inner_objective == "both":
         l1 = edited(batch.z_erased, batch.t, c_e).sample.detach() - tiny_sd.unet(batch.z_erased, batch.t, c_t).sample
         l1 = (batch.weight * l1.pow(2).mean((1, 2, 3))).mean()
-        objective = objective + (l1 / l1.detach() if options.balance else l1)
+        objective = objective + (l1 / l1.detach() if options.normalise_terms else l1)
     (want,) = torch.autograd.grad(objective, logits)
     assert want.abs().max() > 0
     assert torch.allclose(got, want, rtol=1e-3, atol=1e-6 * float(want.abs().max()) + 1e-9)
@@ -81,22 +81,24 @@ def test_pi_gradient_is_that_of_the_written_out_objective(tiny_sd, profile):
 
 def test_the_published_code_has_no_gradient_through_the_erasing_term(tiny_sd):
     """Its pi step stays the same whatever the erasing latents are; the published equation's does not."""
-    for gain, same in (("student", True), ("both", False)):
-        options, student, _, weights, batch = setting(tiny_sd, gain=gain)
+    for inner_objective, same in (("student", True), ("both", False)):
+        options, student, _, weights, batch = setting(tiny_sd, inner_objective=inner_objective)
         states = batch.mix(weights.detach())
-        first = gain_gradient(tiny_sd, student, batch, states, options)
-        second = gain_gradient(tiny_sd, student, replace(batch, z_erased=batch.z_erased + 1), states, options)
+        first = inner_gradient(tiny_sd, student, batch, states, options)
+        second = inner_gradient(tiny_sd, student, replace(batch, z_erased=batch.z_erased + 1), states, options)
         assert torch.equal(first, second) is same
 
 
 def test_at_the_start_the_true_preserving_gradient_is_zero_and_the_codes_is_too(tiny_sd):
     """Student equals teacher, so the difference that multiplies both Jacobians is zero (method.md, section C)."""
-    options = replace(SMALL, batch=2, gain="preserve")
-    scene = next(p for p in prepare(tiny_sd, "dog", ("cat", "fox"), options) if isinstance(p, Scene))
+    options = replace(SMALL, batch=2, inner_objective="preserve")
+    cache = next(p for p in prepare(tiny_sd, "dog", ("cat", "fox"), options) if isinstance(p, LatentCache))
     student, generator = Student(tiny_sd.unet, options), torch.Generator().manual_seed(0)
-    batch = draw_batch(tiny_sd, scene, torch.eye(2), options, generator, student)
-    for gain in ("preserve", "student"):
-        gradient = gain_gradient(tiny_sd, student, batch, batch.mix(torch.eye(2)), replace(options, gain=gain))
+    batch = draw_batch(tiny_sd, cache, torch.eye(2), options, generator, student)
+    for inner_objective in ("preserve", "student"):
+        gradient = inner_gradient(
+            tiny_sd, student, batch, batch.mix(torch.eye(2)), replace(options, inner_objective=inner_objective)
+        )
         assert gradient.abs().max() < 1e-8
 
 
@@ -135,11 +137,11 @@ def test_student_gradient_is_that_of_the_written_out_losses(tiny_sd, eta, preser
 @pytest.mark.parametrize("latents", ["cached", "teacher"])
 def test_preserved_neighbours_are_any_candidates_whatever_the_target(tiny_sd, latents):
     options = replace(SMALL, batch=24, preserve="neighbours", latents=latents, grid=2)
-    scene = next(p for p in prepare(tiny_sd, "dog", ("cat", "fox", "pizza"), options) if isinstance(p, Scene))
+    cache = next(p for p in prepare(tiny_sd, "dog", ("cat", "fox", "pizza"), options) if isinstance(p, LatentCache))
     student, generator = Student(tiny_sd.unet, options), torch.Generator().manual_seed(0)
     target = torch.tensor([0.0, 1.0, 0.0]).expand(24, -1)
-    batch = draw_batch(tiny_sd, scene, target, options, generator, student)
-    drawn = [next(j for j in range(3) if torch.equal(kept, batch.matrix[j])) for kept in batch.kept]
+    batch = draw_batch(tiny_sd, cache, target, options, generator, student)
+    drawn = [next(j for j in range(3) if torch.equal(kept, batch.candidate_embeds[j])) for kept in batch.kept]
     assert set(drawn) == {0, 1, 2}
     if latents == "cached":  # where latents are sampled, the student's step has no use for the target's
         same = torch.tensor([torch.equal(a, b) for a, b in zip(batch.z_kept, batch.z_target, strict=True)])
@@ -154,7 +156,7 @@ def test_checkpointing_changes_no_gradient(tiny_sd):
     states, leaves = batch.mix(weights.detach()), list(student.leaves.values())
 
     def gradients():
-        pi = gain_gradient(tiny_sd, student, batch, states, options)
+        pi = inner_gradient(tiny_sd, student, batch, states, options)
         loss = sum(losses(tiny_sd, student, batch, states, options))
         with student.active():
             return [pi, *torch.autograd.grad(loss, leaves)]
@@ -209,14 +211,14 @@ def test_published_weights_at_the_specification_s_timesteps(tiny_sd):
         ({"preserve": "neighbours"}, False, 2),
         ({"preserve": "none"}, False, 1),
         ({"preserve": "empty"}, False, 1),
-        ({"preserve": "target", "gain": "student"}, True, 1),
-        ({"preserve": "neighbours", "gain": "preserve"}, True, 1),
-        ({"preserve": "target", "gain": "both"}, True, 2),
+        ({"preserve": "target", "inner_objective": "student"}, True, 1),
+        ({"preserve": "neighbours", "inner_objective": "preserve"}, True, 1),
+        ({"preserve": "target", "inner_objective": "both"}, True, 2),
     ],
 )
 def test_no_trajectory_is_sampled_in_vain(tiny_sd, monkeypatch, changes, for_pi, trajectories):
     options = replace(SMALL, latents="teacher", grid=10, **changes)
-    scene = next(p for p in prepare(tiny_sd, "dog", ("cat", "fox", "pizza"), options) if isinstance(p, Scene))
+    cache = next(p for p in prepare(tiny_sd, "dog", ("cat", "fox", "pizza"), options) if isinstance(p, LatentCache))
     rows: list[int] = []
     real = predict
 
@@ -227,7 +229,7 @@ def test_no_trajectory_is_sampled_in_vain(tiny_sd, monkeypatch, changes, for_pi,
     monkeypatch.setattr("age_core.erasure.latents.predict", counted)
     student = Student(tiny_sd.unet, options)
     batch = draw_batch(
-        tiny_sd, scene, torch.eye(3)[:2], options, torch.Generator().manual_seed(1), student, for_pi=for_pi
+        tiny_sd, cache, torch.eye(3)[:2], options, torch.Generator().manual_seed(1), student, for_pi=for_pi
     )
     steps = 9 - (batch.t - 1) // 100  # of each row's trajectory from the top of the grid to its own level
     shared = (trajectories - 1) * (steps > 0).sum()  # from one noise, one answer to the empty prompt serves all
@@ -252,13 +254,20 @@ def test_trajectories_sampled_together_are_those_sampled_alone(tiny_sd):
 def test_partial_samples_stop_at_the_level_that_is_asked(tiny_sd, monkeypatch, legacy):
     """With a model that predicts the noise it was given, z on arrival is the level's own mix: check it by its size."""
     options = EraseOptions(
-        latents="teacher", legacy_offset=legacy, grid=50, exclude_alike=0.0, templates=("{noun}",), sample_guidance=1.0,
+        latents="teacher",
+        legacy_offset=legacy,
+        grid=50,
+        min_candidate_distance=0.0,
+        templates=("{noun}",),
+        sample_guidance=1.0,
         preserve="target",
-    )  # fmt: skip
+    )
     empty = encode_text(tiny_sd, [""])[0]
-    matrix = encode_text(tiny_sd, ["cat"]).unsqueeze(0)
+    candidate_embeds = encode_text(tiny_sd, ["cat"]).unsqueeze(0)
     nothing = torch.zeros(0, 4, 8, 8)
-    scene = Scene(encode_text(tiny_sd, ["dog"]), matrix, empty, nothing, nothing.view(0, 1, 4, 8, 8), torch.arange(1))
+    cache = LatentCache(
+        encode_text(tiny_sd, ["dog"]), candidate_embeds, empty, nothing, nothing.view(0, 1, 4, 8, 8), torch.arange(1)
+    )
     asked: list[int] = []
 
     def zero_clean(pipe, z, t, states):  # the prediction that says "the clean latent is 0"
@@ -271,7 +280,7 @@ def test_partial_samples_stop_at_the_level_that_is_asked(tiny_sd, monkeypatch, l
     rows, seed = 64, 3
     batch = draw_batch(
         tiny_sd,
-        scene,
+        cache,
         torch.ones(rows, 1),
         options,
         torch.Generator().manual_seed(seed),

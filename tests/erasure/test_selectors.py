@@ -35,9 +35,9 @@ def test_adaptive_finds_the_most_damaged_candidate_and_grows_sure():
     start = torch.special.entr(selector.logits.softmax(-1)).sum()
     for _ in range(150):
         selector.update(lambda weights: (weights * damage).sum(-1).mean(), 8, generator)
-    shares = selector.logits.detach().softmax(-1)
-    assert shares.argmax() == 3
-    assert torch.special.entr(shares).sum() < 0.5 * start
+    probabilities = selector.logits.detach().softmax(-1)
+    assert probabilities.argmax() == 3
+    assert torch.special.entr(probabilities).sum() < 0.5 * start
 
 
 def test_draws_of_the_outer_step_carry_no_gradient():
@@ -45,7 +45,7 @@ def test_draws_of_the_outer_step_carry_no_gradient():
 
 
 def test_a_committed_student_is_given_the_likeliest_candidate_while_pi_explores():
-    selector = AdaptiveTarget(3, 0.1, 1.0, prior=(0.0, 0.2, 0.1), committed=True)
+    selector = AdaptiveTarget(3, 0.1, 1.0, prior=(0.0, 0.2, 0.1), argmax_target=True)
     assert torch.equal(selector.draw(4, seeded()), torch.tensor([[0.0, 1, 0]] * 4))
     explored = selector.relaxed(200, seeded()).detach()
     assert (explored.sum(0) > 20).all()

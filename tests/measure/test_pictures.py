@@ -10,8 +10,7 @@ import pytest
 import scipy.linalg
 import torch
 from PIL import Image, ImageFilter
-from support import tiny_tokenizer
-from test_probes import noise
+from support import noise, tiny_tokenizer
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
 from age_core import AgeError, generate
@@ -88,9 +87,11 @@ def clip_folder(tmp_path_factory):
     torch.manual_seed(1)
     small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
     text = small | {
-        "vocab_size": len(tokenizer), "max_position_embeddings": 20,
-        "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
-    }  # fmt: skip
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 20,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
     config = CLIPConfig(text_config=text, vision_config=small | {"image_size": 16, "patch_size": 8}, projection_dim=8)
     CLIPModel(config).eval().save_pretrained(folder)
     pictures = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})

@@ -76,13 +76,13 @@ def test_the_empty_prompt_can_be_drawn_too(tiny_sd):
 
 
 def test_prompts_that_leave_the_world_are_told_apart(emoji_pipe):
-    world = ConceptSet.load("emoji")
+    concepts = ConceptSet.load("emoji")
     for prompt in ("a dog in the noto style", "two puppies and some fruit"):
-        assert outside(emoji_pipe, prompt, world) == ""
-    assert "asked for nothing" in outside(emoji_pipe, " ", world)
-    said = outside(emoji_pipe, "a cello", world)
+        assert outside(emoji_pipe, prompt, concepts) == ""
+    assert "asked for nothing" in outside(emoji_pipe, " ", concepts)
+    said = outside(emoji_pipe, "a cello", concepts)
     assert said.startswith("Outside this model's world") and "violin" in said  # the nearest in meaning
-    assert "first 16 word pieces" in outside(emoji_pipe, "dog " * 20, world)
+    assert "first 16 word pieces" in outside(emoji_pipe, "dog " * 20, concepts)
 
 
 def test_states_are_the_pipelines_own(tiny_sd):

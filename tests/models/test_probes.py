@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from support import noise
 from transformers import (
     AutoImageProcessor,
     ConvNextImageProcessor,
@@ -22,20 +22,19 @@ from age_core.models.probes import PX
 NAMES = ("tench, Tinca tinca", "sax, saxophone", "crane", "sleeping bag", "crane", "bag")
 
 
-def noise(count: int, size: tuple[int, int] = (40, 50), seed: int = 0) -> list[Image.Image]:
-    rng = np.random.default_rng(seed)
-    return [Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)) for _ in range(count)]
-
-
 @pytest.fixture(scope="module")
 def resnet_folder(tmp_path_factory):
     """What a Hub repository such as microsoft/resnet-50 holds, in small and at random."""
     folder = tmp_path_factory.mktemp("tiny-resnet")
     torch.manual_seed(0)
     config = ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic",
-        id2label=dict(enumerate(NAMES)), label2id={name: row for row, name in enumerate(NAMES)},
-    )  # fmt: skip
+        embedding_size=8,
+        hidden_sizes=[8, 16],
+        depths=[1, 1],
+        layer_type="basic",
+        id2label=dict(enumerate(NAMES)),
+        label2id={name: row for row, name in enumerate(NAMES)},
+    )
     ResNetForImageClassification(config).eval().save_pretrained(folder)
     ConvNextImageProcessor(size={"shortest_edge": 32}, crop_pct=0.875).save_pretrained(folder)
     return folder

@@ -6,38 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
-from support import tiny_tokenizer, tiny_vae
-from test_erasure import SMALL, WORDS
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from support import SMALL, WORDS, build_tiny_sdxl
 
 from age_core import AgeError, Eraser, Vocabulary, encode_text, erase, generate, load_pipeline
 from age_core.models.pipelines import predict, token_states
-
-
-def build_tiny_sdxl(folder) -> StableDiffusionXLPipeline:
-    torch.manual_seed(0)
-    tokenizer = tiny_tokenizer(folder)
-    text = {
-        "vocab_size": len(tokenizer), "intermediate_size": 37, "num_hidden_layers": 3, "num_attention_heads": 4,
-        "max_position_embeddings": 20, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
-    }  # fmt: skip
-    first, second = CLIPTextConfig(hidden_size=16, **text), CLIPTextConfig(hidden_size=32, projection_dim=24, **text)
-    unet = UNet2DConditionModel(
-        sample_size=8, in_channels=4, out_channels=4, block_out_channels=(32, 64), layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=48, attention_head_dim=(2, 4), norm_num_groups=8, transformer_layers_per_block=(1, 2),
-        use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=24 + 6 * 8,
-    )  # fmt: skip
-    scheduler = EulerDiscreteScheduler(
-        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1, timestep_spacing="leading"
-    )
-    return StableDiffusionXLPipeline(
-        vae=tiny_vae().eval(), text_encoder=CLIPTextModel(first).eval(), tokenizer=tokenizer,
-        text_encoder_2=CLIPTextModelWithProjection(second).eval(), tokenizer_2=tokenizer, unet=unet.eval(),
-        scheduler=scheduler,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -20,19 +20,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from support import build_tiny_sd
 from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
+from support import build_tiny_sd
 from test_runs import SMALL, config, events, same_eraser
 
 from age_core import AgeError, ConceptSet, Eraser, Run, RunFailed, export_bundle, files, import_bundle
-from age_core.runs import bundle
 from age_core.__main__ import main
-from age_core.runs.info import describe
 from age_core.files import PARTIAL, plain
+from age_core.models.eraser import FORMAT
+from age_core.runs import bundle as bundles
+from age_core.runs.info import describe
 from age_core.runs.record import start_run
 from age_core.runs.run import list_runs
-from age_core.models.eraser import FORMAT
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_other_kinds_of_erasers_come_through(kept, contents, root, tmp_path, tin
 
 
 @pytest.mark.parametrize(
-    ("method", "concepts", "asked"),
+    ("method", "names", "asked"),
     [
         ("age", ["dog"], {"train": "lora", "preview_every": 1}),
         ("empty", ["dog", "cat"], {"templates": ("a {noun}",), "lr": 1e-3}),
@@ -171,11 +171,11 @@ def test_other_kinds_of_erasers_come_through(kept, contents, root, tmp_path, tin
         ("adavd", ["dog"], {"target": ""}),
     ],
 )
-def test_what_the_program_records_it_takes_in(tiny, root, tmp_path, method, concepts, asked):
+def test_what_the_program_records_it_takes_in(tiny, root, tmp_path, method, names, asked):
     """With the bundled concepts, real requests and closed forms: nothing of them is mistaken for an attack."""
-    world = ConceptSet.load("emoji")
-    small = {"steps": 2, "batch": 2, "pi_rows": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "pool": 3}
-    run, stream = start_run(tiny, tmp_path / "mine", method, concepts, world, "tiny", **small, **asked)
+    concepts = ConceptSet.load("emoji")
+    small = {"steps": 2, "batch": 2, "pi_batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "pool": 3}
+    run, stream = start_run(tiny, tmp_path / "mine", method, names, concepts, "tiny", **small, **asked)
     list(stream)
     again = import_bundle(export_bundle(run, tmp_path / "x.zip"), root)
     assert again.config == run.config and again.events() == run.events() and again.status == "finished"
@@ -383,7 +383,7 @@ def test_a_list_longer_than_memory_is_not_read(contents, root, tmp_path, monkeyp
     """Refused before zipfile makes an object of each entry."""
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as bundle:
-        for row in range(bundle.MAX_FILES * bundle.LISTED // 76 + 100):
+        for row in range(bundles.MAX_FILES * bundles.LISTED // 76 + 100):
             bundle.writestr(f"pictures/{row:021d}", b"")
     monkeypatch.setattr(bundles, "ZipFile", None)
     nothing_came_of(path, root, "'x.zip' is too large")
@@ -496,7 +496,7 @@ def test_a_finished_run_has_an_eraser(contents, root, tmp_path):
         ({"candidates": "dog"}, "'candidates' cannot be"),
         ({"candidates": ["a\0"]}, "control character"),
         ({"shares": [0.5]}, "more or fewer"),
-        ({"shares": ["a", "b", "c", "d"]}, "'shares' cannot be"),
+        ({"shares": ["a", "b", "c", "d"]}, "'probabilities' cannot be"),
         ({"note": "x" * 501}, "longer than 500"),
         ({"pictures": ["../../../etc/passwd"]}, "pictures that are not there"),
         ({"pictures": ["000099-00.png"]}, "pictures that are not there"),
@@ -682,7 +682,7 @@ def take_in(path: Path, root: Path, point: str) -> None:
 
     name, _, number = point.partition(":")
     if name == "rename":
-        files.os = bundle.os = SimpleNamespace(**vars(os))
+        files.os = bundles.os = SimpleNamespace(**vars(os))
         dying(files.os, "rename", int(number))
     else:
         dying(files if name == "sync" else bundles, name, int(number))
@@ -736,7 +736,7 @@ def test_a_full_disk_leaves_nothing(run, contents, root, tmp_path, monkeypatch):
 
 
 def test_room_is_asked_for_before_anything_is_written(contents, root, tmp_path, monkeypatch):
-    monkeypatch.setattr(bundle.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr(bundles.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     monkeypatch.setattr(bundles, "_incoming", None)
     nothing_came_of(packed(contents, tmp_path / "x.zip"), root, r"needs \d+ MB in 'runs'; 0 MB are free")
 
@@ -759,8 +759,11 @@ def test_imports_at_once_do_not_mix(contents, root, tmp_path):
     for thread in threads:
         thread.join()
     assert sorted(said) == ["The picture 000006-00.png of t"[:29]] * 4 + [f"dog-age-00{row}" for row in range(1, 5)]
-    assert all({n: d for n, d in written(run).items() if n != "status.json"} == {
-        n: d for n, d in contents.items() if n != "status.json"} for run in list_runs(root))  # fmt: skip
+    assert all(
+        {n: d for n, d in written(run).items() if n != "status.json"}
+        == {n: d for n, d in contents.items() if n != "status.json"}
+        for run in list_runs(root)
+    )
     assert len(list(root.iterdir())) == 4
 
 

@@ -8,13 +8,13 @@ import subprocess
 import numpy as np
 import pytest
 import torch
-from support import build_tiny_sd
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from support import build_tiny_sd
 
 from age_core import AgeError, Eraser, generate
 from age_core.errors import RunFailed
-from age_core.runs.export import NOTE, export_eraser
 from age_core.files import read_json
+from age_core.runs.export import NOTE, export_eraser
 
 PROMPTS = ["a picture of a dog", "a photo of a cat"]
 

@@ -17,28 +17,48 @@ import torch
 from support import build_tiny_sd
 
 from age_core import AgeError, EraseOptions, Vocabulary, erase, files
-from age_core.runs import checkpoint
-from age_core.runs import run as runs
-from age_core.models import eraser as weights
 from age_core.errors import RunFailed
 from age_core.files import plain
+from age_core.models import eraser as weights
+from age_core.runs import checkpoint
+from age_core.runs import run as runs
 from age_core.runs.config import RunConfig
 from age_core.runs.run import Run, list_runs, load_eraser
 
 WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church")
 SMALL = EraseOptions(
-    steps=7, batch=2, pi_every=1, pi_rows=2, samples=2, candidate_samples=1, sample_steps=2, preview_every=2,
-    checkpoint_every=2, templates=("{noun}", "a photo of {a_noun}"), lr=1e-3, exclude_alike=0.0,
-)  # fmt: skip
+    steps=7,
+    batch=2,
+    pi_every=1,
+    pi_batch=2,
+    samples=2,
+    candidate_samples=1,
+    sample_steps=2,
+    preview_every=2,
+    checkpoint_every=2,
+    templates=("{noun}", "a photo of {a_noun}"),
+    lr=1e-3,
+    min_candidate_distance=0.0,
+)
 
 
 def config(options=SMALL, **changes) -> RunConfig:
     wanted = {
-        "method": "age", "concepts": ("dog",), "options": plain(asdict(options)), "request": {"pool": 4}, "seed": 0,
-        "vocabulary": "v1", "world": "tiny", "model": "tiny", "model_class": "StableDiffusionPipeline",
-        "model_identity": "m1", "trained_parameters": 1000, "versions": {}, "machine": {},
+        "method": "age",
+        "concepts": ("dog",),
+        "options": plain(asdict(options)),
+        "request": {"pool": 4},
+        "seed": 0,
+        "vocabulary": "v1",
+        "world": "tiny",
+        "model": "tiny",
+        "model_class": "StableDiffusionPipeline",
+        "model_identity": "m1",
+        "trained_parameters": 1000,
+        "versions": {},
+        "machine": {},
         "created": "2025-01-01T00:00:00",
-    }  # fmt: skip
+    }
     return RunConfig(**wanted | changes)
 
 

@@ -8,27 +8,27 @@ from functools import partial
 
 import pytest
 import torch
-from test_methods import QUICK, WORLD
+from support import QUICK, WORLD
 
 from age_core import AgeError, generate
 from age_core.erasure.by_method import erase_by
 from age_core.runs.run import Run, list_runs
-from age_core.serve.queue import MOST_OPEN, Line, ModelThread, Workbench
+from age_core.serve.queue import MOST_OPEN, DeviceWorker, RunQueue, Workbench
 
 
 @pytest.fixture
 def bench(tiny_sd):
-    bench = Workbench(tiny_sd, WORLD, line=Line(60))
+    bench = Workbench(tiny_sd, WORLD, run_queue=RunQueue(60))
     yield bench
-    bench.line.close()
+    bench.run_queue.close()
 
 
 def asked(**changes):
     return {"preset": "balanced", "seed": 3, **QUICK, **changes}
 
 
-def until_ended(bench, ticket):
-    sights = list(bench.line.watch(ticket, every=0.01))
+def until_ended(bench, queued):
+    sights = list(bench.run_queue.watch(queued, every=0.01))
     return sights[-1], [event for sight in sights for event in sight.events]
 
 
@@ -40,15 +40,15 @@ def wait_for(condition, seconds=60):
 
 
 def test_a_run_ends_as_it_does_without_a_workbench_and_is_on_disk(bench, tiny_sd, tmp_path):
-    ticket = bench.start(tmp_path, "age", "dog", **asked())
-    last, events = until_ended(bench, ticket)
+    queued = bench.start(tmp_path, "age", "dog", **asked())
+    last, events = until_ended(bench, queued)
     assert last.state == "finished" and events[-1].eraser is not None
     assert [event.step for event in events] == sorted(event.step for event in events)
     *_, plain = erase_by(tiny_sd, "age", "dog", WORLD, **asked())
     for name, delta in plain.eraser.delta.items():
         assert torch.equal(delta, events[-1].eraser.delta[name])
-    assert Run.open(ticket.run.path).status == "finished" and len(list_runs(tmp_path)) == 1
-    again, repeated = until_ended(bench, ticket)  # whoever comes back sees it all from the start
+    assert Run.open(queued.run.path).status == "finished" and len(list_runs(tmp_path)) == 1
+    again, repeated = until_ended(bench, queued)  # whoever comes back sees it all from the start
     assert again.state == "finished" and len(repeated) == len(events)
 
 
@@ -56,52 +56,52 @@ def test_runs_stand_in_line_and_are_told_so(bench, tmp_path):
     first = bench.start(tmp_path, "empty", "dog", owner="ann", **asked(steps=4000))
     second = bench.start(tmp_path, "empty", "cat", owner="ben", **asked(steps=2))
     wait_for(lambda: len(first.events) > 3)
-    sight = next(bench.line.watch(second))
+    sight = next(bench.run_queue.watch(second))
     assert (sight.state, sight.ahead) == ("waiting", 1) and 0 < sight.wait_s < 4000
-    assert bench.line.find(first.run.path, "ann") is first and bench.line.find(first.run.path, "ben") is None
-    bench.line.stop(first)
+    assert bench.run_queue.find(first.run.path, "ann") is first and bench.run_queue.find(first.run.path, "ben") is None
+    bench.run_queue.stop(first)
     assert until_ended(bench, second)[0].state == "finished" and first.state == "stopped"
 
 
 def test_a_run_that_nobody_watches_ends_unless_it_is_kept(tiny_sd, tmp_path):
-    bench = Workbench(tiny_sd, WORLD, line=Line(0.2))
+    bench = Workbench(tiny_sd, WORLD, run_queue=RunQueue(0.2))
     left = bench.start(tmp_path, "empty", "dog", **asked(steps=100_000))
     kept = bench.start(tmp_path, "empty", "cat", keep=True, **asked(steps=30))
     wait_for(lambda: kept.ended)
     assert (left.state, kept.state) == ("stopped", "finished")
     watched = bench.start(tmp_path, "empty", "dog", **asked(steps=60))
     assert until_ended(bench, watched)[0].state == "finished"
-    bench.line.close()
+    bench.run_queue.close()
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(bench, tiny_sd, tmp_path):
     wanted = asked(steps=40, checkpoint_every=2)
-    ticket = bench.start(tmp_path, "age", "dog", **wanted)
-    wait_for(lambda: ticket.events and ticket.events[-1].step >= 6)
-    bench.line.stop(ticket)
-    wait_for(lambda: ticket.ended)
-    assert Run.open(ticket.run.path).status == "stopped" and ticket.events[-1].step < 40
-    more = bench.resume(Run.open(ticket.run.path))
+    queued = bench.start(tmp_path, "age", "dog", **wanted)
+    wait_for(lambda: queued.events and queued.events[-1].step >= 6)
+    bench.run_queue.stop(queued)
+    wait_for(lambda: queued.ended)
+    assert Run.open(queued.run.path).status == "stopped" and queued.events[-1].step < 40
+    more = bench.resume(Run.open(queued.run.path))
     with pytest.raises(AgeError, match="already waiting or running"):
-        bench.resume(Run.open(ticket.run.path))
+        bench.resume(Run.open(queued.run.path))
     last, events = until_ended(bench, more)
     *_, plain = erase_by(tiny_sd, "age", "dog", WORLD, **wanted)
-    assert last.state == "finished" and 1 < events[0].step <= ticket.events[-1].step + 1
+    assert last.state == "finished" and 1 < events[0].step <= queued.events[-1].step + 1
     assert all(torch.equal(d, events[-1].eraser.delta[n]) for n, d in plain.eraser.delta.items())
     with pytest.raises(AgeError, match="finished"):
-        bench.resume(Run.open(ticket.run.path))
+        bench.resume(Run.open(queued.run.path))
 
 
 def test_pictures_are_drawn_between_two_steps_by_the_original_model(bench, tiny_sd, tmp_path):
     before = generate(tiny_sd, ["a dog"], [0], 2)[0]
-    ticket = bench.start(tmp_path, "empty", "dog", **asked(steps=100_000, lr=1e-2))
-    wait_for(lambda: len(ticket.events) > 5)
+    queued = bench.start(tmp_path, "empty", "dog", **asked(steps=100_000, lr=1e-2))
+    wait_for(lambda: len(queued.events) > 5)
     for _ in range(3):
-        step = ticket.events[-1].step
+        step = queued.events[-1].step
         during = bench.run(lambda: generate(tiny_sd, ["a dog"], [0], 2)[0])
         assert during.tobytes() == before.tobytes()
-        wait_for(lambda step=step: ticket.events[-1].step > step)
-    bench.line.stop(ticket)
+        wait_for(lambda step=step: queued.events[-1].step > step)
+    bench.run_queue.stop(queued)
 
 
 def test_what_goes_wrong_is_told_and_ends_nobody_else_s_run(bench, tmp_path):
@@ -121,14 +121,14 @@ def test_nobody_fills_the_queue_alone(bench, tmp_path):
         bench.start(tmp_path, "empty", "dog", owner="ann", **asked())
     assert len(list_runs(tmp_path)) == MOST_OPEN
     other = bench.start(tmp_path, "empty", "dog", owner="ben", **asked())
-    for ticket in mine:
-        bench.line.stop(ticket)
+    for queued in mine:
+        bench.run_queue.stop(queued)
     assert until_ended(bench, other)[0].state == "finished"
     assert until_ended(bench, bench.start(tmp_path, "empty", "dog", owner="ann", **asked()))[0].state == "finished"
 
 
 def test_one_thread_computes_what_is_asked_for_in_that_order():
-    model, order, gate = ModelThread(), [], threading.Event()
+    model, order, gate = DeviceWorker(), [], threading.Event()
 
     def work(name):
         order.append((name, threading.current_thread()))

@@ -41,32 +41,32 @@ def test_a_folder_opens_once_and_says_what_it_does_meanwhile(choice, tmp_path):
     models = Models(tmp_path)
     told = list(models.opening(choice))
     assert [text.split()[0] for text in told] == ["Reading", "Loading"] and str(choice.model) in told[-1]
-    studio = models.studio(choice)
-    assert models.studio(choice) is studio and not list(models.opening(choice))
-    assert studio.world.names == NAMES and studio.probe is None and studio.shipped is None
-    assert len(studio.pictures("dog")) == 4
+    explorer = models.explorer(choice)
+    assert models.explorer(choice) is explorer and not list(models.opening(choice))
+    assert explorer.concepts.names == NAMES and explorer.probe is None and explorer.shipped is None
+    assert len(explorer.pictures("dog")) == 4
 
 
 def test_without_a_probe_pairs_go_unjudged_and_scores_are_refused(choice, tmp_path):
-    studio = Models(tmp_path).studio(choice)
-    (pair,) = studio.pairs(studio.own_rows("a dog"), Eraser({}), 0, 1)
+    explorer = Models(tmp_path).explorer(choice)
+    (pair,) = explorer.pairs(explorer.own_rows("a dog"), Eraser({}), 0, 1)
     assert pair.edited_verdict[0] == "" and pair.distance != pair.distance
     assert pair.original.tobytes() == pair.edited.tobytes()
     with pytest.raises(AgeError, match="without one"):
-        studio.scores(["dog"], Eraser({}))
+        explorer.scores(["dog"], Eraser({}))
 
 
 def test_side_effects_are_measured_without_a_probe_and_a_restart_redoes_none(choice, tmp_path, monkeypatch):
-    studio = Models(tmp_path).studio(choice)
-    begun = studio.side_effects()
+    explorer = Models(tmp_path).explorer(choice)
+    begun = explorer.side_effects()
     assert next(begun).erased == "dog"
     begun.close()
-    kept = (studio.measured / "dog-0.parquet").stat().st_mtime_ns
-    again = Models(tmp_path).studio(choice)
-    assert again.measured == studio.measured  # by weights and concepts, not by name or path
+    kept = (explorer.measured / "dog-0.parquet").stat().st_mtime_ns
+    again = Models(tmp_path).explorer(choice)
+    assert again.measured == explorer.measured  # by weights and concepts, not by name or path
     assert [job.erased for job in again.side_effects()] == list(NAMES)
-    assert (studio.measured / "dog-0.parquet").stat().st_mtime_ns == kept
-    table = gather(studio.measured)
+    assert (explorer.measured / "dog-0.parquet").stat().st_mtime_ns == kept
+    table = gather(explorer.measured)
     assert set(table["metric"]) == {"noise-shift"} and len(table) == len(NAMES) ** 2
     others = table[table["erased"] != table["affected"]]
     assert (table[table["erased"] == table["affected"]]["delta"].mean()) > others["delta"].mean()
@@ -74,22 +74,22 @@ def test_side_effects_are_measured_without_a_probe_and_a_restart_redoes_none(cho
 
 def test_all_models_of_a_device_share_its_line_and_its_thread(choice, tmp_path):
     models = Models(tmp_path)
-    one, two = models.studio(choice), models.studio(Choice(choice.model, "sd-imagenette", "", "cpu"))
+    one, two = models.explorer(choice), models.explorer(Choice(choice.model, "sd-imagenette", "", "cpu"))
     assert one.bench.line is two.bench.line and one is not two
 
 
 def test_the_model_longest_not_asked_for_makes_room_unless_it_trains(choice, tmp_path):
     models = Models(tmp_path)
     sets = ("sd-imagenette", "sd-netfive", "sd-artists")
-    first = models.studio(choice)
-    quick = {"steps": 100_000, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "exclude_alike": 0.0}
-    ticket = first.bench.start(tmp_path / "runs", "empty", "dog", keep=True, **quick)
-    others = [models.studio(Choice(choice.model, name, "", "cpu")) for name in sets]
-    assert models.studio(choice) is first  # it trains
-    first.bench.line.stop(ticket)
-    *_, last = first.bench.line.watch(ticket)
+    first = models.explorer(choice)
+    quick = {"steps": 100_000, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "min_candidate_distance": 0.0}
+    queued = first.bench.start(tmp_path / "runs", "empty", "dog", keep=True, **quick)
+    others = [models.explorer(Choice(choice.model, name, "", "cpu")) for name in sets]
+    assert models.explorer(choice) is first  # it trains
+    first.bench.run_queue.stop(queued)
+    *_, last = first.bench.run_queue.watch(queued)
     assert last.state == "stopped"
-    assert models.studio(Choice(choice.model, sets[0], "", "cpu")) is not others[0]
+    assert models.explorer(Choice(choice.model, sets[0], "", "cpu")) is not others[0]
     assert len(models._open) <= MOST_MODELS + 1
 
 
@@ -112,7 +112,7 @@ def test_what_cannot_be_opened_is_said_at_once(choice, tmp_path, changes, said, 
     fields = {"model": choice.model, "concepts": choice.concepts, "probe": "", "device": "cpu"}
     began = time.monotonic()
     with pytest.raises(AgeError, match=said):
-        Models(tmp_path).studio(Choice(**(fields | changes)))
+        Models(tmp_path).explorer(Choice(**(fields | changes)))
     assert time.monotonic() - began < 20  # not after five retries, however slow the machine
 
 
@@ -120,7 +120,7 @@ def test_a_shared_explorer_opens_nothing_of_a_strangers(choice, tmp_path):
     models = Models(tmp_path, others=False)
     for wanted in (choice, Choice(concepts=choice.concepts), Choice(probe="/etc"), Choice(model="a/b")):
         with pytest.raises(AgeError, match="machine of your own"):
-            models.studio(wanted)
+            models.explorer(wanted)
 
 
 def test_an_unknown_pipeline_is_refused_before_any_retry(monkeypatch):
@@ -135,21 +135,21 @@ def test_an_unknown_pipeline_is_refused_before_any_retry(monkeypatch):
 def test_one_thread_of_a_device_computes_whoever_asks(choice, tmp_path):
     """More teams of OpenMP's than cores make a training a third slower (see `ModelThread`)."""
     models, seen = Models(tmp_path), set()
-    studios = [models.studio(choice), models.studio(Choice(choice.model, "sd-netfive", "", "cpu"))]
-    for studio in studios:
-        for part in (studio.pipe.unet, studio.pipe.text_encoder):
+    studios = [models.explorer(choice), models.explorer(Choice(choice.model, "sd-netfive", "", "cpu"))]
+    for explorer in studios:
+        for part in (explorer.pipe.unet, explorer.pipe.text_encoder):
             part.register_forward_pre_hook(lambda *_: seen.add(threading.current_thread()))
-    studio = studios[0]
-    ticket = studio.ask("a" * 32, ["dog"], "uce", True)
-    *_, last = studio.bench.line.watch(ticket)
-    eraser = ticket.run.eraser()
+    explorer = studios[0]
+    queued = explorer.ask("a" * 32, ["dog"], "uce", True)
+    *_, last = explorer.bench.run_queue.watch(queued)
+    eraser = queued.run.eraser()
     (
         studios[1].pictures("cassette player", 1),
-        studio.ranked("dog"),
-        studio.predict("dog"),
-        studio.measure("dog", eraser),
+        explorer.ranked("dog"),
+        explorer.predict("dog"),
+        explorer.measure("dog", eraser),
     )
-    studio.pairs(studio.own_rows("a grue"), eraser, 0, 1), next(studio.side_effects())
-    fresh = replace(studio, world=studios[1].world)  # whose names nobody has read yet
-    assert fresh.bench.run(lambda: fresh.vectors).shape[0] == len(studios[1].world)
+    explorer.pairs(explorer.own_rows("a grue"), eraser, 0, 1), next(explorer.side_effects())
+    fresh = replace(explorer, concepts=studios[1].concepts)  # whose names nobody has read yet
+    assert fresh.bench.run(lambda: fresh.vectors).shape[0] == len(studios[1].concepts)
     assert last.state == "finished" and len(seen) == 1 and threading.current_thread() not in seen

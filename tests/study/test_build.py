@@ -16,35 +16,33 @@ from age_core import AgeError, ConceptSet, Probe
 from age_core.__main__ import main
 from age_core.concepts.concept_set import Concept
 from age_core.study.baseline import FILE, Original
-from age_core.study.build import METRICS, Bench, Job, Task, build_side_effects
+from age_core.study.build import METRICS, Job, MeasureSetup, Task, build_side_effects
 from age_core.study.tables import COLUMNS, gather, load_side_effects
 
 SMALL = {"steps": 2, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
-SMALL["exclude_alike"] = 0.0  # random weights draw all words alike
+SMALL["min_candidate_distance"] = 0.0  # random weights draw all words alike
 LABELS = ("dog", "cat", "fox", "owl", "bee", "ant")
-WORLD = ConceptSet(
-    "tiny", tuple(Concept(n, "g", "thing") for n in ("dog", "cat", "fox")), "a photo of {a_noun}"
-)  # fmt: skip
+WORLD = ConceptSet("tiny", tuple(Concept(n, "g", "thing") for n in ("dog", "cat", "fox")), "a photo of {a_noun}")
 RANDOM = Task.of("random", SMALL, images=2, erased_images=3)
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory):
+def setup(tmp_path_factory):
     torch.manual_seed(0)
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic", num_labels=len(LABELS))
     probe = Probe(ResNetForImageClassification(config).eval(), LABELS, name="random", version="0123456789ab")
-    return Bench(build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon"), probe, WORLD, WORLD)
+    return MeasureSetup(build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon"), probe, WORLD, WORLD)
 
 
-def test_every_pair_is_measured_and_a_restart_recomputes_nothing(bench, tmp_path, monkeypatch):
-    first = build_side_effects(bench, RANDOM, ["dog", "cat"], tmp_path)
+def test_every_pair_is_measured_and_a_restart_recomputes_nothing(setup, tmp_path, monkeypatch):
+    first = build_side_effects(setup, RANDOM, ["dog", "cat"], tmp_path)
     assert next(first).erased == "dog"
     first.close()  # killed between two erasures
     assert len(list(tmp_path.glob("*.parquet"))) == 1
     written = (tmp_path / "dog-0.parquet").stat().st_mtime_ns
     with monkeypatch.context() as restarted:
         restarted.setattr("age_core.study.baseline.draw_and_judge", None)  # what the original draws is kept, too
-        assert len(list(build_side_effects(bench, RANDOM, ["dog", "cat"], tmp_path))) == 2
+        assert len(list(build_side_effects(setup, RANDOM, ["dog", "cat"], tmp_path))) == 2
     assert (tmp_path / "dog-0.parquet").stat().st_mtime_ns == written
     table = gather(tmp_path)
     assert list(table.columns) == list(COLUMNS)
@@ -61,9 +59,9 @@ def test_every_pair_is_measured_and_a_restart_recomputes_nothing(bench, tmp_path
     assert provenance["probe"] == {"name": "random", "version": "0123456789ab"}
 
 
-def test_what_the_original_draws_is_read_back_as_it_was(bench, tmp_path):
-    drawn = Original.open(bench.pipe, bench.probe, WORLD, 2, tmp_path)
-    kept = Original.open(bench.pipe, bench.probe, WORLD, 2, tmp_path)
+def test_what_the_original_draws_is_read_back_as_it_was(setup, tmp_path):
+    drawn = Original.open(setup.pipe, setup.probe, WORLD, 2, tmp_path)
+    kept = Original.open(setup.pipe, setup.probe, WORLD, 2, tmp_path)
     pd.testing.assert_frame_equal(drawn.table, kept.table)
     assert np.array_equal(drawn.pictures, kept.pictures) and torch.equal(drawn.reference.z, kept.reference.z)
     assert drawn.reference.concept == kept.reference.concept and drawn.reference.seed == kept.reference.seed
@@ -71,45 +69,45 @@ def test_what_the_original_draws_is_read_back_as_it_was(bench, tmp_path):
     assert others["concept"].tolist() == ["dog", "dog", "fox", "fox"] and len(pictures) == 4
     assert np.array_equal(np.asarray(pictures[2]), drawn.pictures[4])
     with pytest.raises(AgeError, match="other numbers"):
-        Original.open(bench.pipe, bench.probe, WORLD, 3, tmp_path)
+        Original.open(setup.pipe, setup.probe, WORLD, 3, tmp_path)
     (tmp_path / FILE).write_bytes(b"broken")
     with pytest.raises(AgeError, match="cannot be read"):
-        Original.open(bench.pipe, bench.probe, WORLD, 2, tmp_path)
+        Original.open(setup.pipe, setup.probe, WORLD, 2, tmp_path)
 
 
-def test_seeds_are_erasures_of_their_own(bench, tmp_path):
+def test_seeds_are_erasures_of_their_own(setup, tmp_path):
     task = replace(RANDOM, metrics=("noise-shift",))
-    assert [job.seed for job in build_side_effects(bench, task, ["dog"], tmp_path, seeds=(3, 4))] == [3, 4]
+    assert [job.seed for job in build_side_effects(setup, task, ["dog"], tmp_path, seeds=(3, 4))] == [3, 4]
     table = gather(tmp_path)
     assert set(table["seed"]) == {3, 4} and len(table) == 2 * 3
     deltas = table.pivot(index="affected", columns="seed", values="delta")
     assert (deltas[3] != deltas[4]).all()
 
 
-def test_damage_is_measured_on_what_is_watched_and_targets_are_those_its_set_names(bench, tmp_path):
+def test_damage_is_measured_on_what_is_watched_and_targets_are_those_its_set_names(setup, tmp_path):
     watched = ConceptSet("few", (Concept("dog", "g", "thing", targets={"in-class": "fox"}), WORLD["cat"]), "{noun}")
     task = Task.of("in-class", SMALL, images=1, erased_images=1, metrics=("DS-1",))
-    list(build_side_effects(replace(bench, watched=watched), task, ["dog"], tmp_path))
+    list(build_side_effects(replace(setup, watched=watched), task, ["dog"], tmp_path))
     table = gather(tmp_path)
     assert set(table["affected"]) == {"dog", "cat"} and set(table["target"]) == {"fox"}
 
 
-def test_a_folder_holds_the_erasures_of_one_task_only(bench, tmp_path):
+def test_a_folder_holds_the_erasures_of_one_task_only(setup, tmp_path):
     task = Task.of("uce", target="fox", images=1, erased_images=1)
-    list(build_side_effects(bench, task, ["dog"], tmp_path))
+    list(build_side_effects(setup, task, ["dog"], tmp_path))
     assert set(gather(tmp_path)["method"]) == {"UCE to fox"} and set(gather(tmp_path)["target"]) == {"fox"}
     with pytest.raises(AgeError, match="name another"):
-        next(build_side_effects(bench, replace(task, target="cat"), ["dog", "cat"], tmp_path))
+        next(build_side_effects(setup, replace(task, target="cat"), ["dog", "cat"], tmp_path))
 
 
-def test_bad_tasks_are_refused_before_any_work(bench, tmp_path):
+def test_bad_tasks_are_refused_before_any_work(setup, tmp_path):
     with pytest.raises(AgeError, match="no metric 'DS-2'"):
         Task.of("uce", metrics=("DS-2",))
     with pytest.raises(AgeError, match="at least one picture"):
         Task.of("uce", images=0)
     unknown = replace(WORLD, concepts=(*WORLD.concepts, Concept("yak", "g", "thing")))
     with pytest.raises(AgeError, match="no label 'yak'"):
-        next(build_side_effects(replace(bench, watched=unknown), RANDOM, ["dog"], tmp_path))
+        next(build_side_effects(replace(setup, watched=unknown), RANDOM, ["dog"], tmp_path))
     with pytest.raises(AgeError, match="No erasure is finished"):
         gather(tmp_path)
 
@@ -123,7 +121,7 @@ def test_any_name_stays_in_the_folder(tmp_path):
     assert Job("hot dog", 0, tmp_path).table.name == "hot dog-0.parquet"
 
 
-def test_an_erasure_killed_while_writing_leaves_no_half_table(bench, tmp_path, monkeypatch):
+def test_an_erasure_killed_while_writing_leaves_no_half_table(setup, tmp_path, monkeypatch):
     def full_disk(self, path, **_):
         path.write_bytes(b"half")
         raise OSError("No space left on device")
@@ -131,9 +129,9 @@ def test_an_erasure_killed_while_writing_leaves_no_half_table(bench, tmp_path, m
     with monkeypatch.context() as broken:
         broken.setattr(pd.DataFrame, "to_parquet", full_disk)
         with pytest.raises(AgeError, match="disk is full"):
-            list(build_side_effects(bench, RANDOM, ["dog"], tmp_path))
+            list(build_side_effects(setup, RANDOM, ["dog"], tmp_path))
     assert not list(tmp_path.glob("*.parquet"))
-    list(build_side_effects(bench, RANDOM, ["dog"], tmp_path))
+    list(build_side_effects(setup, RANDOM, ["dog"], tmp_path))
     assert len(gather(tmp_path)) == 11
 
 

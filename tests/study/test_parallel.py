@@ -36,9 +36,11 @@ def test_two_workers_find_what_one_finds_and_a_restart_recomputes_nothing(tmp_pa
 
 def test_a_failed_erasure_does_not_stop_the_others(tmp_path):
     diverging = Task.of(
-        "random", {"lr": 1e30, "steps": 3, "batch": 2, "samples": 2, "candidate_samples": 1}, images=1,
+        "random",
+        {"lr": 1e30, "steps": 3, "batch": 2, "samples": 2, "candidate_samples": 1},
+        images=1,
         metrics=("noise-shift",),
-    )  # fmt: skip
+    )
     with pytest.raises(RunFailed, match=r"2 of 2 erasures failed, the first with: (dog|poodle): The training diverged"):
         list(build_in_parallel(SOURCE, diverging, NAMES[:2], tmp_path, workers=2))
 

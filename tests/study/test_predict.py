@@ -20,8 +20,8 @@ NAMES = ("dog", "wolf", "cat", "guitar", "violin", "piano", "car", "taxi")
 
 @pytest.fixture(scope="module")
 def few():
-    world = ConceptSet.load("emoji")
-    return replace(world, concepts=tuple(world[name] for name in NAMES))
+    concepts = ConceptSet.load("emoji")
+    return replace(concepts, concepts=tuple(concepts[name] for name in NAMES))
 
 
 def test_neighbours_are_near_in_words_and_in_looks(emoji_pipe, emoji_probe, few):

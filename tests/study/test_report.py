@@ -16,17 +16,17 @@ from age_core.study.tables import COLUMNS
 
 
 @pytest.fixture(scope="module")
-def bench():
+def setup():
     return Source(watched="emoji-netfive").open()
 
 
-def table_of(world, damage, method, seeds=(0,)):
+def table_of(concepts, damage, method, seeds=(0,)):
     """Every concept erased, with the damage that `damage(a, b, rng)` says."""
     rows = []
     for seed in seeds:
         rng = np.random.default_rng(seed)
-        for a in world.names:
-            for b in world.names:
+        for a in concepts.names:
+            for b in concepts.names:
                 delta = damage(a, b, rng)
                 rows.append(
                     ("emoji", method, "", a, b, seed, "DS-1", 1.0, 1 - delta, delta, delta - 0.05, delta + 0.05)
@@ -34,15 +34,15 @@ def table_of(world, damage, method, seeds=(0,)):
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def test_a_local_graph_beats_its_nulls_and_a_graph_of_chance_does_not(bench):
-    world = bench.watched
-    near = text_distance(bench.pipe, world, world.names)
+def test_a_local_graph_beats_its_nulls_and_a_graph_of_chance_does_not(setup):
+    concepts = setup.watched
+    near = text_distance(setup.pipe, concepts, concepts.names)
     local = table_of(
-        world, lambda a, b, rng: 0 if a == b else 0.5 - near.loc[a, b] / 2 + 0.05 * rng.random(), "local", (0, 1)
+        concepts, lambda a, b, rng: 0 if a == b else 0.5 - near.loc[a, b] / 2 + 0.05 * rng.random(), "local", (0, 1)
     )
-    chance = table_of(world, lambda a, b, rng: rng.random(), "chance", (0, 1))
+    chance = table_of(concepts, lambda a, b, rng: rng.random(), "chance", (0, 1))
     both = pd.concat([local, chance])
-    parts = read(bench, both, "DS-1", ["local", "chance"])
+    parts = read(setup, both, "DS-1", ["local", "chance"])
     found, null = (parts[method]["statistics"].set_index("statistic") for method in ("local", "chance"))
     for name in ("excess in the same group", "rank correlation with nearness in words"):
         assert found.loc[name, "low"] > found.loc[name, "shuffled_high"]
@@ -66,18 +66,18 @@ def test_a_predictor_is_judged_by_its_order_and_against_the_favourite():
     assert chance["ahead"] == pytest.approx(1 - chance["correlation"]) and chance["ahead_low"] > 0
 
 
-def test_without_an_edit_nothing_moves_and_other_seeds_do(bench, tmp_path):
-    floor = noise_floor(bench, Task.of("uce", images=2), tmp_path)
+def test_without_an_edit_nothing_moves_and_other_seeds_do(setup, tmp_path):
+    floor = noise_floor(setup, Task.of("uce", images=2), tmp_path)
     same, others = (floor[floor["method"] == method] for method in ("no edit", "no edit, other seeds"))
     assert (same["delta"].abs() < 1e-4).all() and set(same["metric"]) == {"DS-1", "DS-5", "distance", "noise-shift"}
     assert set(others["metric"]) == {"DS-1", "DS-5"} and len(others) == 2 * 25
     assert list(floor.columns) == list(COLUMNS)
 
 
-def test_the_command_line_reads_tables_and_refuses_others(bench, tmp_path, capsys):
-    near = text_distance(bench.pipe, bench.watched, bench.watched.names)
+def test_the_command_line_reads_tables_and_refuses_others(setup, tmp_path, capsys):
+    near = text_distance(setup.pipe, setup.watched, setup.watched.names)
     path = tmp_path / "table.parquet"
-    table_of(bench.watched, lambda a, b, rng: 0 if a == b else 1 - near.loc[a, b], "mine").to_parquet(path)
+    table_of(setup.watched, lambda a, b, rng: 0 if a == b else 1 - near.loc[a, b], "mine").to_parquet(path)
     asked = ["--json", "statistics", str(path), "--metric", "DS-1", "--watched", "emoji-netfive"]
     assert main([*asked, "--predict"]) == 0
     found = json.loads(capsys.readouterr().out)["methods"]["mine"]

@@ -8,7 +8,7 @@ import torch
 from age_core import AgeError, Concept, ConceptSet, Eraser, encode_text
 from age_core.models.pipelines import sample_latents
 from age_core.models.probes import Probe
-from age_core.study.robustness import comebacks, revived_states
+from age_core.study.robustness import recovery_rates, revived_states
 
 WORLD = ConceptSet(
     "small", (Concept("dog", "mammal", "animal", ("puppy",)), Concept("cat", "mammal", "animal")), "{noun}"
@@ -67,15 +67,19 @@ def test_a_model_that_takes_over_late_changes_only_what_comes_after(tiny_sd):
 
 def test_every_attempt_is_reported_beside_its_ceiling(tiny_sd):
     probe = SeesDogs()
-    table = comebacks(tiny_sd, probe, WORLD, "puppy", turned(tiny_sd), images=2)
+    table = recovery_rates(tiny_sd, probe, WORLD, "puppy", turned(tiny_sd), images=2)
     assert (table[["shown", "ceiling"]] == 100).all().all()
     kinds = table["kind"].value_counts().to_dict()
     assert kinds == {
-        "the word itself": 1, "synonym": 1, "general word": 2, "revival": 1,
-        "completion": 3, "completion, nothing asked": 3,
-    }  # fmt: skip
+        "the word itself": 1,
+        "synonym": 1,
+        "general word": 2,
+        "revival": 1,
+        "completion": 3,
+        "completion, nothing asked": 3,
+    }
     assert set(table.loc[table["kind"] == "general word", "tried"]) == {"animal", "mammal"}
-    other = comebacks(tiny_sd, probe, WORLD, "cat", turned(tiny_sd), images=2, ceilings=False)
+    other = recovery_rates(tiny_sd, probe, WORLD, "cat", turned(tiny_sd), images=2, upper_bounds=False)
     assert (other["shown"] == 0).all() and other["ceiling"].isna().all() and len(other) == 10
 
 
@@ -85,7 +89,7 @@ def test_what_cannot_be_revived_is_left_out_or_refused(tiny_sd):
     with pytest.raises(AgeError, match="no keys or values"):
         revived_states(tiny_sd, eraser, encode_text(tiny_sd, ["dog"]))
 
-    table = comebacks(tiny_sd, SeesDogs(), WORLD, "dog", eraser, images=1)
+    table = recovery_rates(tiny_sd, SeesDogs(), WORLD, "dog", eraser, images=1)
     assert "revival" not in set(table["kind"]) and len(table) == 10
     with pytest.raises(AgeError, match="at least one picture"):
-        comebacks(tiny_sd, SeesDogs(), WORLD, "dog", eraser, images=0)
+        recovery_rates(tiny_sd, SeesDogs(), WORLD, "dog", eraser, images=0)

@@ -94,8 +94,13 @@ def test_locality_is_found_where_it_is_and_not_under_shuffled_labels():
     assert abs(mean) < 0.1 and high < 0.5
     away = matrix([[abs(i - j) for j in range(6)] for i in range(6)])
     assert nearest(away, 1).sum(axis=1).tolist() == [1] * 6 and nearest(away, 2).loc["wolf"].tolist() == [
-        True, False, True, False, False, False,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]
     assert rank_correlation(-away, away)[0] == pytest.approx(-1)
 
 

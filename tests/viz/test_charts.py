@@ -23,12 +23,24 @@ PAIRS = pd.DataFrame(
 )
 
 
-def event(step, shares=(0.7, 0.3), **more):
+def event(step, probabilities=(0.7, 0.3), **more):
     fields = {
-        "step": step, "steps": 4, "note": "", "concept": "dog", "candidates": ("wolf", "<b>cat"), "shares": shares,
-        "used": (1.0, 0.0), "logits": (1.0, 0.2), "loss_erase": 0.1 / (step or 1), "loss_preserve": 0.01,
-        "elapsed_s": 1.0, "remaining_s": 3.0, "previews": (), "preview_prompts": (), "eraser": None,
-    }  # fmt: skip
+        "step": step,
+        "steps": 4,
+        "note": "",
+        "concept": "dog",
+        "candidates": ("wolf", "<b>cat"),
+        "probabilities": probabilities,
+        "sampled": (1.0, 0.0),
+        "logits": (1.0, 0.2),
+        "loss_erase": 0.1 / (step or 1),
+        "loss_preserve": 0.01,
+        "elapsed_s": 1.0,
+        "remaining_s": 3.0,
+        "previews": (),
+        "preview_prompts": (),
+        "eraser": None,
+    }
     return SimpleNamespace(**(fields | more))
 
 
@@ -42,7 +54,7 @@ def test_the_strongest_effects_are_those_of_the_direction_that_is_asked_for():
     assert list(effects.strongest(PAIRS, "dog", "both")["delta"]) == [0.5, -0.4, 0.3]
     assert list(effects.strongest(PAIRS, "dog", "hurts", clear=False)["affected"]) == ["car"]
     assert effects.unclear(PAIRS, "dog", "hurts") == 1 == effects.unclear(PAIRS, "dog", "both")
-    sizes = effects.fragility(PAIRS, ["wolf", "cat", "car", "dog", "moon"])
+    sizes = effects.mean_damage_received(PAIRS, ["wolf", "cat", "car", "dog", "moon"])
     assert sizes[0] == 1 and sizes[3] == 0 and 0 < sizes[1] < 1 and math.isnan(sizes[4])
 
 
@@ -57,26 +69,31 @@ def test_components_that_draw_hand_the_page_plain_values_alone():
 
 def test_every_event_counts_for_the_curves_and_the_last_one_is_shown(monkeypatch):
     clock = iter(range(0, 100, 10))
-    monkeypatch.setattr("viz.charts.live_charts.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("viz.charts.live_view.time.monotonic", lambda: next(clock))
     view = LiveView("dog")
     first = view.update([event(0, note="looking ahead: 3 of 30")])
     assert "looking ahead: 3 of 30" in first["status"] and "live_loss" not in first
-    out = view.update([event(1), event(2), event(3, shares=(0.9, 0.1), previews=(RED,), preview_prompts=("a dog",))])
+    out = view.update(
+        [event(1), event(2), event(3, probabilities=(0.9, 0.1), previews=(RED,), preview_prompts=("a dog",))]
+    )
     assert "step 3 of 4" in out["status"] and len(view.erase) == 3
     assert out["live_previews"].count("<img") == 1 and "at step 3" in out["live_previews"]
     assert "90.0%" in out["live_targets"] and "&lt;b&gt;cat" in out["live_targets"] and "<b>cat" not in str(out)
     assert view.update([]) == {}
-    monkeypatch.setattr("viz.charts.live_charts.time.monotonic", lambda: 10.1)
+    monkeypatch.setattr("viz.charts.live_view.time.monotonic", lambda: 10.1)
     assert "status" not in view.update([event(4)])  # too soon
     done = view.update([event(4, eraser=object())])
     assert "Done: dog was erased in 4 steps" in done["status"] and "live_loss" in done
-    assert json.loads(view.lit(event(4, shares=(0.995, 0.005)))) == {"wolf": 0.995}
+    assert json.loads(view.lit(event(4, probabilities=(0.995, 0.005)))) == {"wolf": 0.995}
 
 
 def test_a_recording_is_seen_as_it_stood_at_each_step():
     pictures = {"a.png": RED, "b.png": BLUE}
-    records = [record(0), record(1), record(2, shares=[0.2, 0.8], pictures=["a.png"], preview_prompts=["a dog"])]
-    records += [record(3), record(4, shares=[None, 1.0], pictures=["b.png", "gone.png"], preview_prompts=["x", "y"])]
+    records = [record(0), record(1), record(2, probabilities=[0.2, 0.8], pictures=["a.png"], preview_prompts=["a dog"])]
+    records += [
+        record(3),
+        record(4, probabilities=[None, 1.0], pictures=["b.png", "gone.png"], preview_prompts=["x", "y"]),
+    ]
     run = Recording("dog", records, pictures)
     assert run.steps == 4
     early, middle, late = run.at(1), run.at(3), run.at(4)
@@ -90,9 +107,9 @@ def test_a_recording_is_seen_as_it_stood_at_each_step():
 
 def test_target_bars_keep_their_order_and_show_the_heaviest():
     names = [f"word {row}" for row in range(40)]
-    shares = [1 / 64] * 40
-    shares[3], shares[30] = 0.3, 0.09
-    html = live_charts.target_bars(names, shares, [], "title", [math.log(share) for share in shares])
+    probabilities = [1 / 64] * 40
+    probabilities[3], probabilities[30] = 0.3, 0.09
+    html = live_charts.target_bars(names, probabilities, [], "title", [math.log(share) for share in probabilities])
     assert html.count("data-share") == live_charts.SHOWN and html.index("word 3<") < html.index("word 30<")
     assert "30.0%" in html and "The other 25 are lighter" in html
     history = live_charts.share_history(["a", "b"], [[0.5, 0.5], [1.0, 0.0]], 4)
@@ -119,10 +136,18 @@ def test_a_card_tells_success_from_damage():
 
 def summary(**damage):
     rows = {
-        name: {"esr1": 100.0, "esr5": 90.0, "esr5_low": 80.0, "esr5_high": 95.0, "distance_near": value,
-               "distance_near_low": value - 1, "distance_near_high": value + 1, "back_completion": 60 - value}
+        name: {
+            "esr1": 100.0,
+            "esr5": 90.0,
+            "esr5_low": 80.0,
+            "esr5_high": 95.0,
+            "distance_near": value,
+            "distance_near_low": value - 1,
+            "distance_near_high": value + 1,
+            "back_completion": 60 - value,
+        }
         for name, value in damage.items()
-    }  # fmt: skip
+    }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -157,8 +182,12 @@ def test_each_act_shows_what_it_says():
     table = summary(age=20.0, random=30.0, empty=40.0, synonym=5.0, unrelated=50.0, **{"in-class": 25.0})
     slide = lessons.synonym_trap(table)
     assert slide.ordered and [act.title for act in slide.acts] == [
-        "a synonym", "one of its kind", "a random neighbour", "an unrelated word", "the empty prompt",
-    ]  # fmt: skip
+        "a synonym",
+        "one of its kind",
+        "a random neighbour",
+        "an unrelated word",
+        "the empty prompt",
+    ]
     for act, (name, value) in zip(slide.acts, (("synonym", 5), ("in-class", 25)), strict=False):
         shown = [trace for trace in act.draw().data if trace.opacity == 1.0]
         assert [trace.y for trace in shown] == [(value,)] and f"moved by {value}" in act.said, name
@@ -185,8 +214,11 @@ def test_a_guess_unlocks_the_answer():
     assert page_learn.on_guess(ui, first, None, [])["interactive"] is False
     assert page_learn.on_guess(ui, first, "noise", [])["interactive"] is True
     assert [page_learn.on_guess(ui, second, None, list("abc")[:n])["interactive"] for n in range(4)] == [
-        False, False, True, False,
-    ]  # fmt: skip
+        False,
+        False,
+        True,
+        False,
+    ]
     assert page_learn.on_act(ui, first, 2)["act_said"] != page_learn.on_act(ui, first, 1)["act_said"]
     assert list(page_learn.on_act(ui, second, 1)) == ["act_said"]  # it has none
     wrong, right = (page_learn.on_reveal(ui, first, guess, []) for guess in ("noise", lesson.right[0]))
@@ -199,8 +231,11 @@ def test_a_guess_unlocks_the_answer():
 
 
 def test_scores_show_their_intervals():
-    row = {f"{name}{end}": value for name in ("esr1", "esr5", "psr1", "psr5") for end, value in
-           (("", 90.0), ("_low", 80.4), ("_high", 95.0))}  # fmt: skip
+    row = {
+        f"{name}{end}": value
+        for name in ("esr1", "esr5", "psr1", "psr5")
+        for end, value in (("", 90.0), ("_low", 80.4), ("_high", 95.0))
+    }
     html = panels.scores([("<m>", row | {"distance": 0.1234})])
     assert html.count("<b>90</b>") == 4 and "(80 to 95)" in html and "0.123" in html and "<m>" not in html
     assert panels.message("") == "" and "&lt;x" in panels.message("<x")

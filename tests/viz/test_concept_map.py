@@ -46,8 +46,14 @@ def test_an_arrow_says_what_was_measured_in_a_sentence():
     ]
     assert [arrow["clear"] for arrow in arrows] == [True, False, False]
     assert arrows[0] | {"say": ""} == {
-        "from": "dog", "to": "wolf", "width": 11, "sign": "damage", "text": "+0.12", "say": "", "clear": True,
-    }  # fmt: skip
+        "from": "dog",
+        "to": "wolf",
+        "width": 11,
+        "sign": "damage",
+        "text": "+0.12",
+        "say": "",
+        "clear": True,
+    }
     bare = json.loads(concept_map.arrows_json(pairs[["erased", "affected", "delta"]].head(1)))
     assert bare[0]["say"] == "Erasing dog made wolf worse: +0.12." and bare[0]["clear"]
     assert concept_map.arrows_json(pairs.head(0)) == "[]"

@@ -74,8 +74,12 @@ def test_names_of_points_that_lie_close_stand_above_and_below():
     points = pd.DataFrame([{"name": name, "x": x, "y": y, **intervals} for name, (x, y) in places.items()])
     shown = plots.trade_off_figure(points, "t", "x", "y").data
     assert [trace.textposition for trace in shown] == [
-        "top right", "top left", "bottom left", "top right", "bottom center",
-    ]  # fmt: skip
+        "top right",
+        "top left",
+        "bottom left",
+        "top right",
+        "bottom center",
+    ]
     diagonal = plots.scatter_with_diagonal([0, 9, 8.8, 8.7], [0, 5, 5.1, 5], ["a", "b", "c", "d"], 4, "t", "x", "y")
     assert list(diagonal.data[1].text) == ["a", "b", "c", ""]
 
@@ -90,5 +94,5 @@ def test_every_colour_of_a_figure_has_a_twin_for_the_dark(damage):
         plots.trade_off_figure(points, "t", "x", "y"),
         plots.strength_figure(lines, "t", "x", "y"),
     ):
-        used = {word for word in figure.to_json().split('"') if word.startswith("#")}
-        assert used and used <= set(theme.DARK_OF)
+        sampled = {word for word in figure.to_json().split('"') if word.startswith("#")}
+        assert sampled and sampled <= set(theme.DARK_OF)

@@ -70,7 +70,7 @@ def _touching(pairs: pd.DataFrame, name: str, direction: Direction) -> pd.Series
     return by if direction == "hurts" else on if direction == "hurt by" else by | on
 
 
-def fragility(pairs: pd.DataFrame, names: Sequence[str]) -> list[float]:
+def mean_damage_received(pairs: pd.DataFrame, names: Sequence[str]) -> list[float]:
     """How abnormal each concept is, 0 to 1: its mean damage over all erasures, as a share of the largest; nan: unknown.
 
     The median concept is 0, so that the size of a dot tells who stands out.
@@ -80,7 +80,7 @@ def fragility(pairs: pd.DataFrame, names: Sequence[str]) -> list[float]:
     return (above / max(float(above.max()), 1e-9)).tolist()
 
 
-def hero(pairs: pd.DataFrame, fallback: str) -> str:
+def most_damaging(pairs: pd.DataFrame, fallback: str) -> str:
     """The concept whose erasure did the most damage in total: a first view that has something to show."""
     clear = pairs[pairs["clear"]]
     return fallback if clear.empty else str(clear.groupby("erased")["delta"].sum().idxmax())

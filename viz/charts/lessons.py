@@ -251,9 +251,12 @@ def _ranking(rows: pd.DataFrame, column: str, title: str) -> Act:
     bars: dict[str, Any] = {}
     if {f"{column}_low", f"{column}_high"} <= set(ordered):
         bars["error_x"] = {
-            "type": "data", "symmetric": False, "array": (ordered[f"{column}_high"] - ordered[column]).tolist(),
-            "arrayminus": (ordered[column] - ordered[f"{column}_low"]).tolist(), "thickness": 1,
-        }  # fmt: skip
+            "type": "data",
+            "symmetric": False,
+            "array": (ordered[f"{column}_high"] - ordered[column]).tolist(),
+            "arrayminus": (ordered[column] - ordered[f"{column}_low"]).tolist(),
+            "thickness": 1,
+        }
     names = [TARGETS[str(name)] for name in ordered.index]
     colour = {"color": LIGHT["gain"] if best_high else LIGHT["damage"]}
 
@@ -267,9 +270,12 @@ def _ranking(rows: pd.DataFrame, column: str, title: str) -> Act:
 def what_can_go_wrong(summary: pd.DataFrame) -> Lesson | None:
     """Lesson 6: the cheap attempts to bring a concept back."""
     kinds = {
-        "back_the_word_itself": "the word itself", "back_synonym": "a synonym", "back_general_word": "the general word",
-        "back_revival": "states solved for", "back_completion": "a picture begun by the original",
-    }  # fmt: skip
+        "back_the_word_itself": "the word itself",
+        "back_synonym": "a synonym",
+        "back_general_word": "the general word",
+        "back_revival": "states solved for",
+        "back_completion": "a picture begun by the original",
+    }
     columns = [column for column in kinds if column in summary]
     wanted = [name for name in ("age", "empty", "uce") if name in summary.index]
     if not columns or "age" not in wanted:
@@ -280,9 +286,11 @@ def what_can_go_wrong(summary: pd.DataFrame) -> Lesson | None:
         figure = go.Figure()
         for name, colour in zip(wanted, (LIGHT["gain"], LIGHT["damage"], LIGHT["soft"]), strict=False):
             figure.add_bar(
-                x=[kinds[c] for c in columns], y=rows.loc[name], marker={"color": colour},
+                x=[kinds[c] for c in columns],
+                y=rows.loc[name],
+                marker={"color": colour},
                 name=html.escape({"age": "AGE", "empty": "empty prompt", "uce": "UCE"}[name]),
-            )  # fmt: skip
+            )
         return plots.styled(figure, "How often the erased concept comes back, %", "", "% of pictures", 340)
 
     worst = rows.loc["age"].idxmax()
@@ -307,10 +315,14 @@ def _plane(rows: pd.DataFrame, title: str, only: str = "") -> go.Figure:
     points = pd.DataFrame(
         {
             "name": [TARGETS[str(name)] for name in rows.index],
-            "x": rows["esr5"], "x_low": rows["esr5_low"], "x_high": rows["esr5_high"],
-            "y": rows["distance_near"], "y_low": rows["distance_near_low"], "y_high": rows["distance_near_high"],
+            "x": rows["esr5"],
+            "x_low": rows["esr5_low"],
+            "x_high": rows["esr5_high"],
+            "y": rows["distance_near"],
+            "y_low": rows["distance_near_low"],
+            "y_high": rows["distance_near_high"],
         }
-    )  # fmt: skip
+    )
     figure = plots.trade_off_figure(
         points, title, "erased from the probe's first five, %", "damage: distance near, × 1000"
     )

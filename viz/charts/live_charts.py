@@ -40,27 +40,31 @@ SHOWN = 15  # candidates, the heaviest
 
 
 def target_bars(
-    names: Sequence[str], shares: Sequence[float], used: Sequence[float], title: str, logits: Sequence[float] = ()
+    names: Sequence[str],
+    probabilities: Sequence[float],
+    sampled: Sequence[float],
+    title: str,
+    logits: Sequence[float] = (),
 ) -> str:
     """Live target weights: the bar is a word's weight, the dot how much of it this step really used.
 
     The heaviest SHOWN, in the order of the candidates, which never changes, so that the eye can follow one word. The
     first number is its logit above the mean of all.
     """
-    shares = list(shares) or [1.0] * (len(names) == 1)
-    if not names or len(shares) != len(names):
+    probabilities = list(probabilities) or [1.0] * (len(names) == 1)
+    if not names or len(probabilities) != len(names):
         return f'<div class="age"><h3>{html.escape(title)}</h3><p class="soft">No target weights yet.</p></div>'
-    drawn: list[float | None] = list(used) if len(used) == len(names) else [None] * len(names)
+    drawn: list[float | None] = list(sampled) if len(sampled) == len(names) else [None] * len(names)
     finite = [value for value in logits if math.isfinite(value)]
     centre = sum(finite) / len(finite) if len(logits) == len(names) and finite else math.nan
-    heaviest = sorted(range(len(names)), key=lambda row: -shares[row])
-    top = [(names[row], shares[row]) for row in heaviest[:5]]
+    heaviest = sorted(range(len(names)), key=lambda row: -probabilities[row])
+    top = [(names[row], probabilities[row]) for row in heaviest[:5]]
     spoken = ", ".join(f"{n} {s:.0%}" for n, s in top)
-    largest = max([*shares, *(u for u in drawn if u is not None)])
+    largest = max([*probabilities, *(u for u in drawn if u is not None)])
     scale = next(s for s in (0.1, 0.25, 0.5, 1.0) if largest <= s or s == 1)  # few stages, so that bars seldom jump
     rows = []
     for row in sorted(heaviest[:SHOWN]):
-        name, share, now = names[row], shares[row], drawn[row]
+        name, share, now = names[row], probabilities[row], drawn[row]
         label = html.escape(name) or "(empty prompt)"
         dot = "" if now is None else f'<span class="dot" style="left:{100 * now / scale:.1f}%"></span>'
         above = logits[row] - centre if math.isfinite(centre) else math.nan
@@ -83,7 +87,7 @@ def share_history(names: Sequence[str], history: Sequence[Sequence[float]], step
     """Shares over the run, a line each for the five words that ever weighed most; and how many words are in play."""
     if len(names) < 2 or not history:
         return ""
-    most = sorted(range(len(names)), key=lambda row: -max(shares[row] for shares in history))[:5]
+    most = sorted(range(len(names)), key=lambda row: -max(probabilities[row] for probabilities in history))[:5]
     width, height, left, right, top, bottom = 480, 150, 34, 96, 8, 22
 
     def x(step: float) -> float:
@@ -94,7 +98,7 @@ def share_history(names: Sequence[str], history: Sequence[Sequence[float]], step
 
     lines, labels = [], []
     for place, row in enumerate(most):
-        points = " ".join(f"{x(step):.1f},{y(shares[row]):.1f}" for step, shares in enumerate(history, 1))
+        points = " ".join(f"{x(step):.1f},{y(probabilities[row]):.1f}" for step, probabilities in enumerate(history, 1))
         lines.append(f'<polyline class="s{place}" points="{points}"/>')
         if history[-1][row] >= 0.03:  # the others lie on the axis, one upon the other
             labels.append((y(history[-1][row]), html.escape(names[row]) or "(empty)", place))

@@ -21,7 +21,9 @@ class LiveView:
         self.name = name
         self.erase: list[float] = []
         self.preserve: list[float] = []
-        self.shares: dict[str, list[Sequence[float]]] = {}  # by concept: with several, each has its own candidates
+        self.probabilities: dict[
+            str, list[Sequence[float]]
+        ] = {}  # by concept: with several, each has its own candidates
         self.drawn = self.slow_drawn = 0.0
 
     def update(self, events: Sequence[Any]) -> dict[str, str]:
@@ -48,16 +50,16 @@ class LiveView:
         if event.step:
             self.erase.append(event.loss_erase)
             self.preserve.append(event.loss_preserve)
-            if len(event.shares) == len(event.candidates):
-                self.shares.setdefault(event.concept, []).append(event.shares)
+            if len(event.probabilities) == len(event.candidates):
+                self.probabilities.setdefault(event.concept, []).append(event.probabilities)
 
     def _targets(self, event: Any) -> str:
         title = f"What {event.concept or self.name} is mapped to"
-        return live_charts.target_bars(event.candidates, event.shares, event.used, title, event.logits)
+        return live_charts.target_bars(event.candidates, event.probabilities, event.sampled, title, event.logits)
 
     def _curves(self, event: Any) -> dict[str, str]:
-        history = self.shares.get(event.concept, [])
-        of_all = event.steps if len(self.shares) < 2 else len(history)
+        history = self.probabilities.get(event.concept, [])
+        of_all = event.steps if len(self.probabilities) < 2 else len(history)
         return {
             "live_loss": live_charts.loss_curve(self.erase, self.preserve, event.steps),
             "live_history": live_charts.share_history(event.candidates, history, of_all),
@@ -65,7 +67,7 @@ class LiveView:
 
     def lit(self, event: Any) -> str:
         """The candidates that light up on the map, with their shares, as JSON."""
-        pairs = zip(event.candidates, event.shares, strict=False)
+        pairs = zip(event.candidates, event.probabilities, strict=False)
         return json.dumps({name: round(share, 4) for name, share in pairs if name and share >= 0.01})
 
     def describe(self, event: Any) -> str:
@@ -119,7 +121,7 @@ class Recording:
 
 def _event(record: Mapping[str, Any]) -> SimpleNamespace:
     """A recorded event with the attributes of a live one; JSON has null where a number was not finite."""
-    numbers = {key: _numbers(record.get(key)) for key in ("logits", "shares", "used")}
+    numbers = {key: _numbers(record.get(key)) for key in ("logits", "probabilities", "sampled")}
     losses = {key: _number(record.get(key)) for key in ("loss_erase", "loss_preserve")}
     event = SimpleNamespace(
         step=int(record["step"]),
@@ -131,7 +133,7 @@ def _event(record: Mapping[str, Any]) -> SimpleNamespace:
         **numbers,
         **losses,
     )
-    event.top = sorted(zip(event.candidates, event.shares, strict=False), key=lambda pair: -pair[1])
+    event.top = sorted(zip(event.candidates, event.probabilities, strict=False), key=lambda pair: -pair[1])
     return event
 
 

@@ -73,13 +73,19 @@ def heat_map(damage: pd.DataFrame, groups: Mapping[str, str], title: str, cluste
     cells = [[(a, b) for b in columns] for a in rows]
     figure = go.Figure(
         go.Heatmap(
-            z=values, x=[escaped(name) for name in columns], y=[escaped(name) for name in rows], customdata=cells,
-            zmin=-reach, zmax=reach, xgap=1, ygap=1,
+            z=values,
+            x=[escaped(name) for name in columns],
+            y=[escaped(name) for name in rows],
+            customdata=cells,
+            zmin=-reach,
+            zmax=reach,
+            xgap=1,
+            ygap=1,
             colorscale=[[0, LIGHT["gain"]], [0.5, LIGHT["panel"]], [1, LIGHT["damage"]]],
             colorbar={"thickness": 12, "title": {"text": "damage", "side": "right"}},
             hovertemplate="Erasing %{y} on %{x}: %{z:+.3f}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     styled(figure, title, "affected", "erased", height=max(320, 15 * len(rows) + 150))
     figure.update_xaxes(tickangle=-60, showgrid=False, tickfont={"size": 10})
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10})
@@ -93,13 +99,22 @@ def locality_figure(curves: Mapping[str, pd.DataFrame], title: str, measure: str
         middle = np.sqrt(curve["first"] * curve["last"])
         ranks = [f"{a}" if a == b else f"{a} to {b}" for a, b in zip(curve["first"], curve["last"], strict=True)]
         figure.add_scatter(
-            x=middle, y=curve["damage"], name=escaped(name), mode="lines+markers", line={"color": colour},
-            customdata=ranks, hovertemplate="neighbours %{customdata}: %{y:.3f}<extra></extra>",
+            x=middle,
+            y=curve["damage"],
+            name=escaped(name),
+            mode="lines+markers",
+            line={"color": colour},
+            customdata=ranks,
+            hovertemplate="neighbours %{customdata}: %{y:.3f}<extra></extra>",
             error_y={
-                "type": "data", "symmetric": False, "array": curve["high"] - curve["damage"],
-                "arrayminus": curve["damage"] - curve["low"], "thickness": 1.2, "width": 3,
+                "type": "data",
+                "symmetric": False,
+                "array": curve["high"] - curve["damage"],
+                "arrayminus": curve["damage"] - curve["low"],
+                "thickness": 1.2,
+                "width": 3,
             },
-        )  # fmt: skip
+        )
     styled(figure, title, "rank of nearness (1: nearest)", measure)
     figure.update_xaxes(type="log", tickvals=[1, 2, 5, 10, 20, 50, 100, 200, 400])
     figure.update_yaxes(rangemode="tozero")
@@ -139,16 +154,25 @@ def scatter_with_diagonal(
     places = dict(zip(shown.index, name_places(shown["x"], shown["y"], reach - low, reach - low), strict=True))
     figure = go.Figure()
     figure.add_scatter(
-        x=[low, reach], y=[low, reach], mode="lines", line={"color": SOFT, "dash": "dot"}, hoverinfo="skip",
+        x=[low, reach],
+        y=[low, reach],
+        mode="lines",
+        line={"color": SOFT, "dash": "dot"},
+        hoverinfo="skip",
         showlegend=False,
-    )  # fmt: skip
+    )
     figure.add_scatter(
-        x=table["x"], y=table["y"], mode="markers+text", showlegend=False,
+        x=table["x"],
+        y=table["y"],
+        mode="markers+text",
+        showlegend=False,
         textposition=[places.get(row) or "top center" for row in table.index],
-        text=[name if places.get(row) else "" for row, name in table["name"].items()], textfont={"size": 10},
-        customdata=table["name"], hovertemplate="%{customdata}: %{x:.3f}, %{y:.3f}<extra></extra>",
+        text=[name if places.get(row) else "" for row, name in table["name"].items()],
+        textfont={"size": 10},
+        customdata=table["name"],
+        hovertemplate="%{customdata}: %{x:.3f}, %{y:.3f}<extra></extra>",
         marker={"size": 6, "color": LIGHT["gain"], "opacity": 0.65},
-    )  # fmt: skip
+    )
     return styled(figure, title, across, up)
 
 
@@ -171,15 +195,26 @@ def trade_off_figure(points: pd.DataFrame, title: str, across: str, up: str) -> 
     for row, place, colour in zip(points.to_dict("records"), places, SERIES * len(points), strict=False):
         bars = {
             f"error_{axis}": {
-                "type": "data", "symmetric": False, "array": [row[f"{axis}_high"] - row[axis]],
-                "arrayminus": [row[axis] - row[f"{axis}_low"]], "thickness": 1, "width": 3,
+                "type": "data",
+                "symmetric": False,
+                "array": [row[f"{axis}_high"] - row[axis]],
+                "arrayminus": [row[axis] - row[f"{axis}_low"]],
+                "thickness": 1,
+                "width": 3,
             }
             for axis in ("x", "y")
-        }  # fmt: skip
+        }
         figure.add_scatter(
-            x=[row["x"]], y=[row["y"]], mode="markers+text", text=[escaped(str(row["name"]))], showlegend=False,
-            textposition=place or "bottom center", marker={"size": 9, "color": colour}, hoverinfo="text", **bars,
-        )  # fmt: skip
+            x=[row["x"]],
+            y=[row["y"]],
+            mode="markers+text",
+            text=[escaped(str(row["name"]))],
+            showlegend=False,
+            textposition=place or "bottom center",
+            marker={"size": 9, "color": colour},
+            hoverinfo="text",
+            **bars,
+        )
     return styled(figure, title, across, up)
 
 
@@ -190,9 +225,12 @@ def strength_figure(curves: pd.DataFrame, title: str, across: str, up: str) -> g
     for row, name in enumerate(names):
         line = curves[curves["name"] == name]
         figure.add_scatter(
-            x=line["x"], y=line["y"], mode="lines+markers", name=escaped(name),
+            x=line["x"],
+            y=line["y"],
+            mode="lines+markers",
+            name=escaped(name),
             line={"color": SERIES[row % len(SERIES)], "dash": ("solid", "dash", "dot")[row // len(SERIES) % 3]},
-        )  # fmt: skip
+        )
     styled(figure, title, across, up)
     figure.update_layout(legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"})
     return figure

@@ -24,9 +24,13 @@ def lay_out(ui: SimpleNamespace) -> None:
         )
     with gr.Row():
         ui.own = gr.Textbox(
-            label="Your own prompts, one a line (blank: the concepts around the erased one)", elem_id="own-prompt",
-            lines=1, max_lines=4, scale=3, min_width=220,
-        )  # fmt: skip
+            label="Your own prompts, one a line (blank: the concepts around the erased one)",
+            elem_id="own-prompt",
+            lines=1,
+            max_lines=4,
+            scale=3,
+            min_width=220,
+        )
         ui.compare = gr.Button("Draw", variant="primary", elem_id="compare-button", scale=1, min_width=110)
         ui.ablate = gr.Button(
             "Erase it to “”, a random neighbour and adaptively", elem_id="ablate-button", scale=2, min_width=220
@@ -37,9 +41,13 @@ def lay_out(ui: SimpleNamespace) -> None:
         with gr.Column(min_width=320):
             ui.pair = gr.Dropdown([], label="Look closer at one pair", visible=False, elem_id="pair-choice")
             ui.slider = gr.ImageSlider(
-                label="Original on the left, edited on the right: drag the line", visible=False, elem_id="pair-slider",
-                interactive=False, type="pil", height=360,
-            )  # fmt: skip
+                label="Original on the left, edited on the right: drag the line",
+                visible=False,
+                elem_id="pair-slider",
+                interactive=False,
+                type="pil",
+                height=360,
+            )
             ui.judge = gr.Button("Measure ESR, PSR and the damage", elem_id="judge-button")
             ui.scores = live_block("scores")
         with gr.Column(min_width=320):

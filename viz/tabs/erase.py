@@ -21,18 +21,27 @@ def lay_out(ui: SimpleNamespace, name: str, catalogue: Mapping[str, Any]) -> Non
                 "as it trains, and maps the word onto the heaviest.",
             )
             ui.erased = gr.Dropdown(
-                list(catalogue["names"]), value=[name], label="Erase", multiselect=True, max_choices=5,
-                allow_custom_value=True, elem_id="erase-names",
-            )  # fmt: skip
+                list(catalogue["names"]),
+                value=[name],
+                label="Erase",
+                multiselect=True,
+                max_choices=5,
+                allow_custom_value=True,
+                elem_id="erase-names",
+            )
             ui.method = gr.Dropdown(
-                [(label, key) for key, label in catalogue["methods"].items()], value="age", label="Method",
+                [(label, key) for key, label in catalogue["methods"].items()],
+                value="age",
+                label="Method",
                 elem_id="method",
-            )  # fmt: skip
+            )
             ui.about = live_block("method-about", catalogue["about"]["age"])
             ui.word = gr.Textbox(
-                label="Target word (blank: the method's own; \"\" is the empty prompt)", visible=False,
-                elem_id="fixed-target", max_lines=1,
-            )  # fmt: skip
+                label='Target word (blank: the method\'s own; "" is the empty prompt)',
+                visible=False,
+                elem_id="fixed-target",
+                max_lines=1,
+            )
             ui.preset = gr.Radio(PRESETS, value="balanced", label="How thorough", elem_id="preset")
             with gr.Accordion("Advanced", open=False, elem_id="advanced"):
                 # texts, as an empty number field would come back as 0, which is a value of its own

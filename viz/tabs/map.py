@@ -37,14 +37,24 @@ def lay_out(ui: SimpleNamespace, start: Mapping[str, Any], catalogue: Mapping[st
             )
             with gr.Row():
                 ui.search = gr.Dropdown(
-                    list(catalogue["names"]), value=start["name"], label="Search", allow_custom_value=True,
-                    elem_id="concept-search", scale=2, min_width=200,
-                )  # fmt: skip
+                    list(catalogue["names"]),
+                    value=start["name"],
+                    label="Search",
+                    allow_custom_value=True,
+                    elem_id="concept-search",
+                    scale=2,
+                    min_width=200,
+                )
                 ui.view = gr.Radio(list(VIEWS), value="Map", label="View", elem_id="map-view", scale=1, min_width=160)
             ui.graph = ConceptGraph(
-                value=start["name"], figure=start["figure"], arrows=start["arrows"], label_order=start["label_order"],
-                layouts=start["layouts"], layout="meaning", elem_id="concept-map",
-            )  # fmt: skip
+                value=start["name"],
+                figure=start["figure"],
+                arrows=start["arrows"],
+                label_order=start["label_order"],
+                layouts=start["layouts"],
+                layout="meaning",
+                elem_id="concept-map",
+            )
             ui.heat = Chart(figure="", label="Heat map of side effects", elem_id="heat-map", visible="hidden")
             ui.legend = live_block("map-legend", key_of(catalogue["groups"]))
             ui.caption = live_block("map-caption", note(start["caption"]))
@@ -56,14 +66,19 @@ def lay_out(ui: SimpleNamespace, start: Mapping[str, Any], catalogue: Mapping[st
                     list(DIRECTIONS), value="Whom it hurts", label="Arrows", elem_id="map-direction"
                 )
                 ui.layout = gr.Radio(
-                    catalogue["layouts"], value="By meaning", label="Arranged", elem_id="map-layout",
+                    catalogue["layouts"],
+                    value="By meaning",
+                    label="Arranged",
+                    elem_id="map-layout",
                     visible=len(catalogue["layouts"]) > 1,
-                )  # fmt: skip
+                )
             with gr.Accordion("More on the map", open=False, elem_id="map-more"), gr.Row():
                 ui.source = gr.Dropdown(
                     source_choices(sources),
-                    value=0 if sources else None, label="Measured with", elem_id="map-source",
-                )  # fmt: skip
+                    value=0 if sources else None,
+                    label="Measured with",
+                    elem_id="map-source",
+                )
                 ui.count = gr.Slider(3, 20, value=8, step=1, label="Strongest arrows", elem_id="map-count")
                 ui.unclear = gr.Checkbox(False, label="Unclear ones, dashed", elem_id="map-unclear")
                 ui.everything = gr.Slider(

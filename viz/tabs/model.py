@@ -15,9 +15,14 @@ def lay_out(ui: SimpleNamespace, catalogue: Mapping[str, Any]) -> None:
         ui.opened = live_block("model-opened", note(catalogue["opened"]))
         with gr.Row():
             ui.model = gr.Dropdown(
-                catalogue["models"], value="emoji", label="Model: bundled, a Hugging Face id, or a folder",
-                allow_custom_value=True, elem_id="model-name", scale=3, min_width=220,
-            )  # fmt: skip
+                catalogue["models"],
+                value="emoji",
+                label="Model: bundled, a Hugging Face id, or a folder",
+                allow_custom_value=True,
+                elem_id="model-name",
+                scale=3,
+                min_width=220,
+            )
             ui.concept_set = gr.Dropdown(
                 catalogue["concept_sets"],
                 value="emoji",
@@ -27,16 +32,24 @@ def lay_out(ui: SimpleNamespace, catalogue: Mapping[str, Any]) -> None:
                 min_width=150,
             )
             ui.probe = gr.Dropdown(
-                catalogue["probes"], value="emoji", label="Probe that judges", allow_custom_value=True,
-                elem_id="probe-name", scale=2, min_width=150,
-            )  # fmt: skip
+                catalogue["probes"],
+                value="emoji",
+                label="Probe that judges",
+                allow_custom_value=True,
+                elem_id="probe-name",
+                scale=2,
+                min_width=150,
+            )
             ui.device = gr.Dropdown(
                 catalogue["devices"], value=catalogue["devices"][-1], label="Device", elem_id="device", min_width=90
             )
         with gr.Row():
             ui.own_set = gr.File(
-                label="or concepts of your own: CSV with name, group, general, synonyms", file_types=[".csv"],
-                elem_id="own-concepts", height=110, scale=3,
-            )  # fmt: skip
+                label="or concepts of your own: CSV with name, group, general, synonyms",
+                file_types=[".csv"],
+                elem_id="own-concepts",
+                height=110,
+                scale=3,
+            )
             ui.open_model = gr.Button("Open", variant="primary", elem_id="open-model", scale=1, min_width=110)
         ui.model_status = live_block("model-status")

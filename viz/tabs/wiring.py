@@ -16,9 +16,21 @@ STREAMED: dict[str, Any] = QUIET | {"concurrency_limit": 32}  # takes the model,
 LATEST: dict[str, Any] = STREAMED | {"trigger_mode": "always_last"}  # the same, asked again before it has answered
 SHOWN_PICK = ("graph", "search", "selection", "caption", "where", "erased", "messages")
 LIVE = (
-    "status", "start", "stop", "resume", "scrub", "live_targets", "live_loss", "live_history", "live_previews",
-    "where", "messages", "graph", "erasers", "tabs",
-)  # fmt: skip
+    "status",
+    "start",
+    "stop",
+    "resume",
+    "scrub",
+    "live_targets",
+    "live_loss",
+    "live_history",
+    "live_previews",
+    "where",
+    "messages",
+    "graph",
+    "erasers",
+    "tabs",
+)
 ROWS = ("run", "run_table", "sure", "runs_status", "messages")
 
 
