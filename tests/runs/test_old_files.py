@@ -18,6 +18,7 @@ from age_core.study.tables import gather, read_table
 OLD = Path(__file__).parent / "e28eaab"
 SIX = ConceptSet.load(str(OLD / "six.csv"))
 DELTAS = load_file(OLD / "deltas.safetensors")
+TRAINED = ("random-full", "random-lora", "random-noxattn")  # what besides keys and values was trained
 METHODS = sorted({name.rsplit("/", 1)[0] for name in DELTAS})
 
 
@@ -43,7 +44,8 @@ def test_a_finished_run_opens():
     run = Run.open(OLD / "runs" / "finished")
     assert run.status == "finished" and run.config.concepts == ("dog",) and run.config.world == "six"
     last = run.events()[-1]
-    assert last["step"] == 4 and sum(last["probabilities"]) == pytest.approx(1) and len(last["sampled"]) == 5
+    assert last["step"] == 4 and sum(last["probabilities"]) == pytest.approx(1)
+    assert len(last["sampled"]) == len(last["candidates"])
     assert len(run.pictures()) == 4 and run.config.options["pi_batch"] == 4
     assert same(run.eraser().delta, Eraser.load(OLD / "eraser.safetensors").delta)
 
@@ -75,9 +77,7 @@ def test_tables_and_finished_jobs_open_and_nothing_is_measured_again(epsilon, tm
 @pytest.mark.parametrize("method", sorted({name.split("/")[1] for name in METHODS}))
 def test_the_same_seed_gives_the_same_eraser_as_before(tiny, method):
     pipe, kind = tiny
-    name, _, train = (
-        method.partition("-") if method.startswith("random-") and method != "random-word" else (method, "", "")
-    )
+    name, train = ("random", method.removeprefix("random-")) if method in TRAINED else (method, "")
     small = {"steps": 3, "preview_every": 0, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "batch": 2}
     changes = {} if method in ("uce", "rece", "speed", "oce", "adavd") else small | {"seed": 1}
     if train:
