@@ -14,8 +14,8 @@ from age_core.erasure.options import PRESETS, TARGET_KINDS
 from age_core.errors import RunFailed
 from age_core.models.pipelines import DTYPES
 from age_core.runs.export import KINDS
-from age_core.study.build import METRICS
 from age_core.study.parallel import BACKENDS
+from age_core.study.task import METRICS
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 CODES = "exit codes: 0 done, 1 the work failed (divergence, full disk), 2 bad input, 130 interrupted"
@@ -101,8 +101,9 @@ def make_parser() -> argparse.ArgumentParser:
     reading = command("statistics", cli.run_statistics, "what tables of side effects say, beside shuffled labels")
     reading.add_argument("tables", type=Path, nargs="+", help="parquet files that `graph` wrote")
     reading.add_argument("--metric", choices=METRICS, default="noise-shift")
-    reading.add_argument("--methods", nargs="*", default=[], help="as the tables name them (all that they hold)")
+    reading.add_argument("--methods", nargs="*", default=[], help="keys or labels (all that the tables hold)")
     reading.add_argument("--nearest", type=int, default=5, help="how many count as near")
+    reading.add_argument("--graphml", type=Path, help="file for the graph of one method, for Gephi or networkx")
     reading.add_argument("--predict", action="store_true", help="also how well the damage was told before training")
     for parser_watching in (graph, reading):
         parser_watching.add_argument("--watched", help="a concept set that the damage is measured on (--concepts)")

@@ -31,9 +31,11 @@ from age_core.runs.info import describe
 from age_core.runs.record import resume_run, start_run
 from age_core.runs.run import Run, load_eraser
 from age_core.study.build import Source, Task
+from age_core.study.graph import concept_graph, write_graphml
+from age_core.study.labels import label_of, method_of
 from age_core.study.parallel import build_in_parallel
-from age_core.study.report import read
-from age_core.study.tables import gather, read_table
+from age_core.study.report import side_effect_report
+from age_core.study.tables import SideEffects, gather, read_table
 
 Answer = tuple[dict[str, Any], str]
 DEFAULT = "emoji"
@@ -228,14 +230,19 @@ def source_of(args: argparse.Namespace) -> Source:
 
 
 def run_statistics(args: argparse.Namespace) -> Answer:
-    tables = [read_table(path) for path in args.tables]
-    table = pd.concat(tables, ignore_index=True)
+    effects = SideEffects(pd.concat([read_table(path) for path in args.tables], ignore_index=True))
+    methods = [method_of(text) for text in args.methods] or effects.methods
+    if args.graphml and len(methods) > 1:
+        raise AgeError(f"--graphml takes the graph of one method: choose one of {', '.join(methods)} by --methods.")
     setup = source_of(args).open()
-    methods = args.methods or list(dict.fromkeys(table["method"]))
     document, lines = {}, []
-    for method, parts in read(setup, table, args.metric, methods, args.nearest, args.predict).items():
+    for method, parts in side_effect_report(setup, effects, args.metric, methods, args.nearest, args.predict).items():
         document[method] = {name: plain(part.to_dict("records")) for name, part in parts.items()}
-        lines += [f"{args.metric} by {method}", *(part.round(3).to_string(index=False) for part in parts.values()), ""]
+        lines.append(f"{args.metric} by {label_of(method)}")
+        lines += [f"{name}:\n{part.round(3).to_string(index=False)}" for name, part in parts.items()] + [""]
+    if args.graphml:
+        write_graphml(concept_graph(effects, (methods[0], args.metric), setup.watched), args.graphml)
+        lines.append(f"graph in {args.graphml}")
     return {"metric": args.metric, "methods": document}, "\n".join(lines).strip()
 
 
@@ -253,6 +260,7 @@ def run_graph(args: argparse.Namespace) -> Answer:
         images=args.images,
         erased_images=args.erased_images,
         metrics=tuple(args.metrics),
+        floor=True,
     )
     seeds = args.seeds or [args.seed or 0]
     with bar(args, total=len(erased) * len(seeds), unit="erasure") as shown:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from age_core.concepts.concept_set import Concept, ConceptSet
 from age_core.errors import AgeError
-from age_core.measure.intervals import hierarchical_bootstrap
+from age_core.measure.intervals import share_interval
 from age_core.measure.pictures import pair_distance
 from age_core.models.eraser import Eraser
 from age_core.models.noise import add_noise, row_errors, spread_timesteps
@@ -189,7 +189,7 @@ def evaluate(
     ESR-k: pictures of erased concepts none of whose labels is in the top k; PSR-k: pictures of the others one of whose
     labels is (method.md, section E; k = 1, 5). `erased` and `others` may be names, synonyms, or Concepts of your own,
     such as `concepts.of_general("fruit")`; whatever shares a label with an erased concept is not among the others.
-    `<column>_low`, `<column>_high`: 95 % interval by `hierarchical_bootstrap`. `distance`: mean `pair_distance` between
+    `<column>_low`, `<column>_high`: 95 % interval by `share_interval`. `distance`: mean `pair_distance` between
     the original's and the edited model's pictures of the others. `probe`, `probe_version`: who judged.
     """
     gone = [known(concepts, name) for name in erased]
@@ -215,9 +215,10 @@ def evaluate(
             table = parts[part][parts[part]["method"] == method]
             for k in (1, 5):
                 seen = table[f"top{k}"].to_numpy(float).reshape(len(asked), -1)  # (concepts, images)
-                counted = 100 * (1 - seen if part == "esr" else seen)
-                shares[f"{part}{k}"] = counted.mean()
-                bounds[f"{part}{k}_low"], bounds[f"{part}{k}_high"] = hierarchical_bootstrap(counted)
+                counted = 1 - seen if part == "esr" else seen
+                low, high = share_interval(counted)
+                shares[f"{part}{k}"] = 100 * counted.mean()
+                bounds |= {f"{part}{k}_low": 100 * low, f"{part}{k}_high": 100 * high}
         distance = table["distance"].mean()  # of the kept concepts, judged last
         rows.append({"method": method} | shares | bounds | {"distance": distance})
     return pd.DataFrame(rows).assign(probe=probe.name, probe_version=probe.version)
