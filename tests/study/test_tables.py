@@ -167,7 +167,7 @@ def test_what_every_erasure_does_is_not_clear_where_a_measure_cannot_be_negative
     effects = SideEffects(table(rows, metric))
     pairs = effects.pairs(("age", metric))
     hit = np.array([pair in real for pair in zip(pairs["erased"], pairs["affected"], strict=True)])
-    assert (pairs["low"] > 0).all()  # what was called clear before: everything
+    assert (pairs["low"] > 0).mean() > 0.9  # what was called clear before: nearly everything
     assert pairs.loc[hit, "clear"].mean() >= 0.95 and pairs.loc[~hit, "clear"].mean() <= 0.05
     assert 0.02 < effects.floor(("age", metric)).value < 0.1 and "from the table" in effects.floor(("age", metric)).how
 
