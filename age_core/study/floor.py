@@ -46,13 +46,13 @@ def estimated_floor(deltas: pd.Series, metric: str) -> Floor:
     if metric not in NOT_NEGATIVE:
         value = max(0.0, -float(deltas.quantile(0.025, interpolation="lower"))) if len(deltas) else 0.0
         return Floor(value, f"from the table: one in forty of its {len(deltas)} effects is a larger benefit, by chance")
-    logs = np.log(deltas[deltas > 0])
-    if logs.empty:
+    moved = deltas[deltas > 0]
+    if moved.empty:
         return Floor(0.0, "from the table: nothing moved")
-    spread = float((logs - logs.median()).abs().median())
-    value = float(np.exp(logs.median() + SPREADS * spread))
-    how = f"from the table: {SPREADS} spreads (MAD, of logarithms) above the median of its {len(logs)} effects"
-    return Floor(value, how)
+    level = float(moved.median())
+    spread = float(np.log(moved / level).abs().median())
+    how = f"from the table: {SPREADS} spreads (MAD, of logarithms) above the median of its {len(moved)} effects"
+    return Floor(level * float(np.exp(SPREADS * spread)), how)
 
 
 def is_clear(pairs: pd.DataFrame, floor: float, metric: str) -> pd.Series:
