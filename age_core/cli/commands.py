@@ -21,8 +21,8 @@ from age_core.erasure.options import EraseOptions
 from age_core.erasure.target_words import resolve
 from age_core.errors import AgeError
 from age_core.files import disk_errors, plain
-from age_core.measure.comparison import save_comparison
-from age_core.measure.verdicts import evaluate, same_seed_pairs
+from age_core.measure.pairs import same_seed_pairs, save_comparison
+from age_core.measure.verdicts import evaluate
 from age_core.models.pipelines import load_pipeline
 from age_core.models.probes import Probe, load_probe
 from age_core.runs.bundle import export_bundle, import_bundle

@@ -12,7 +12,7 @@ import numpy as np
 from diffusers import DiffusionPipeline
 
 from age_core.errors import AgeError
-from age_core.models.pipelines import embed_concepts, encode_text, token_states
+from age_core.models.families import embed_concepts, encode_text, token_states
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import CLIPModel, CLIPProcessor
 
 from age_core.errors import AgeError
-from age_core.models.probes import Probe
+from age_core.models.probes import AnyProbe
 
 Pictures = Sequence[Image.Image]
 
@@ -35,7 +35,7 @@ EXPOSED = frozenset(
 LOWEST_SCORE = 0.25  # NudeNet itself drops every detection below
 
 
-def pair_distance(probe: Probe, originals: Pictures, edited: Pictures, batch_size: int = 64) -> np.ndarray:
+def pair_distance(probe: AnyProbe, originals: Pictures, edited: Pictures, batch_size: int = 64) -> np.ndarray:
     """How differently the probe sees the pictures of each pair, 0 for the same picture; (B,).
 
     d = mean over stages l of 1/(H_l W_l) sum_hw |f_l - f'_l|^2, where f_l are the probe's hidden states, scaled to unit
@@ -148,7 +148,7 @@ def _nudenet() -> Any:
     return NudeDetector()
 
 
-def probe_fid(real: Pictures, drawn: Pictures, probe: Probe) -> float:
+def probe_fid(real: Pictures, drawn: Pictures, probe: AnyProbe) -> float:
     """FID over probe features: Fréchet distance of two sets of pictures, 0 when features agree in mean and spread.
 
     |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)) (Heusel et al. 2017, arXiv 1706.08500), but of the probe's features where

@@ -1,48 +1,26 @@
-"""How much was erased, and what else was lost: ESR, PSR, same-seed pairs and noise shift."""
+"""How much was erased, and what else was lost, as a probe sees it: ESR and PSR."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
-from torch import Tensor
 
 from age_core.concepts.concept_set import Concept, ConceptSet
 from age_core.errors import AgeError
 from age_core.measure.intervals import hierarchical_bootstrap
 from age_core.measure.pictures import pair_distance
 from age_core.models.eraser import Eraser
-from age_core.models.noise import add_noise, row_errors, spread_timesteps
-from age_core.models.pipelines import encode_text, generate, predict_all, sample_latents
-from age_core.models.probes import Probe
+from age_core.models.probes import AnyProbe
+from age_core.models.sampling import generate
 
 STEPS, GUIDANCE = 4, 3.0  # the sampler that judges; the same for every number that is compared
 AT_ONCE = 64  # pictures of each model that are held in memory
-PAIR_STEPS = 8  # pictures for people: a little finer, same verdicts
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One prompt and seed, drawn by the original and by the edited model, with the probe's best guess.
-
-    `distance`: how differently the probe sees the two (metrics.pair_distance), 0 for the same picture. Where no probe
-    judged, the verdicts are ("", nan) and the distance is nan.
-    """
-
-    prompt: str
-    seed: int
-    original: Image.Image
-    edited: Image.Image
-    original_verdict: tuple[str, float]  # label, probability
-    edited_verdict: tuple[str, float]
-    distance: float
 
 
 def seeds_of(name: str, count: int, first: int = 0) -> list[int]:
@@ -51,30 +29,9 @@ def seeds_of(name: str, count: int, first: int = 0) -> list[int]:
     return [base * 1000 + first + row for row in range(count)]
 
 
-def same_seed_pairs(
-    pipe: DiffusionPipeline, eraser: Eraser, probe: Probe | None, prompts: Sequence[str], seeds: Sequence[int]
-) -> list[Pair]:
-    """Original beside edited for every prompt, from the same noise; without a probe unjudged."""
-    original = generate(pipe, prompts, seeds, PAIR_STEPS, GUIDANCE)
-    with eraser.applied_to(pipe):
-        edited = generate(pipe, prompts, seeds, PAIR_STEPS, GUIDANCE)
-    if probe is None:
-        unknown = ("", float("nan"))
-        rows = zip(prompts, seeds, original, edited, strict=True)
-        return [Pair(*row, unknown, unknown, float("nan")) for row in rows]
-    before, after = probe.top(original), probe.top(edited)
-    distances = pair_distance(probe, original, edited)
-    return [
-        Pair(*row, b[0], a[0], float(d))
-        for row, b, a, d in zip(
-            zip(prompts, seeds, original, edited, strict=True), before, after, distances, strict=True
-        )
-    ]
-
-
 def hits(
     pipe: DiffusionPipeline,
-    probe: Probe,
+    probe: AnyProbe,
     concepts: ConceptSet,
     names: Sequence[str | Concept],
     images: int,
@@ -104,7 +61,7 @@ def known(concepts: ConceptSet, name: str | Concept) -> Concept:
 
 def draw_and_judge(
     pipe: DiffusionPipeline,
-    probe: Probe,
+    probe: AnyProbe,
     concepts: ConceptSet,
     asked: Sequence[Concept],
     images: int,
@@ -126,55 +83,9 @@ def draw_and_judge(
     return table, pictures
 
 
-@dataclass(frozen=True)
-class Reference:
-    """Noised latents of the original model's own pictures, on which noise predictions are compared."""
-
-    concept: tuple[str, ...]  # of each row
-    seed: tuple[int, ...]
-    z: Tensor  # (N, C, h, w)
-    t: Tensor  # (N,)
-    states: Tensor  # (N, L, D)
-    prediction: Tensor  # (N, C, h, w) of the original model
-    signal: Tensor  # (N,) its squared distance to the prediction for the empty prompt
-
-    def followed_by(self, other: Reference) -> Reference:
-        """The rows of both in one, so that one call of the model answers for both."""
-        tensors = {
-            name: torch.cat([getattr(self, name), getattr(other, name)])
-            for name in ("z", "t", "states", "prediction", "signal")
-        }
-        return Reference(self.concept + other.concept, self.seed + other.seed, **tensors)
-
-
-def noise_reference(pipe: DiffusionPipeline, concepts: ConceptSet, images: int) -> Reference:
-    """`images` pictures of every concept, noised to levels that are spread evenly and the same for all concepts."""
-    names = [name for name in concepts.names for _ in range(images)]
-    seeds = [seed for name in concepts.names for seed in seeds_of(name, images)]
-    states = encode_text(pipe, [concepts.prompt(name, row % images) for row, name in enumerate(names)])
-    z0 = sample_latents(pipe, states, seeds, STEPS, GUIDANCE)
-    t = spread_timesteps(pipe.scheduler, images).repeat(len(concepts)).to(z0.device)
-    noise = torch.stack([torch.randn(z0.shape[1:], generator=torch.Generator().manual_seed(s + 1)) for s in seeds])
-    z = add_noise(pipe.scheduler, z0, noise.to(z0), t)
-    prediction = predict_all(pipe, z, t, states)
-    empty = predict_all(pipe, z, t, encode_text(pipe, [""]).expand_as(states))
-    return Reference(tuple(names), tuple(seeds), z, t, states, prediction, row_errors(prediction, empty))
-
-
-def noise_shift(pipe: DiffusionPipeline, reference: Reference, eraser: Eraser) -> pd.DataFrame:
-    """How far an edit moved each noise prediction: squared change over the squared distance to the empty prompt's.
-
-    0: untouched; 1: as far as if the words had been deleted. One row a picture: concept, seed, shift, kept (1 - shift).
-    """
-    with eraser.applied_to(pipe):
-        moved = predict_all(pipe, reference.z, reference.t, reference.states)
-    shift = (row_errors(moved, reference.prediction) / reference.signal).cpu().numpy()
-    return pd.DataFrame({"concept": reference.concept, "seed": reference.seed, "shift": shift, "kept": 1 - shift})
-
-
 def evaluate(
     pipe: DiffusionPipeline,
-    probe: Probe,
+    probe: AnyProbe,
     concepts: ConceptSet,
     erased: Sequence[str | Concept],
     erasers: Mapping[str, Eraser],
@@ -225,7 +136,7 @@ def evaluate(
 
 def judged(
     pipe: DiffusionPipeline,
-    probe: Probe,
+    probe: AnyProbe,
     concepts: ConceptSet,
     asked: Sequence[Concept],
     images: int,

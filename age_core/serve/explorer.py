@@ -23,10 +23,13 @@ from age_core.erasure.methods import find_method
 from age_core.erasure.target_words import banned, neighbours, outside, resolve
 from age_core.errors import AgeError
 from age_core.files import OWNER
-from age_core.measure.verdicts import Pair, Reference, evaluate, noise_reference, noise_shift, same_seed_pairs, seeds_of
+from age_core.measure.noise_shift import Reference, noise_reference, noise_shift
+from age_core.measure.pairs import Pair, same_seed_pairs
+from age_core.measure.verdicts import evaluate, seeds_of
 from age_core.models.eraser import Eraser
-from age_core.models.pipelines import embed_concepts, generate
+from age_core.models.families import embed_concepts
 from age_core.models.probes import Probe
+from age_core.models.sampling import generate
 from age_core.runs.record import model_identity, vocabulary_hash
 from age_core.runs.run import Run, list_runs
 from age_core.serve.queue import QueuedRun, Workbench

@@ -14,7 +14,8 @@ from age_core import AgeError, ConceptSet, Eraser, encode_text, evaluate, genera
 from age_core.concepts.concept_set import Concept
 from age_core.measure import verdicts
 from age_core.measure.intervals import bootstrap, hierarchical_bootstrap
-from age_core.measure.verdicts import hits, noise_reference, noise_shift, seeds_of
+from age_core.measure.noise_shift import noise_reference, noise_shift
+from age_core.measure.verdicts import hits, seeds_of
 from age_core.study.build import side_effect_rows
 from age_core.study.tables import COLUMNS
 
