@@ -6,8 +6,8 @@ from .erasure.loop import erase
 from .erasure.methods import METHODS
 from .erasure.options import PRESETS, EraseOptions
 from .errors import AgeError, RunFailed
+from .measure.evaluation import evaluate
 from .measure.pairs import Pair, compare_pairs, same_seed_pairs
-from .measure.verdicts import evaluate
 from .models.eraser import Eraser
 from .models.families import embed_concepts, encode_text
 from .models.pipelines import load_pipeline
