@@ -635,7 +635,8 @@ def draw_cards(
     world: World, session: Session, found: dict[str, Erased], rows: Sequence[Row], seed: float | None, count: float
 ) -> list[panels.Card]:
     """Every row and seed by the original and by each eraser."""
-    drawn = {title: world.explorer.pairs(rows, one.eraser, int(seed or 0), int(count)) for title, one in found.items()}
+    erasers = {title: one.eraser for title, one in found.items()}
+    drawn = world.explorer.pairs(rows, erasers, int(seed or 0), int(count))
     cards = []
     for place, pairs in enumerate(zip(*drawn.values(), strict=True)):
         row, first = rows[place // int(count)], pairs[0]
@@ -702,12 +703,16 @@ def on_judge(world: World, ui: SimpleNamespace, session: Session, titles: list[s
     """ESR and PSR of each chosen eraser, and the damage of the first beside what was predicted."""
     try:
         found = chosen_erasers(session, titles)
-        tables: list[tuple[str, dict[str, float]]] = []
+        same: dict[tuple[str, ...], dict[str, Eraser]] = {}  # what erases the same shares the original's pictures
         for title, one in found.items():
-            yield {ui.compare_status: panels.status(f"Measuring {title} …", len(tables), len(found)), ui.messages: ""}
-            table = world.explorer.scores(one.names, one.eraser).set_index("method")
+            same.setdefault(tuple(one.names), {})[title] = one.eraser
+        tables: list[tuple[str, dict[str, float]]] = []
+        for names, erasers in same.items():
+            said = panels.status(f"Measuring {', '.join(erasers)} …", len(tables), len(found))
+            yield {ui.compare_status: said, ui.messages: ""}
+            table = world.explorer.scores(names, erasers).set_index("method")
             tables += [("original model", table.loc["original"].to_dict())] if not tables else []
-            tables.append((title, table.loc["edited"].to_dict()))
+            tables += [(title, table.loc[title].to_dict()) for title in erasers]
         title, one = next(iter(found.items()))
         name = one.names[0]
         _, predicted = world.explorer.predict(name)

@@ -12,12 +12,15 @@ from age_core.cli import commands as cli
 from age_core.erasure.methods import METHODS
 from age_core.erasure.options import PRESETS, TARGET_KINDS
 from age_core.errors import RunFailed
+from age_core.measure.metrics import DEFAULT, VERDICTS
+from age_core.measure.metrics import METRICS as PICTURE_METRICS
 from age_core.models.pipelines import DTYPES
 from age_core.runs.export import KINDS
 from age_core.study.build import METRICS
 from age_core.study.parallel import BACKENDS
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+METRICS_HELP = f"{', '.join([*VERDICTS, *PICTURE_METRICS])}; NAME=SOURCE with weights of your own"
 CODES = "exit codes: 0 done, 1 the work failed (divergence, full disk), 2 bad input, 130 interrupted"
 
 
@@ -65,6 +68,8 @@ def make_parser() -> argparse.ArgumentParser:
     judge = command("evaluate", cli.run_evaluate, "ESR and PSR of saved erasers beside the original model")
     judge.add_argument("erasers", type=Path, nargs="+", help="eraser files or run folders")
     judge.add_argument("--images", type=int, default=4, help="pictures of each preserved concept")
+    judge.add_argument("--others", choices=("near-and-far", "all"), default="near-and-far", help="who is preserved")
+    judge.add_argument("--metrics", nargs="+", default=list(DEFAULT), help=METRICS_HELP, metavar="METRIC")
     compare = command("compare", cli.run_compare, "draw original beside edited from the same seeds, with verdicts")
     compare.add_argument("eraser", type=Path, help="an eraser file or a run folder")
     compare.add_argument("--names", nargs="*", default=[], help="concepts to draw (the erased ones)")

@@ -21,8 +21,9 @@ from age_core.erasure.options import EraseOptions
 from age_core.erasure.target_words import resolve
 from age_core.errors import AgeError
 from age_core.files import disk_errors, plain
-from age_core.measure.comparison import save_comparison
-from age_core.measure.verdicts import evaluate, same_seed_pairs
+from age_core.measure.evaluation import evaluate
+from age_core.measure.metrics import needs_probe
+from age_core.measure.pairs import same_seed_pairs, save_comparison
 from age_core.models.pipelines import load_pipeline
 from age_core.models.probes import Probe, load_probe
 from age_core.runs.bundle import export_bundle, import_bundle
@@ -165,8 +166,10 @@ def run_evaluate(args: argparse.Namespace) -> Answer:
     erasers = {path.stem: load_eraser(path) for path in args.erasers}
     concepts = concepts_of(args)
     erased = sorted({name for eraser in erasers.values() for name in eraser.concepts})
-    asked = [resolve(concepts, name) for name in erased]
-    table = evaluate(opened(args), judge(args), concepts, asked, erasers, args.images)
+    names = [resolve(concepts, name) for name in erased]
+    probe = judge(args) if needs_probe(args.metrics) else None
+    others = "all" if args.others == "all" else None
+    table = evaluate(opened(args), probe, concepts, names, erasers, args.images, others=others, metrics=args.metrics)
     return {"erased": erased, "table": plain(table.to_dict("records"))}, table.round(1).to_string(index=False)
 
 

@@ -19,7 +19,7 @@ from age_core.erasure.methods import METHODS, find_method, method_options
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.target_words import POOL, banned, fixed_word, neighbours, resolve
 from age_core.errors import AgeError
-from age_core.models.eraser import trained_parameters
+from age_core.models.families import family_of
 
 
 def plan(
@@ -74,7 +74,7 @@ def erase_by(
     erased, options = plan(method, names, concepts, preset, target, **changes)
     names = [concept.name for concept in erased]
     if resume is None and (chosen.prior or (chosen.word == "look-ahead" and target is None and len(names) == 1)):
-        trained_parameters(pipe.unet, options.train)  # an empty selection is refused now, not in half a minute
+        family_of(pipe).trained(pipe, options.train)  # an empty selection is refused now, not in half a minute
         return _look_and_erase(pipe, candidates_for(pipe, method, erased, concepts, pool), options, concepts)
     if chosen.word is None:
         return erase(pipe, names, candidates_for(pipe, method, erased, concepts, pool), options, resume)

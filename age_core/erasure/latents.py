@@ -14,8 +14,9 @@ from age_core.concepts.concept_set import fill
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.student import Student
 from age_core.errors import AgeError
-from age_core.models.noise import add_noise, alpha_bar, ddim_step, error_weights, noise_timesteps, spread_timesteps
-from age_core.models.pipelines import encode_text, predict, predict_all, sample_latents
+from age_core.models.families import encode_text, family_of, predict, predict_all
+from age_core.models.noise import noise_timesteps, spread_timesteps
+from age_core.models.sampling import sample_latents
 
 STORED = {"candidate_embeds": "matrix"}  # what checkpoints call it
 
@@ -77,7 +78,7 @@ def draw_batch(
 
     Where latents are sampled anew, those that no loss looks at (for_pi: no gain) are not, and hold another's.
     """
-    rows, scheduler = len(weights), pipe.scheduler
+    rows, scheduler, family = len(weights), pipe.scheduler, family_of(pipe)
     template = int(torch.randint(len(cache.erased), (1,), generator=generator))
     erased, candidate_embeds = cache.erased[template], cache.candidate_embeds[template]
     target = mixture(weights.detach(), candidate_embeds)
@@ -94,8 +95,8 @@ def draw_batch(
         z_erased = z_target if options.latents_of == "target" else cache.z_erased[pick]
         t = level = noise_timesteps(scheduler, rows, generator).to(z_erased.device)
         noise = torch.randn(2, *z_erased.shape, generator=generator).to(z_erased)
-        z_erased = add_noise(scheduler, z_erased, noise[0], t)
-        z_target, z_kept = (add_noise(scheduler, z, noise[1], t) for z in (z_target, z_kept))
+        z_erased = family.add_noise(pipe, z_erased, noise[0], t)
+        z_target, z_kept = (family.add_noise(pipe, z, noise[1], t) for z in (z_target, z_kept))
     else:
         wanted: dict[str, Tensor] = {}
         if options.inner_objective == "both" or not for_pi:
@@ -111,8 +112,7 @@ def draw_batch(
         z_erased, z_kept = z.get("erased", z_target), z.get("kept", z_target)
     if options.preserve == "empty":  # at the erased concept's latents, as the paper's graph was made (section A)
         z_kept = z_erased
-    a = alpha_bar(scheduler, level)
-    weight = error_weights(a, scheduler.config.prediction_type, options.weighting, options.weight_clip)
+    weight = family.error_weights(pipe, level, options.weighting, options.weight_clip)
     return Batch(erased, candidate_embeds, cache.empty, z_erased, z_target, kept, z_kept, t, weight)
 
 
@@ -135,11 +135,11 @@ def _partial_samples(
     """
     several, rows = prompt_embeds.shape[:2]
     prompt_embeds = prompt_embeds.flatten(0, 1)
-    config, scheduler = pipe.unet.config, pipe.scheduler
-    spacing = scheduler.config.num_train_timesteps // options.grid
+    family = family_of(pipe)
+    spacing = pipe.scheduler.config.num_train_timesteps // options.grid
     k = torch.randint(options.grid, (rows,), generator=generator)
     within = torch.randint(spacing, (rows,), generator=generator)
-    shape = (rows, config.in_channels, config.sample_size, config.sample_size)
+    shape = (rows, *family.latent_shape(pipe))
     # float32 whatever the states are, as everything that is added up over steps
     z = torch.randn(shape, generator=generator).to(prompt_embeds.device).repeat(several, 1, 1, 1)
     top = options.grid - 2 if options.legacy_offset else options.grid - 1  # where pure noise is taken to be
@@ -157,8 +157,7 @@ def _partial_samples(
             unguided = unguided.repeat(len(going) // len(bare), 1, 1, 1)
             prediction = unguided + options.sample_guidance * (guided - unguided)
             below = torch.full_like(t, max(index - 1, 0) * spacing + (1 if index else 0))  # the last step ends at t = 0
-            a, a_below = alpha_bar(scheduler, t), alpha_bar(scheduler, below)
-            z[going] = ddim_step(prediction, z[going], a, a_below, scheduler.config.prediction_type)
+            z[going] = family.step(pipe, prediction, z[going], t, below)
     level = k * spacing + 1
     asked = k * spacing + within if options.legacy_offset else level
     return z.unflatten(0, (several, rows)), asked.to(z.device), level.to(z.device)
@@ -187,7 +186,7 @@ def prepare(
     )
     wanted = wanted if looks else wanted[:0]
     seeds = [options.seed * 100_003 + row for row in range(len(wanted))]
-    shape = (0, pipe.unet.config.in_channels, pipe.unet.config.sample_size, pipe.unet.config.sample_size)
+    shape = (0, *family_of(pipe).latent_shape(pipe))
     parts = [torch.zeros(shape, device=empty.device)]
     chunk = 32  # small enough that Stop is obeyed within a second or two
     for start in range(0, len(wanted), chunk):
@@ -217,7 +216,7 @@ def likeness(pipe: DiffusionPipeline, cache: LatentCache, options: EraseOptions,
     z0 = cache.z_erased[:rows]
     generator = torch.Generator().manual_seed(options.seed)
     t = spread_timesteps(pipe.scheduler, len(z0)).to(z0.device)
-    z = add_noise(pipe.scheduler, z0, torch.randn(z0.shape, generator=generator).to(z0), t)
+    z = family_of(pipe).add_noise(pipe, z0, torch.randn(z0.shape, generator=generator).to(z0), t)
 
     def at(prompt_embeds: Tensor) -> Tensor:
         """(m, L, D) to the predictions (m, rows, C, h, w)."""

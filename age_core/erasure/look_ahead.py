@@ -14,7 +14,8 @@ from age_core.concepts.concept_set import Concept, ConceptSet
 from age_core.erasure.closed_form.methods import uce
 from age_core.erasure.closed_form.problem import ErasureProblem
 from age_core.errors import AgeError
-from age_core.measure.verdicts import hits, noise_reference, noise_shift
+from age_core.measure.noise_shift import noise_reference, noise_shift
+from age_core.measure.verdicts import hits
 from age_core.models.probes import Probe
 
 WATCHED = 12  # nearest candidates whose damage is looked at: damage is local

@@ -22,8 +22,9 @@ from age_core.erasure.options import EraseOptions
 from age_core.erasure.selectors import TargetSelector, adam_state, make_selector, restore_adam
 from age_core.erasure.student import Student
 from age_core.errors import AgeError, RunFailed
-from age_core.models.eraser import Eraser, trained_parameters
-from age_core.models.pipelines import decode, device_of, encode_text, sample_latents
+from age_core.models.eraser import Eraser
+from age_core.models.families import device_of, encode_text, family_of
+from age_core.models.sampling import decode, sample_latents
 
 
 def erase(
@@ -57,7 +58,7 @@ def erase(
     lacking = [name for name, pool in pools.items() if pool is None]
     if lacking or (len(names) > 1 and isinstance(candidates, Candidates) and options.target != "fixed"):
         raise AgeError(f"Each erased concept needs candidates of its own; {(lacking or names)[0]!r} has none.")
-    trained_parameters(pipe.unet, options.train)
+    family_of(pipe).trained(pipe, options.train)
     return _run(pipe, {name: pool for name, pool in pools.items() if pool is not None}, options, resume)
 
 
@@ -138,7 +139,8 @@ def _run(
         yield EraseEvent(0, options.steps, note, name, candidates=pools[name].names, elapsed_s=elapsed)
     kept = {name: caches[name].kept.tolist() for name in pools}
     names = {name: tuple(pools[name].names[row] for row in kept[name]) for name in pools}
-    student = Student(pipe.unet, options)
+    family = family_of(pipe)
+    student = Student(family.denoiser(pipe), options, family.selections)
     priors = {name: [pools[name].prior[row] for row in kept[name]] if pools[name].prior else [] for name in pools}
     selectors = {name: make_selector(options, len(names[name]), priors[name]) for name in pools}
     generator = torch.Generator().manual_seed(options.seed)

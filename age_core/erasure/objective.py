@@ -13,8 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from age_core.erasure.latents import Batch
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.student import Student
+from age_core.models.families import device_of, family_of, predict
 from age_core.models.noise import guided_target, row_errors
-from age_core.models.pipelines import device_of, predict
 
 LARGEST_PLAIN = 32  # width of the latents up to which attention may be plain
 
@@ -29,7 +29,7 @@ def autocast(pipe: DiffusionPipeline, options: EraseOptions) -> Iterator[None]:
             stack.enter_context(torch.autocast(device, dtype=dtype))
             # torch's fused attention took half of a training step there, going back in bfloat16; but plain attention
             # holds all pairs of places at once: at Stable Diffusion's 64 x 64 they are gigabytes
-            if device == "cpu" and pipe.unet.config.sample_size <= LARGEST_PLAIN:
+            if device == "cpu" and family_of(pipe).latent_shape(pipe)[-1] <= LARGEST_PLAIN:
                 stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         yield
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from age_core.erasure.options import EraseOptions
-from age_core.models.eraser import trained_parameters
+from age_core.models.parameters import TRAINED, Selections, trained_parameters
 
 
 class Student:
@@ -22,8 +22,8 @@ class Student:
     peft does it; peft itself would wrap the modules that the teacher shares.
     """
 
-    def __init__(self, unet: nn.Module, options: EraseOptions):
-        self.teacher = trained_parameters(unet, options.train)
+    def __init__(self, unet: nn.Module, options: EraseOptions, selections: Selections = TRAINED):
+        self.teacher = trained_parameters(unet, options.train, selections)
         self._owners = [(unet.get_submodule(n.rpartition(".")[0]), n.rpartition(".")[2], n) for n in self.teacher]
         self._low_rank = options.train == "lora"
         self.leaves: dict[str, Tensor] = {}

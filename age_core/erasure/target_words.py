@@ -13,7 +13,7 @@ from age_core.concepts.concept_set import Concept, ConceptSet
 from age_core.erasure.look_ahead import best_target, look_ahead
 from age_core.erasure.methods import WordKind
 from age_core.errors import AgeError
-from age_core.models.pipelines import TOKENIZING
+from age_core.models.families import TOKENIZING
 
 POOL = 30  # candidates of a target unless said otherwise
 

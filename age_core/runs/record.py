@@ -19,26 +19,13 @@ from age_core.erasure.by_method import erase_by, plan
 from age_core.erasure.events import EraseEvent
 from age_core.erasure.target_words import POOL
 from age_core.files import plain
-from age_core.models.eraser import trained_parameters, weights_hash
-from age_core.models.pipelines import device_of
+from age_core.models.families import device_of, family_of
+from age_core.models.identity import model_identity
 from age_core.runs.config import RunConfig
 from age_core.runs.run import Run
 
 CHECKPOINTS = 10  # in a run, unless asked otherwise: a kill then costs a tenth of the work
 LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
-
-
-def model_identity(pipe: DiffusionPipeline) -> str:
-    """A hash of the UNet's and the scheduler's configuration and of all weights: equal for equal models; 16 digits.
-
-    Reads every weight, about a second for each 2 GB.
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    for part in (pipe.unet, pipe.scheduler):
-        digest.update(repr(sorted((k, str(v)) for k, v in part.config.items() if not k.startswith("_"))).encode())
-    for part in (pipe.unet, pipe.text_encoder, getattr(pipe, "text_encoder_2", None), pipe.vae):
-        digest.update(weights_hash(part).encode() if part is not None else b"")
-    return digest.hexdigest()
 
 
 def vocabulary_hash(concepts: ConceptSet) -> str:
@@ -63,7 +50,7 @@ def make_config(
     changes.setdefault("checkpoint_every", max(1, options.steps // CHECKPOINTS))
     options = replace(options, checkpoint_every=changes["checkpoint_every"])
     request = {"preset": preset, "target": target, "pool": pool, **changes}
-    trained = trained_parameters(pipe.unet, options.train)
+    trained = family_of(pipe).trained(pipe, options.train)
     return RunConfig(
         method=method,
         concepts=tuple(concept.name for concept in erased),

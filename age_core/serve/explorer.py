@@ -14,26 +14,28 @@ import pandas as pd
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from age_core.concepts.candidates import Vocabulary
+from age_core.concepts.candidates import Vocabulary, near_and_far, rank_others
 from age_core.concepts.concept_set import ConceptSet
 from age_core.erasure.by_method import erase_by, plan
 from age_core.erasure.closed_form.methods import uce
 from age_core.erasure.closed_form.problem import ErasureProblem
 from age_core.erasure.methods import find_method
-from age_core.erasure.target_words import banned, neighbours, outside, resolve
+from age_core.erasure.target_words import neighbours, outside, resolve
 from age_core.errors import AgeError
 from age_core.files import OWNER
-from age_core.measure.verdicts import Pair, Reference, evaluate, noise_reference, noise_shift, same_seed_pairs, seeds_of
+from age_core.measure.evaluation import evaluate
+from age_core.measure.noise_shift import Reference, noise_reference, noise_shift
+from age_core.measure.pairs import Pair, compare_pairs
+from age_core.measure.verdicts import seeds_of
 from age_core.models.eraser import Eraser
-from age_core.models.pipelines import embed_concepts, generate
 from age_core.models.probes import Probe
+from age_core.models.sampling import generate
 from age_core.runs.record import model_identity, vocabulary_hash
 from age_core.runs.run import Run, list_runs
 from age_core.serve.queue import QueuedRun, Workbench
 from age_core.study.build import Job, MeasureSetup, Task, build_side_effects
 
 Kind = Literal["erased", "synonym", "general", "near", "far", "own"]
-NEAR, FAR = 40, 40  # concepts whose damage is predicted, and measured to compare
 MOST_STEPS = 2000  # of a run on a machine that others wait for
 EMPTY_WORD = '""'
 NOTHING = "(nothing asked)"  # the title of an empty prompt's pictures
@@ -73,21 +75,15 @@ class Explorer:
 
     def ranked(self, name: str) -> tuple[str, ...]:
         """All other concepts, the nearest in words first, without those that should vanish along."""
-        concept, names = resolve(self.concepts, name), self.concepts.names
-        # not Vocabulary.near: "hot dog" may be no target for "dog", but it is what erasing "dog" hurts most
-        gone = {word.lower() for word in (*banned([concept]), concept.name)}
-        if concept.name in names:
-            own = self.vectors[names.index(concept.name)]
-        else:
-            own = self.bench.run(lambda: embed_concepts(self.pipe, [concept.name]))[0]
-        order = np.argsort(-(self.vectors @ own), kind="stable")
-        return tuple(names[row] for row in order if names[row].lower() not in gone)
+        concept, vectors = resolve(self.concepts, name), self.vectors
+        if concept.name in self.concepts.names:
+            return rank_others(self.pipe, self.concepts, concept, vectors)
+        return self.bench.run(lambda: rank_others(self.pipe, self.concepts, concept, vectors))  # reads its name
 
     def watched(self, name: str) -> tuple[str, ...]:
-        """The NEAR nearest concepts, and FAR spread over the rest."""
-        ranked = self.ranked(name)
-        rest = ranked[NEAR:]
-        return ranked[:NEAR] + rest[:: max(len(rest) // FAR, 1)][:FAR]
+        """Whose damage is predicted, and measured to compare: the nearest concepts, and some spread over the rest."""
+        near, far = near_and_far(self.ranked(name))
+        return near + far
 
     def predict(self, name: str, method: str = "age") -> tuple[str, pd.Series]:
         """The damage to expect of erasing `name`, by concept: noise shift under a closed-form edit; nothing is trained.
@@ -193,24 +189,24 @@ class Explorer:
         notes = self.bench.run(lambda: [outside(self.pipe, line, self.concepts) for line in lines])
         return [Row("own", line or NOTHING, line, note=note) for line, note in zip(lines, notes, strict=True)]
 
-    def pairs(self, rows: Sequence[Row], eraser: Eraser, first_seed: int, count: int) -> list[Pair]:
-        """`count` pairs of each row, row by row, on seeds from `first_seed` on."""
+    def pairs(
+        self, rows: Sequence[Row], erasers: Mapping[str, Eraser], first_seed: int, count: int
+    ) -> dict[str, list[Pair]]:
+        """By each eraser `count` pairs of each row, row by row, on seeds from `first_seed` on."""
         prompts = [row.prompt for row in rows for _ in range(count)]
         seeds = [first_seed + picture for _ in rows for picture in range(count)]
-        return self.bench.run(lambda: same_seed_pairs(self.pipe, eraser, self.probe, prompts, seeds))
+        return self.bench.run(lambda: compare_pairs(self.pipe, erasers, self.probe, prompts, seeds))
 
-    def scores(self, erased: Sequence[str], eraser: Eraser) -> pd.DataFrame:
-        """ESR and PSR with intervals: 16 pictures of each erased concept, 2 of each of the 20 nearest and 20 others."""
+    def scores(self, erased: Sequence[str], erasers: Mapping[str, Eraser]) -> pd.DataFrame:
+        """ESR and PSR with intervals, a row for the original and for each eraser of the same concepts.
+
+        16 pictures of each erased concept, 2 of each near and far one.
+        """
         gone = [resolve(self.concepts, name) for name in erased]
-        labels = {label for concept in gone for label in concept.labels}
-        watched = dict.fromkeys(name for one in erased for name in self.watched(one)[:20] + self.watched(one)[-20:])
-        kept = [name for name in watched if labels.isdisjoint(self.concepts[name].labels)]
         if self.probe is None:
             raise AgeError("ESR and PSR need a probe that knows the concepts, and this model was opened without one.")
         judge = self.probe
-        return self.bench.run(
-            lambda: evaluate(self.pipe, judge, self.concepts, gone, {"edited": eraser}, images=2, others=kept)
-        )
+        return self.bench.run(lambda: evaluate(self.pipe, judge, self.concepts, gone, erasers, images=2))
 
     @cached_property
     def measured(self) -> Path:

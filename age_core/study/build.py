@@ -19,8 +19,9 @@ from age_core.erasure.methods import find_method, method_label
 from age_core.errors import AgeError
 from age_core.files import disk_errors, plain, read_json, replacing, write_json
 from age_core.measure.intervals import bootstrap
+from age_core.measure.noise_shift import noise_shift
 from age_core.measure.pictures import pair_distance
-from age_core.measure.verdicts import draw_and_judge, noise_shift
+from age_core.measure.verdicts import draw_and_judge
 from age_core.models.eraser import Eraser
 from age_core.models.pipelines import load_pipeline
 from age_core.models.probes import Probe, load_probe

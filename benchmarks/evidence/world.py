@@ -28,9 +28,10 @@ from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.concepts.candidates import Vocabulary
 from age_core.erasure.by_method import erase_by
 from age_core.files import read_json, replacing, write_json
+from age_core.measure.noise_shift import noise_reference, noise_shift
 from age_core.measure.pictures import pair_distance
-from age_core.measure.verdicts import GUIDANCE, STEPS, noise_reference, noise_shift, seeds_of
-from age_core.models.pipelines import generate
+from age_core.measure.verdicts import GUIDANCE, STEPS, seeds_of
+from age_core.models.sampling import generate
 from age_core.study.baseline import Original
 
 SHEET = 25  # tiles in a row

@@ -19,7 +19,7 @@ from support import build_tiny_sd
 
 from age_core import AgeError, ConceptSet, Eraser, load_pipeline
 from age_core.__main__ import main
-from age_core.measure.comparison import save_comparison
+from age_core.measure.pairs import save_comparison
 from age_core.runs.info import describe
 from age_core.runs.record import make_config, model_identity, resume_run, start_run, vocabulary_hash
 from age_core.runs.run import Run, list_runs

@@ -11,7 +11,7 @@ import torch
 from support import SMALL, WORDS, build_tiny_sd
 
 from age_core import AgeError, Candidates, Vocabulary, encode_text, erase, generate
-from age_core.models.eraser import trained_parameters
+from age_core.models.parameters import trained_parameters
 
 
 def weights_of(pipe):

@@ -15,8 +15,8 @@ from age_core.erasure.latents import LatentCache, _partial_samples, draw_batch, 
 from age_core.erasure.objective import inner_gradient, losses
 from age_core.erasure.selectors import gumbel_softmax
 from age_core.erasure.student import Student
+from age_core.models.families import predict
 from age_core.models.noise import alpha_bar, ddim_step, error_weights, to_x0
-from age_core.models.pipelines import predict
 
 PROFILES = {
     "improved": {},
