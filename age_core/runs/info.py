@@ -94,7 +94,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "status": run.status,
         "method": config.method,
         "concepts": list(config.concepts),
-        "step": events[-1]["step"] if events else 0,
+        "step": events[-1].step if events else 0,
         "steps": config.options["steps"],
         "options": dict(config.options),
         "model": {"source": config.model, "class": config.model_class, "identity": config.model_identity},
