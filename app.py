@@ -934,7 +934,7 @@ def lessons_of(world: World) -> page_learn.Book:
     film, shipped, pairs = "", world.explorer.shipped_runs, world.pairs(0)
     if shipped:
         recording = recorded(shipped[0])
-        heaviest, losses = recording.events[-1].top[0][0], [event.loss_erase for event in recording.events]
+        heaviest, losses = recording.events[-1].top_targets(1)[0][0], [event.loss_erase for event in recording.events]
         found.append(lessons.erasing(recording.name, losses, heaviest, list(recording.stages)))
         film = recording.film()
     if pairs is not None:

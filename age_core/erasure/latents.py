@@ -185,7 +185,7 @@ def prepare(
         ]
     )
     wanted = wanted if looks else wanted[:0]
-    seeds = [options.seed * 100_003 + row for row in range(len(wanted))]
+    seeds = [(options.seed * 100_003 + row) % 2**63 for row in range(len(wanted))]
     shape = (0, *family_of(pipe).latent_shape(pipe))
     parts = [torch.zeros(shape, device=empty.device)]
     chunk = 32  # small enough that Stop is obeyed within a second or two

@@ -34,10 +34,10 @@ def describe(source: str | Path, device: str = "cpu", dtype: str = "float32") ->
     if not (path / NOTE).is_file():
         return describe_model(load_pipeline(source, device, dtype))
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    found = {"kind": "export", "export": read_json(path / NOTE), "bytes": size}
+    facts = {"kind": "export", "export": read_json(path / NOTE), "bytes": size}
     if (path / "model_index.json").is_file():
-        found["model"] = describe_model(load_pipeline(source, device, dtype))
-    return found
+        facts["model"] = describe_model(load_pipeline(source, device, dtype))
+    return facts
 
 
 def describe_model(pipe: DiffusionPipeline) -> dict[str, Any]:
@@ -90,16 +90,16 @@ def describe_eraser(eraser: Eraser) -> dict[str, Any]:
 def describe_run(run: Run) -> dict[str, Any]:
     """What a run was asked, how far it came, and what it left."""
     config, events = run.config, run.events()
-    found = {
+    facts = {
         "kind": "run",
         "status": run.status,
         "method": config.method,
         "concepts": list(config.concepts),
-        "step": events[-1]["step"] if events else 0,
+        "step": events[-1].step if events else 0,
         "steps": config.options["steps"],
         "options": dict(config.options),
         "model": {"source": config.model, "class": config.model_class, "identity": config.model_identity},
-        "world": {"name": config.concepts, "vocabulary": config.vocabulary},
+        "world": {"name": config.world, "vocabulary": config.vocabulary},
         "trained_parameters": config.trained_parameters,
         "versions": dict(config.versions),
         "machine": dict(config.machine),
@@ -108,5 +108,5 @@ def describe_run(run: Run) -> dict[str, Any]:
         "resumable": run.status != "running" and not (run.path / "eraser.safetensors").exists(),
     }
     if (run.path / "eraser.safetensors").exists():
-        found["eraser"] = describe_eraser(run.eraser())
-    return found
+        facts["eraser"] = describe_eraser(run.eraser())
+    return facts

@@ -7,8 +7,6 @@ import math
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from PIL import Image
 
 from age_core.errors import AgeError
 from age_core.models.eraser import Eraser
+from age_core.runs.config import blamed
 
 TEXT = 500  # characters
 DEPTH = 8  # lists and objects inside each other
@@ -25,15 +24,6 @@ HEADER = 2**20  # bytes in which an eraser names its weights; for the whole UNet
 WEIGHT = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 NUMBERS = (torch.float32, torch.float16, torch.bfloat16)
 PNG, CHUNKS = b"\x89PNG\r\n\x1a\n", {b"PLTE", b"tRNS", b"IDAT"}
-
-
-@contextmanager
-def blamed(part: str, run: str) -> Iterator[None]:
-    """Turn a ValueError that says what is wrong with a part of a run into an AgeError that names both."""
-    try:
-        yield
-    except ValueError as error:
-        raise AgeError(f"The {part} of the run {run!r} cannot be used: {str(error).rstrip('.')}.") from error
 
 
 def read_object(data: bytes) -> dict[str, Any]:

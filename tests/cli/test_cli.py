@@ -19,6 +19,7 @@ from support import build_tiny_sd
 
 from age_core import AgeError, ConceptSet, Eraser, load_pipeline
 from age_core.__main__ import main
+from age_core.erasure.by_method import plan
 from age_core.measure.pairs import save_comparison
 from age_core.runs.info import describe
 from age_core.runs.record import make_config, model_identity, resume_run, start_run, vocabulary_hash
@@ -266,7 +267,7 @@ def started(model: str, run: Path) -> subprocess.Popen:
 def until_step(process: subprocess.Popen, run: Path, step: int) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if (run / "config.json").exists() and (Run.open(run).events() or [{"step": 0}])[-1]["step"] >= step:
+        if (run / "config.json").exists() and any(event.step >= step for event in Run.open(run).events()):
             return
         time.sleep(0.01)
     raise AssertionError(process.communicate())
@@ -334,7 +335,7 @@ def test_another_vocabulary_is_refused(model, tmp_path):
     with pytest.raises(AgeError, match="another vocabulary"):
         resume_run(pipe, run, smaller)
     with pytest.raises(AgeError, match="another pool"):
-        run.resume_state(make_config(pipe, "age", "dog", concepts, model, pool=7, **small))
+        run.resume_state(make_config(pipe, plan("age", "dog", concepts, pool=7, **small), concepts, model))
     assert [event.step for event in resume_run(pipe, run, concepts)] == [3, 4]
 
 

@@ -129,6 +129,9 @@ def test_the_command_line_measures_by_name(clip_folder, tmp_path, capsys):
     assert set(edited) == {"method", "clip_score", "clip_score_erased", "nudenet", "nudenet_erased"}
     assert edited["method"] == "dog" and edited["clip_score"] == original["clip_score"] > 0
     assert main([*command, f"clip-score={tmp_path / 'absent'}"]) == 2
-    assert "cannot be loaded: pass `source` (for `evaluate`: clip-score=SOURCE)" in json.loads(capsys.readouterr().out)["error"]
+    assert (
+        "cannot be loaded: pass `source` (for `evaluate`: clip-score=SOURCE)"
+        in json.loads(capsys.readouterr().out)["error"]
+    )
     assert main([*command, "beauty"]) == 2
     assert "choose among esr, psr" in json.loads(capsys.readouterr().out)["error"]

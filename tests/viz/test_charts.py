@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from age_core.erasure.events import EraseEvent
 from viz.atlas.concept_map import ConceptGraph
 from viz.charts import effects, lessons, live_charts, panels
 from viz.charts.live_view import LiveView, Recording
@@ -45,7 +46,9 @@ def event(step, probabilities=(0.7, 0.3), **more):
 
 
 def record(step, **more):
-    return {key: value for key, value in vars(event(step, **more)).items() if key not in ("previews", "eraser")}
+    """The same event, read back from the line of a run folder."""
+    values = {key: value for key, value in vars(event(step, **more)).items() if key not in ("previews", "eraser")}
+    return EraseEvent.from_line(json.dumps(values))
 
 
 def test_the_strongest_effects_are_those_of_the_direction_that_is_asked_for():
