@@ -1,4 +1,4 @@
-"""The page of the map and the chart alone, for the tests that drive it. They bring the fixture `browser` themselves."""
+"""The page of the map and the chart alone, for the tests that drive it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def parts_address() -> Iterator[str]:
     )
     try:
         lines = iter(server.stdout or [])
-        found = next((match for line in lines if (match := re.search(r"open at (http\S+)", line))), None)
-        assert found, "the page did not start"
-        yield found[1].rstrip("/")
+        match = next((match for line in lines if (match := re.search(r"open at (http\S+)", line))), None)
+        assert match, "the page did not start"
+        yield match[1].rstrip("/")
     finally:
         server.terminate()
         server.wait(20)

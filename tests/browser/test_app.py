@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,34 +13,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from browser_support import LONELY_JS, NODE_JS
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from support import build_tiny_sd
 
+pytest_plugins = ["browser_support"]
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[2]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 START_S = 240  # a cold start compiles the map's layout
 RUN_MS = 240_000
 STEPS = "#steps input, #steps textarea"
-NODE_JS = """name => {
-  const plot = document.querySelector('#concept-map .plot'), box = plot.getBoundingClientRect();
-  const {xaxis, yaxis} = plot._fullLayout, dots = plot.data[0], i = dots.customdata.indexOf(name);
-  return [box.x + xaxis._offset + xaxis.d2p(dots.x[i]), box.y + yaxis._offset + yaxis.d2p(dots.y[i])];
-}"""
-# The dot that stands furthest from all others, so that a click cannot hit a neighbour. Not the one already picked.
-LONELY_JS = """picked => {
-  const {x, y, customdata} = document.querySelector('#concept-map .plot').data[0];
-  const gap = i => Math.min(...x.map((_, j) => j === i ? 9 : Math.hypot(x[i] - x[j], y[i] - y[j])));
-  const others = [...customdata.keys()].filter(i => customdata[i] !== picked);
-  return customdata[others.sort((a, b) => gap(b) - gap(a))[0]];
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +57,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if name and (found := shutil.which(name))), None)
-    assert path, "these tests need Chromium: install it, or set CHROMIUM to its path"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 def open_page(context: BrowserContext, url: str, settled: bool = True) -> Page:

@@ -20,7 +20,7 @@ ORDER = ["noise-shift", "distance", "DS-1", "DS-5"]
 
 
 def decimals(delta: float) -> int:
-    """How many tell a damage: a noise shift of 0.04 and one of 0.01 are not the same."""
+    """Decimals needed to show a damage: a noise shift of 0.04 and one of 0.01 are not the same."""
     return 2 if abs(delta) >= 0.1 else 3
 
 

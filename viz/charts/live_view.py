@@ -66,7 +66,8 @@ class LiveView:
         """What the latest of some new events change; none is lost for the curves."""
         if not events:
             return {}
-        event, now, out = events[-1], time.monotonic(), {}
+        event, now = events[-1], time.monotonic()
+        out: dict[str, str] = {}
         for one in events:
             self._keep(one)
         last = event.eraser is not None

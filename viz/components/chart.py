@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 import plotly
 
+from viz.components.html_parts import Markup
 from viz.components.theme import DARK_OF
 
 COLOURS = {light.lower(): dark for light, dark in DARK_OF.items()}
@@ -17,7 +18,7 @@ class Plotted(gr.HTML):
     """A component of our own that draws with Plotly; its value is a text."""
 
     def __init__(self, **kwargs: Any) -> None:
-        script = f'<script src="gradio_api/file={PLOTLY_JS}"></script>'
+        script = Markup('<script src="gradio_api/file={}"></script>').format(PLOTLY_JS)
         super().__init__(head=script, apply_default_css=False, **kwargs)
 
     def get_config(self) -> dict[str, Any]:  # type: ignore[override]
