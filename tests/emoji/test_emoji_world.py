@@ -53,9 +53,7 @@ def cat_erased(emoji_pipe):
 @pytest.fixture(scope="module")
 def judged(emoji_pipe, emoji_probe, cat_erased):
     """The original's row and the eraser's, judged on every fifth concept. What the original draws serves two tests."""
-    table = evaluate(
-        emoji_pipe, emoji_probe, EMOJI, ["cat"], {"AGE": cat_erased.eraser}, 2, 16, list(EMOJI.names[::5])
-    )
+    table = evaluate(emoji_pipe, emoji_probe, EMOJI, ["cat"], {"AGE": cat_erased.eraser}, 2, 16, list(EMOJI.names[::5]))
     return table.set_index("method")
 
 
