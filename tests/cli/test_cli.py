@@ -30,7 +30,7 @@ SMALL = [
     "--set",
     "batch=2",
     "--set",
-    "pi_rows=2",
+    "pi_batch=2",
     "--set",
     "samples=2",
     "--set",
@@ -38,7 +38,7 @@ SMALL = [
     "--set",
     "sample_steps=2",
     "--set",
-    "exclude_alike=0.0",
+    "min_candidate_distance=0.0",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,11 +22,11 @@ def setup():
 
 
 def table_of(concepts, damage, method, seeds=(0,)):
-    """Every concept erased, with the damage that `damage(a, b, rng)` says."""
+    """Every other concept erased, with the damage that `damage(a, b, rng)` says."""
     rows = []
     for seed in seeds:
         rng = np.random.default_rng(seed)
-        for a in concepts.names:
+        for a in concepts.names[::2]:
             for b in concepts.names:
                 delta = damage(a, b, rng)
                 rows.append(
@@ -67,10 +68,11 @@ def test_a_predictor_is_judged_by_its_order_and_against_the_favourite():
 
 
 def test_without_an_edit_nothing_moves_and_other_seeds_do(setup, tmp_path):
-    floor = noise_floor(setup, Task.of("uce", images=2), tmp_path)
+    few = replace(setup, watched=replace(setup.watched, concepts=setup.watched.concepts[::3]))
+    floor = noise_floor(few, Task.of("uce", images=2), tmp_path)
     same, others = (floor[floor["method"] == method] for method in ("no edit", "no edit, other seeds"))
     assert (same["delta"].abs() < 1e-4).all() and set(same["metric"]) == {"DS-1", "DS-5", "distance", "noise-shift"}
-    assert set(others["metric"]) == {"DS-1", "DS-5"} and len(others) == 2 * 25
+    assert set(others["metric"]) == {"DS-1", "DS-5"} and len(others) == 2 * len(few.watched)
     assert list(floor.columns) == list(COLUMNS)
 
 
