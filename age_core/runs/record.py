@@ -55,9 +55,13 @@ def make_config(
     preset: str = "balanced",
     target: str | None = None,
     pool: int = POOL,
+    identity: str = "",
     **changes: Any,
 ) -> RunConfig:
-    """Everything that `erase_by` with these arguments depends on. Raises AgeError on bad ones."""
+    """Everything that `erase_by` with these arguments depends on. Raises AgeError on bad ones.
+
+    identity: the pipeline's `model_identity`, where the caller knows it; else all weights are read for it.
+    """
     changes = {name: value for name, value in changes.items() if value is not None}
     erased, options = plan(method, names, concepts, preset, target, **changes)
     changes.setdefault("checkpoint_every", max(1, options.steps // CHECKPOINTS))
@@ -74,7 +78,7 @@ def make_config(
         world=concepts.name,
         model=model,
         model_class=type(pipe).__name__,
-        model_identity=model_identity(pipe),
+        model_identity=identity or model_identity(pipe),
         trained_parameters=sum(weight.numel() for weight in trained.values()),
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         machine={"device": str(device_of(pipe)), "threads": str(torch.get_num_threads())},
@@ -92,22 +96,29 @@ def start_run(
     name: str = "",
     **asked: Any,
 ) -> tuple[Run, Generator[EraseEvent, None, None]]:
-    """Make a run folder in `root` and the recorded events of `erase_by`; bad input raises AgeError and leaves none."""
+    """Make a run folder in `root` and the recorded events of `erase_by`; bad input raises AgeError and leaves none.
+
+    asked: as for `make_config`.
+    """
     config = make_config(pipe, method, names, concepts, model, **asked)
     events = erase_by(pipe, method, config.concepts, concepts, **_typed(config.request))
     run = Run.create(root, config, name)
     return run, run.record(events)
 
 
-def resume_run(pipe: DiffusionPipeline, run: Run, concepts: ConceptSet) -> Generator[EraseEvent, None, None]:
+def resume_run(
+    pipe: DiffusionPipeline, run: Run, concepts: ConceptSet, identity: str = ""
+) -> Generator[EraseEvent, None, None]:
     """The events of a stopped run from its last checkpoint, or from its start, to the same bits as uninterrupted.
 
     Sums in another order end in other last bits, so torch uses the run's own number of CPU threads between the first
-    event and the last; the device must be the run's own (`run.config.machine`). Raises AgeError when the model or the
-    vocabulary is another, or the run is finished.
+    event and the last; the device must be the run's own (`run.config.machine`). `identity` as for `make_config`. Raises
+    AgeError when the model or the vocabulary is another, or the run is finished.
     """
     asked = _typed(run.config.request)
-    config = make_config(pipe, run.config.method, run.config.concepts, concepts, run.config.model, **asked)
+    config = make_config(
+        pipe, run.config.method, run.config.concepts, concepts, run.config.model, identity=identity, **asked
+    )
     state = run.resume_state(config)
     events = erase_by(pipe, run.config.method, run.config.concepts, concepts, resume=state, **asked)
     threads = run.config.machine.get("threads", "")

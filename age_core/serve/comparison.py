@@ -1,0 +1,81 @@
+"""Original beside edited: which prompts to compare, the pairs of pictures, and the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from age_core.erasure.target_words import outside, resolve
+from age_core.errors import AgeError
+from age_core.measure.verdicts import Pair, evaluate, same_seed_pairs
+from age_core.models.eraser import Eraser
+from age_core.serve.explorer import Explorer
+
+Kind = Literal["erased", "synonym", "general", "near", "far", "own"]
+NOTHING = "(nothing asked)"  # the title of an empty prompt's pictures
+MOST_PROMPTS = 8  # of a person's own at once
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison: what is asked for, and the labels by which the probe should know it (none: its own)."""
+
+    kind: Kind
+    title: str
+    prompt: str
+    expected: tuple[str, ...] = ()
+    note: str = ""
+
+
+def rows_for(
+    explorer: Explorer, erased: str, damage: Mapping[str, float] | None = None, near: int = 4, far: int = 2
+) -> list[Row]:
+    """What to compare for an erased concept: itself, its other words, near concepts (worst first) and far ones."""
+    concepts = explorer.concepts
+    concept = resolve(concepts, erased)
+
+    def row(kind: Kind, word: str, note: str, expected: Sequence[str]) -> Row:
+        return Row(kind, word, concepts.prompt(word), tuple(expected), note)
+
+    rows = [row("erased", concept.name, "erased", concept.labels)]
+    rows += [row("synonym", word, "synonym", concept.labels) for word in concept.synonyms[:2]]
+    ranked = explorer.ranked(erased)
+    nearest = list(ranked[:12])
+    if damage:
+        nearest.sort(key=lambda name: -damage.get(name, 0.0))
+    rows += [row("near", name, "near", concepts[name].labels) for name in nearest[:near]]
+    return rows + [row("far", name, "far away", concepts[name].labels) for name in ranked[-far:]]
+
+
+def own_rows(explorer: Explorer, text: str) -> list[Row]:
+    """A person's prompts, one a line; "" asks for nothing. A prompt that names no concept of the model says so."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    if len(lines) > MOST_PROMPTS:
+        raise AgeError(f"{len(lines)} prompts are too many at once: give at most {MOST_PROMPTS} lines.")
+    notes = explorer.compute(lambda: [outside(explorer.pipe, line, explorer.concepts) for line in lines])
+    return [Row("own", line or NOTHING, line, note=note) for line, note in zip(lines, notes, strict=True)]
+
+
+def draw_pairs(explorer: Explorer, rows: Sequence[Row], eraser: Eraser, first_seed: int, count: int) -> list[Pair]:
+    """`count` pairs of each row, row by row, on seeds from `first_seed` on."""
+    prompts = [row.prompt for row in rows for _ in range(count)]
+    seeds = [first_seed + picture for _ in rows for picture in range(count)]
+    return explorer.compute(lambda: same_seed_pairs(explorer.pipe, eraser, explorer.probe, prompts, seeds))
+
+
+def scores(explorer: Explorer, erased: Sequence[str], eraser: Eraser) -> pd.DataFrame:
+    """ESR and PSR with intervals: 16 pictures of each erased concept, 2 of each of the 20 nearest and 20 others."""
+    concepts = explorer.concepts
+    gone = [resolve(concepts, name) for name in erased]
+    labels = {label for concept in gone for label in concept.labels}
+    watched = dict.fromkeys(name for one in erased for name in explorer.watched(one)[:20] + explorer.watched(one)[-20:])
+    others = [name for name in watched if labels.isdisjoint(concepts[name].labels)]
+    if explorer.probe is None:
+        raise AgeError("ESR and PSR need a probe that knows the concepts, and this model was opened without one.")
+    probe = explorer.probe
+    return explorer.compute(
+        lambda: evaluate(explorer.pipe, probe, concepts, gone, {"edited": eraser}, images=2, others=others)
+    )
