@@ -1,14 +1,36 @@
 """The tab that sets original beside edited pictures of the same seeds."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import pandas as pd
+import plotly.graph_objects as go
+from PIL import Image
 
+from age_core import AgeError
+from viz.atlas import concept_map
+from viz.charts import panels, plots
 from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
+from viz.tabs import runs
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, clear, warn
+from viz.tabs.live import LIVE, follow
+from viz.tabs.map_data import MapData
+from viz.tabs.session import EditedModel, Session, ready
+
+if TYPE_CHECKING:
+    from age_core import Eraser
+    from age_core.serve.comparison import Row
+
+ABLATION = ("empty", "random", "age")  # the methods that one button compares
+NOTHING_YET = note("Erase a concept, or open a run, to see the pictures here.")
 
 
-def lay_out(ui: SimpleNamespace) -> None:
+def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
     text_block(
         "Compare",
         "The same prompt and seed, drawn by the original and by each edited model. Under each picture: what a "
@@ -36,7 +58,7 @@ def lay_out(ui: SimpleNamespace) -> None:
             "Erase it to “”, a random neighbour and adaptively", elem_id="ablate-button", scale=2, min_width=220
         )
     ui.compare_status = live_block("compare-status")
-    ui.grid = live_block("compare-grid", note("Erase a concept, or open a run, to see the pictures here."))
+    ui.grid = live_block("compare-grid", NOTHING_YET)
     with gr.Row():
         with gr.Column(min_width=320):
             ui.pair = gr.Dropdown([], label="Look closer at one pair", visible=False, elem_id="pair-choice")
@@ -52,3 +74,199 @@ def lay_out(ui: SimpleNamespace) -> None:
             ui.scores = live_block("scores")
         with gr.Column(min_width=320):
             ui.scatter = Chart(figure="", label="Predicted against measured damage", elem_id="prediction-scatter")
+
+
+def reset(_data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
+    return {
+        **clear(ui, "scores", "compare_status"),
+        ui.erasers: gr.update(choices=[], value=[]),
+        ui.grid: NOTHING_YET,
+        ui.scatter: gr.update(figure=""),
+        ui.pair: gr.update(choices=[], value=None, visible=False),
+        ui.slider: gr.update(value=None, visible=False),
+    }
+
+
+def chosen_models(session: Session, titles: Sequence[str] | None) -> dict[str, EditedModel]:
+    """The edited models of these titles. Raises AgeError where there is none."""
+    models = {title: session.edited[title] for title in titles or [] if title in session.edited}
+    if not models:
+        raise AgeError("Erase a concept first, or open a run, and choose it: there is no edited model to compare with.")
+    return models
+
+
+def rows_of(data: MapData, models: dict[str, EditedModel], prompts: str) -> list[Row]:
+    """A person's own prompts or, where there is none, the concepts around what was erased."""
+    from age_core.serve import comparison  # it takes Torch, which the page is served before
+
+    if prompts.strip():
+        return comparison.own_rows(data.explorer, prompts)
+    rows, first = [], next(iter(models.values()))
+    for name in dict.fromkeys(name for model in models.values() for name in model.names):
+        damage = data.explorer.measure(name, first.eraser)
+        rows += comparison.rows_for(data.explorer, name, damage.to_dict())
+    return rows
+
+
+def draw_cards(
+    data: MapData, models: dict[str, EditedModel], rows: Sequence[Row], seed: int, count: int
+) -> list[panels.Card]:
+    """Every row and seed by the original and by each edited model."""
+    from age_core.serve import comparison
+
+    erasers = {title: model.eraser for title, model in models.items()}
+    pairs_by_title = comparison.draw_pairs(data.explorer, rows, erasers, seed, count)
+    cards = []
+    for place, pairs in enumerate(zip(*pairs_by_title.values(), strict=True)):
+        row, original = rows[place // count], pairs[0]
+        edited = tuple(
+            panels.Drawn(title, pair.edited, pair.edited_verdict, pair.distance)
+            for title, pair in zip(models, pairs, strict=True)
+        )
+        cards.append(
+            panels.Card(
+                row.kind,
+                row.title,
+                row.note,
+                row.prompt,
+                original.seed,
+                row.expected,
+                original.original,
+                original.original_verdict,
+                edited,
+            )
+        )
+    return cards
+
+
+def on_compare(
+    data: MapData,
+    ui: SimpleNamespace,
+    session: Session | None,
+    titles: list[str],
+    prompts: str | None,
+    seed: float | None,
+    count: float,
+) -> Stream:
+    """Pairs of a person's own prompts or, where there is none, of the concepts around the erased one."""
+    try:
+        session = ready(session)
+        models = chosen_models(session, titles)
+        yield {ui.compare_status: panels.status("Drawing with all models …"), ui.messages: ""}
+        rows = rows_of(data, models, prompts or "")
+        cards = draw_cards(data, models, rows, int(seed or 0), int(count))
+    except AgeError as error:
+        yield {ui.compare_status: "", **warn(ui, error)}
+        return
+    session.pairs = {
+        f"{card.title}, seed {card.seed}, {drawn.by}": (card.original, drawn.image)
+        for card in cards
+        for drawn in card.edited
+    }
+    names = dict.fromkeys(name for model in models.values() for name in model.names)
+    heading = f"Original and edited models ({', '.join(names)} erased), seeds from {int(seed or 0)}"
+    first = next(iter(session.pairs))
+    yield {
+        ui.grid: panels.compare_grid(cards, heading),
+        ui.compare_status: "",
+        ui.pair: gr.update(choices=list(session.pairs), value=first, visible=True),
+        ui.slider: gr.update(value=enlarged(session.pairs[first]), visible=True),
+    }
+
+
+def enlarged(pair: tuple[Image.Image, Image.Image]) -> tuple[Image.Image, ...]:
+    """Small pictures in a size in which they can be looked at, each pixel as it is."""
+    return tuple(one.resize((320, 320), Image.Resampling.NEAREST) if one.width < 320 else one for one in pair)
+
+
+def on_pair(_data: MapData, _ui: SimpleNamespace, session: Session | None, title: str) -> Any:
+    """Look closer at one pair."""
+    pair = session.pairs.get(title) if session else None
+    return gr.update(value=enlarged(pair)) if pair else gr.skip()
+
+
+def on_judge(data: MapData, ui: SimpleNamespace, session: Session | None, titles: list[str]) -> Stream:
+    """ESR and PSR of each chosen model, and the damage of the first beside what was predicted."""
+    try:
+        models = chosen_models(ready(session), titles)
+        from age_core.serve import comparison
+
+        same: dict[tuple[str, ...], dict[str, Eraser]] = {}  # what erases the same shares the original's pictures
+        for title, model in models.items():
+            same.setdefault(tuple(model.names), {})[title] = model.eraser
+        scores: list[tuple[str, dict[str, float]]] = []
+        for names, erasers in same.items():
+            text = f"Measuring {', '.join(erasers)} …"
+            yield {ui.compare_status: panels.status(text, len(scores), len(models)), ui.messages: ""}
+            table = comparison.scores(data.explorer, names, erasers).set_index("method")
+            scores += [("original model", table.loc["original"].to_dict())] if not scores else []
+            scores += [(title, table.loc[title].to_dict()) for title in erasers]
+        title, model = next(iter(models.items()))
+        name = model.names[0]
+        _, predicted = data.explorer.predict(name)
+        measured = data.explorer.measure(name, model.eraser)
+    except AgeError as error:
+        yield {ui.compare_status: "", **warn(ui, error)}
+        return
+    scaled = predicted * measured.sum() / predicted.sum()
+    worse = pd.DataFrame({"erased": name, "affected": measured.index, "delta": (measured - scaled).to_numpy()})
+    worse = worse.reindex(worse["delta"].abs().nlargest(8).index)
+    yield {
+        ui.scores: panels.scores(scores),
+        ui.scatter: gr.update(figure=prediction_figure(name, scaled, measured).to_json()),
+        ui.compare_status: "",
+        ui.graph: gr.update(value=name, arrows=concept_map.arrows_json(worse)),
+        ui.caption: note(f"Measured less predicted damage of erasing {name} ({title}): where the prediction was off."),
+    }
+
+
+def prediction_figure(name: str, predicted: pd.Series, measured: pd.Series) -> go.Figure:
+    """Predicted damage, scaled to the same total, against what was measured."""
+    rho = predicted.rank().corr(measured.rank())
+    return plots.scatter_with_diagonal(
+        predicted.tolist(),
+        measured.tolist(),
+        list(measured.index),
+        6,
+        f"{name}: predicted and measured damage, rank correlation {rho:.2f}",
+        "predicted before training (scaled to the same total)",
+        "measured (noise shift)",
+    )
+
+
+def on_ablate(
+    data: MapData, ui: SimpleNamespace, session: Session | None, names: list[str], seed: float | None
+) -> Stream:
+    """Erase to the empty prompt, to a random neighbour and adaptively, one after the other."""
+    titles = []
+    try:
+        session = ready(session)
+        for method in ABLATION:
+            queued = data.explorer.ask(session.owner, names[:1], method, False, seed=seed)
+            for updates in follow(data, ui, session, queued):
+                yield updates | {ui.compare_status: updates.get(ui.status, gr.skip())}
+            if queued.state != "finished" or session.queued is not queued:
+                yield {ui.compare_status: panels.status("The comparison ended with the run that was stopped.")}
+                return
+            titles.append(queued.run.path.name)
+    except AgeError as error:
+        yield warn(ui, error)
+        return
+    yield {ui.erasers: gr.update(choices=list(session.edited), value=titles), ui.compare_status: ""}
+
+
+def connect(link: Link) -> None:
+    ui, compare = link.ui, link.of_map(on_compare)
+    drawing = link.parts("choice", "session", "erasers", "own", "picture_seed", "picture_count")
+    pictures = link.parts("grid", "compare_status", "pair", "slider", "messages")
+    ui.compare.click(compare, drawing, pictures, **STREAMED)
+    ui.pair.input(link.of_map(on_pair), link.parts("choice", "session", "pair"), ui.slider, **QUICK)
+    measured = link.parts("scores", "scatter", "compare_status", "graph", "caption", "messages")
+    ui.judge.click(link.of_map(on_judge), link.parts("choice", "session", "erasers"), measured, **STREAMED)
+    inputs, outputs = link.parts("choice", "session", "erased", "picture_seed"), link.parts(*LIVE, "compare_status")
+    ablated = ui.ablate.click(link.of_map(on_ablate), inputs, outputs, **STREAMED)
+    ablated.success(compare, drawing, pictures, **STREAMED)
+    runs.list_after(link, ablated)
+
+
+TAB = Tab("Compare", lay_out, connect, reset)
