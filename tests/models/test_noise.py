@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from age_core.models.noise import add_noise, alpha_bar, guided_target, row_errors, to_x0
+from age_core.models.noise import add_noise, alpha_bar, row_errors, to_x0
 
 
 def scheduler(kind: str) -> DDIMScheduler:
@@ -44,13 +44,6 @@ def test_noise_is_diffusers_noise():
 def test_unknown_prediction_type():
     with pytest.raises(ValueError, match="epsilon"):
         to_x0(torch.zeros(1), torch.zeros(1), torch.ones(1), "sample")
-
-
-def test_guided_target_passes_the_target_and_holds_no_gradient():
-    target, erased = torch.tensor([3.0], requires_grad=True), torch.tensor([1.0], requires_grad=True)
-    assert guided_target(target, erased, 0.0).item() == 3
-    pushed = guided_target(target, erased, 1.0)
-    assert pushed.item() == 5 and not pushed.requires_grad
 
 
 def test_row_errors_are_means_per_row():
