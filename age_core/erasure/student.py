@@ -1,4 +1,8 @@
-"""The student: the weights that train, and the UNet that it shares with its teacher."""
+"""The student: the weights that train, and the UNet that it shares with its teacher.
+
+`objective` asks the same UNet once as the teacher and once, while the student is `active`, as the student; the loop
+moves the student's `leaves` and makes the Eraser of their change.
+"""
 
 from __future__ import annotations
 
@@ -52,10 +56,10 @@ class Student:
     @contextmanager
     def active(self) -> Iterator[None]:
         """The UNet predicts as the student. A backward pass that recomputes (checkpointing) must run inside too."""
-        mine = self.weights()
+        weights = self.weights()
         try:
             for module, attribute, name in self._owners:
-                module._parameters[attribute] = mine[name]  # type: ignore[assignment]
+                module._parameters[attribute] = weights[name]  # type: ignore[assignment]
             yield
         finally:
             for module, attribute, name in self._owners:

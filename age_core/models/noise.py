@@ -1,4 +1,4 @@
-"""Noise-level arithmetic and the two terms of the erasing loss, as pure tensor functions."""
+"""Noise-level arithmetic and the error of a prediction, as pure tensor functions."""
 
 from __future__ import annotations
 
@@ -86,15 +86,6 @@ def error_weights(a: Tensor, kind: str, weighting: str, clip: float) -> Tensor:
 def row_errors(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of each row; (B, ...) to (B,)."""
     return (prediction - target).square().flatten(1).mean(1)
-
-
-def guided_target(teacher_target: Tensor, teacher_erased: Tensor, eta: float) -> Tensor:
-    """(1 + eta) eps(c_t) - eta eps(c_e): the erased concept's prediction goes to the target and past it.
-
-    eta = 0 is the published equation, eta = 1 the published code (method.md, section B). No gradient reaches
-    the student through it.
-    """
-    return ((1 + eta) * teacher_target - eta * teacher_erased).detach()
 
 
 def noise_timesteps(scheduler: Any, count: int, generator: torch.Generator) -> Tensor:

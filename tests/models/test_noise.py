@@ -12,7 +12,6 @@ from age_core.models.noise import (
     alpha_bar,
     ddim_step,
     error_weights,
-    guided_target,
     prediction_of,
     row_errors,
     to_x0,
@@ -83,13 +82,6 @@ def test_an_unknown_prediction_type_is_refused_wherever_one_is_taken(kind):
     ):
         with pytest.raises(AgeError, match="must be 'epsilon' or 'v_prediction'"):
             call()
-
-
-def test_guided_target_passes_the_target_and_holds_no_gradient():
-    target, erased = torch.tensor([3.0], requires_grad=True), torch.tensor([1.0], requires_grad=True)
-    assert guided_target(target, erased, 0.0).item() == 3
-    pushed = guided_target(target, erased, 1.0)
-    assert pushed.item() == 5 and not pushed.requires_grad
 
 
 def test_row_errors_are_means_per_row():
