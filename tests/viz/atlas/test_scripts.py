@@ -30,17 +30,11 @@ def test_a_script_is_one_function_and_no_variable(name):
     assert re.match(FUNCTION, first) and last == "}"
 
 
-def test_parts_take_the_state_first_and_are_called_from_one_place():
-    names = {}
-    for name in concept_map.SCRIPT_ORDER:
-        function, parameters = re.match(FUNCTION, outer_lines(name)[0]).groups()
-        names[function] = parameters
-    assert len(names) == len(concept_map.SCRIPT_ORDER)
+def test_parts_take_the_state_first_and_are_called_by_the_last_script_alone():
+    parameters = dict(re.match(FUNCTION, outer_lines(name)[0]).groups() for name in concept_map.SCRIPT_ORDER)
+    _, *parts, _ = parameters
+    assert len(parameters) == len(concept_map.SCRIPT_ORDER)
+    assert all(parameters[part].startswith("state") for part in parts)
     for name in concept_map.SCRIPT_ORDER[:-1]:
         text = (concept_map.SCRIPTS / name).read_text(encoding="utf-8")
-        assert not [other for other in names if re.search(rf"(?<!function ){other}\(", text)], name
-    assert all(
-        parameters.startswith("state")
-        for function, parameters in names.items()
-        if function[:3] == "map" and function != "mapState"
-    )
+        assert not [other for other in parameters if re.search(rf"(?<!function ){other}\(", text)], name
