@@ -1,5 +1,5 @@
 // The one state of a map: the parts of the page that it is drawn in, where its dots are, and what is pointed at. Every
-// other file defines one function that takes this state and what it uses of the others, and returns what others may call.
+// other file defines one function that takes this state and what it uses of the others, and returns what they may call.
 function mapState(element, props, trigger) {
   const root = element.querySelector('.cg'), part = name => root.querySelector(name);
   const state = {

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from viz.atlas import layout
 
+ROOT = Path(__file__).parents[3]
 NAMES = ["dog", "NA", "<b>van</b>", 'say "hi", twice', *(f"concept {row}" for row in range(26))]
 
 
@@ -126,3 +132,73 @@ def test_a_handful_is_placed_at_once_with_the_near_together(metric, monkeypatch)
     between = np.linalg.norm(found[:, None] - found, axis=-1)
     assert np.abs(found).max() <= layout.EDGE and between[0, 1] < between[0, 2:].min()
     assert between[2, 3] < min(between[2, [0, 1, 4]])
+
+
+def plain_scaling(distances: np.ndarray) -> np.ndarray:
+    """Classical scaling as the textbook has it: the two main axes of the doubly centred squares."""
+    centred = np.eye(len(distances)) - 1 / len(distances)
+    values, axes = np.linalg.eigh(-centred @ np.square(distances) @ centred / 2)
+    return (axes * np.sqrt(np.maximum(values, 0)))[:, [-1, -2]]
+
+
+def plain_turn(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The orthogonal matrix that brings a nearest to b."""
+    left, _, right = np.linalg.svd(a.T @ b)
+    return left @ right
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "precomputed"])
+def test_principal_coordinates_are_those_of_classical_scaling(metric, seed):
+    vectors = np.random.default_rng(seed).normal(size=(12, 5))
+    plain = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if metric == "cosine" else vectors
+    distances = np.linalg.norm(plain[:, None] - plain, axis=-1)
+    places = layout._principal(distances if metric == "precomputed" else vectors, metric)
+    expected = plain_scaling(distances)
+    assert places.shape == (12, 2)
+    for axis in range(2):  # which way an axis points means nothing
+        difference = min(np.abs(places[:, axis] - sign * expected[:, axis]).max() for sign in (1, -1))
+        assert difference < 1e-6
+
+
+def test_distances_that_no_plane_holds_still_give_places():
+    distances = np.array([[0, 1, 1, 9.0], [1, 0, 1, 1], [1, 1, 0, 1], [9, 1, 1, 0]])  # against the triangle rule
+    expected = plain_scaling(distances)
+    places = layout._principal(distances, "precomputed")
+    assert np.isfinite(places).all() and np.abs(np.abs(places[:, 0]) - np.abs(expected[:, 0])).max() < 1e-6
+    assert np.isfinite(layout.umap_layout(np.zeros((3, 3)), metric="precomputed")).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_alignment_is_procrustes_with_a_scale_of_the_spread(points, seed):
+    other = np.random.default_rng(seed).uniform(-1, 1, points.shape)
+    a, b = other - other.mean(axis=0), points - points.mean(axis=0)
+    expected = a @ plain_turn(a, b) * np.linalg.norm(b) / np.linalg.norm(a) + points.mean(axis=0)
+    places = layout.aligned(table(other), table(points))[["x", "y"]].to_numpy()
+    assert np.abs(places - expected).max() < 1e-6
+
+
+def in_a_fresh_python(code: str, **variables: str) -> list[str]:
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.split()
+
+
+def test_a_start_that_reads_a_stored_layout_imports_no_library_for_computing_one():
+    code = "import sys, viz.atlas.layout; print(*{'scipy', 'sklearn', 'umap', 'numba'} & set(sys.modules))"
+    assert in_a_fresh_python(code) == []
+
+
+def test_a_layout_comes_out_where_numba_finds_no_place_for_its_cache(tmp_path):
+    """As for a user without a home and beside packages that nobody may write to: no place of numba's own is left."""
+    code = """
+import os, numpy as np
+from viz.atlas.layout import umap_layout
+points = umap_layout(np.random.default_rng(0).random((20, 8)))
+print(*points.shape, np.isfinite(points).all(), os.environ["NUMBA_CACHE_DIR"])
+"""
+    variables = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "TMPDIR": str(tmp_path)}
+    rows, columns, finite, folder = in_a_fresh_python(code, **variables)
+    assert (rows, columns, finite) == ("20", "2", "True")
+    assert Path(folder).parent == tmp_path and not Path(folder).exists(), "left behind"
