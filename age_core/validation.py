@@ -54,6 +54,8 @@ def one_sentence(error: ValidationError, words: Mapping[str, str] = NO_WORDS) ->
         return f"{option} is missing."
     if fault["type"] == "unexpected_keyword_argument":
         return f"There is no {error.title} {name[:40]!r}."
+    if fault["type"] == "unexpected_positional_argument":
+        return f"Each {error.title} is given by its name."
     if fault["type"] == "literal_error":
         allowed = ", ".join(re.findall("'([^']*)'", limits["expected"]))
         return f"Unknown {name.replace('_', ' ')} {_short(value)}; choose one of {allowed}."

@@ -1,4 +1,4 @@
-"""What single files must be to come from elsewhere: JSON that can be shown, pictures, erasers."""
+"""What the files of a run must be to come from elsewhere: nothing that cannot be shown, drawn or gone on with."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ import math
 import re
 import unicodedata
 import zlib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
+from pydantic.dataclasses import dataclass
 
+from age_core.erasure.events import EraseEvent
+from age_core.erasure.options import NAMES, EraseOptions
 from age_core.errors import AgeError
 from age_core.models.eraser import Eraser
-from age_core.runs.config import blamed
+from age_core.runs.config import RunConfig, blamed
+from age_core.runs.status import ENDED, WORDS, RunStatus
+from age_core.validation import in_one_sentence, strict
 
 TEXT = 500  # characters
 DEPTH = 8  # lists and objects inside each other
@@ -24,6 +30,41 @@ HEADER = 2**20  # bytes in which an eraser names its weights; for the whole UNet
 WEIGHT = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 NUMBERS = (torch.float32, torch.float16, torch.bfloat16)
 PNG, CHUNKS = b"\x89PNG\r\n\x1a\n", {b"PLTE", b"tRNS", b"IDAT"}
+
+
+@in_one_sentence(dict.fromkeys(("preset", "target", "pool"), "preset, target or pool are of another kind"))
+@dataclass(frozen=True, kw_only=True, config=strict("entry"))
+class Asked:
+    """What a request may hold besides options."""
+
+    preset: str = "balanced"
+    target: str | None = None
+    pool: int = 1
+
+
+def check_documents(run: str, documents: Mapping[str, bytes], files: Collection[str]) -> RunConfig:
+    """The configuration in the config.json, status.json and events.jsonl of a run; `files` names all that it has.
+
+    Raises AgeError, naming the document and the run, unless they are what this program writes of a run that has ended.
+    """
+    with blamed("config.json", run):
+        document = read_object(documents["config.json"])
+    config = RunConfig.of(document, run)
+    with blamed("config.json", run):
+        _check_config(config)
+    with blamed("status.json", run):
+        document = read_object(documents["status.json"])
+    _check_status(RunStatus.of(document, run), run, files)
+    *lines, rest = documents.get("events.jsonl", b"").split(b"\n")
+    with blamed("events.jsonl", run):
+        for number, line in enumerate(lines, 1):
+            try:
+                _check_event(EraseEvent.from_record(read_object(line)), files)
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+        if rest:
+            raise ValueError("its last line is cut short")
+    return config
 
 
 def read_object(data: bytes) -> dict[str, Any]:
@@ -83,11 +124,41 @@ def check_eraser(path: Path, run: str) -> None:
         _check_shapes(eraser)
 
 
-def is_number(value: Any) -> bool:
+def _check_config(config: RunConfig) -> None:
+    if "steps" not in config.options:
+        raise ValueError("the option 'steps' is missing")
+    _check_options(config.options)  # those of another version are let be
+    asked = {name: value for name, value in config.request.items() if name in Asked.__dataclass_fields__}
+    options = {name: value for name, value in config.request.items() if name not in asked}
+    for name in options:  # they become arguments of the call that goes on with the run
+        if name not in NAMES:
+            raise ValueError(f"nobody can ask for {name[:40]!r}")
+    Asked(**asked)
+    _check_options(options)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    EraseOptions(**{name: value for name, value in options.items() if name in NAMES})
+
+
+def _check_status(status: RunStatus, run: str, files: Collection[str]) -> None:
+    with blamed("status.json", run):
+        if status.status not in ENDED:
+            raise ValueError(WORDS["status"])
+        if status.status == "finished" and "eraser.safetensors" not in files:
+            raise ValueError("it says finished, but there is no eraser")
+
+
+def _check_event(event: EraseEvent, files: Collection[str]) -> None:
+    if not {f"pictures/{name}" for name in event.pictures} <= set(files):
+        raise ValueError(f"it names pictures that are not there: {str(event.pictures)[:60]!r}")
+
+
+def _is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
-def are_texts(value: Any) -> bool:
+def _are_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
@@ -137,10 +208,10 @@ def _check_info(eraser: Eraser) -> None:
     if not isinstance(info, dict):
         raise ValueError("it does not say where it came from")
     _check_plain(info)
-    if not are_texts(info.get("concepts", [])) or not isinstance(info.get("concept", ""), str):
+    if not _are_texts(info.get("concepts", [])) or not isinstance(info.get("concept", ""), str):
         raise ValueError("its concepts are no words")
     numbers = [info[name] for name in ("sharpness", "threshold", "strength") if name in info]
-    if not all(map(is_number, numbers)) or (eraser.directions and not {"sharpness", "threshold"} <= set(info)):
+    if not all(map(_is_number, numbers)) or (eraser.directions and not {"sharpness", "threshold"} <= set(info)):
         raise ValueError("it does not say how it acts")
 
 
