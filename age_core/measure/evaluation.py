@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 from diffusers import DiffusionPipeline
 
@@ -51,35 +50,36 @@ def evaluate(
     """
     members = {"erased": [known(concepts, name) for name in erased]}
     members["others"] = _others(pipe, concepts, members["erased"], others)
-    _check(members, erasers, {"erased": erased_images, "others": images}, metrics)
+    counts = {"erased": erased_images, "others": images}
+    _check(members, counts, erasers, metrics)
     measures = open_metrics(metrics, probe, str(device_of(pipe)))
-    judging = {part: name for name, part in VERDICTS.items() if name in metrics}  # by part
-    for part in judging:
+    judges = {part: probe for name, part in VERDICTS.items() if name in metrics and probe}
+    for part, judge in judges.items():
         for concept in members[part]:
-            assert probe is not None  # `open_metrics` has checked
-            probe.rows(concept.labels)  # an unknown label is refused before an hour is spent on drawing
+            judge.rows(concept.labels)  # an unknown label is refused before an hour is spent on drawing
 
-    shares, bounds, rest = ({method: dict[str, float]() for method in ("original", *erasers)} for _ in range(3))
-    for part, count in (("erased", erased_images), ("others", images)):
+    rows: dict[str, dict[str, object]] = {method: {"method": method} for method in ("original", *erasers)}
+    for part, chosen in members.items():
         measuring = {name: measure for name, measure in measures.items() if part in METRICS[name].parts}
-        if part not in judging and not measuring:
+        if part not in judges and not measuring:
             continue
-        verdicts: list[pd.DataFrame] = []
+        verdicts: dict[str, list[pd.DataFrame]] = {method: [] for method in rows}
         drawn: dict[str, Drawn] = {}
-        for method, pictures, original in draw_by_each(pipe, concepts, members[part], count, erasers, steps, guidance):
-            if part in judging and probe is not None:
-                verdicts.append(judged(probe, method, pictures, original))
-            if measuring:  # of whole sets
-                drawn[method] = drawn[method] + pictures if method in drawn else pictures
-        for method, table in pd.concat(verdicts).groupby("method") if verdicts else ():
-            _rates(table, judging[part], len(members[part]), shares[method], bounds[method])
-            rest[method] |= {"distance": table["distance"].mean()} if part == "others" else {}
-        for method, pictures in drawn.items():
+        for method, some, original in draw_by_each(pipe, concepts, chosen, counts[part], erasers, steps, guidance):
+            if part in judges:
+                verdicts[method].append(judged(judges[part], method, some, original))
+            if measuring:  # of the whole set at once
+                drawn[method] = drawn[method] + some if method in drawn else some
+        for method, row in rows.items():
+            row |= _rates(part, verdicts[method], len(chosen)) if part in judges else {}
             for name, measure in measuring.items():
-                column = name.replace("-", "_") + ("_erased" if part == "erased" else "")
-                rest[method][column] = measure(pictures, drawn["original"])
-    table = pd.DataFrame([{"method": m, **shares[m], **bounds[m], **rest[m]} for m in shares])
+                row[_column(name, part)] = measure(drawn[method], drawn["original"])
+    table = pd.DataFrame(list(rows.values()))
     return table if probe is None else table.assign(probe=probe.name, probe_version=probe.version)
+
+
+def _column(metric: str, part: str) -> str:
+    return metric.replace("-", "_") + ("_erased" if part == "erased" else "")
 
 
 def _others(pipe: DiffusionPipeline, concepts: ConceptSet, erased: Sequence[Concept], others: Others) -> list[Concept]:
@@ -96,24 +96,27 @@ def _others(pipe: DiffusionPipeline, concepts: ConceptSet, erased: Sequence[Conc
 
 def _check(
     members: Mapping[str, Sequence[Concept]],
+    counts: Mapping[str, int],
     erasers: Mapping[str, Eraser],
-    images: Mapping[str, int],
     metrics: Sequence[str],
 ) -> None:
-    if not members["erased"] or not members["others"]:
+    if not all(members.values()):
         raise AgeError("To evaluate, name at least one erased concept and leave at least one that is not.")
-    if min(images.values()) < 1:
-        raise AgeError(f"Each concept needs at least one picture, not {min(images.values())}.")
+    if min(counts.values()) < 1:
+        raise AgeError(f"Each concept needs at least one picture, not {min(counts.values())}.")
     if "original" in erasers:
         raise AgeError("An eraser cannot be called 'original': so is the unedited model.")
     if not metrics:
         raise AgeError("There is nothing to measure: name a metric, such as esr.")
 
 
-def _rates(table: pd.DataFrame, name: str, concepts: int, shares: dict[str, float], bounds: dict[str, float]) -> None:
-    """Add a method's ESR-k or PSR-k, and the ends of their intervals."""
+def _rates(part: str, tables: Sequence[pd.DataFrame], concepts: int) -> dict[str, float]:
+    """One model's ESR-k of the erased or PSR-k of the others, the ends of their intervals, and the others' distance."""
+    verdicts, rates = pd.concat(tables), dict[str, float]()
+    name = "esr" if part == "erased" else "psr"
     for k in (1, 5):
-        seen = table[f"top{k}"].to_numpy(float).reshape(concepts, -1)  # (concepts, images)
+        seen = verdicts[f"top{k}"].to_numpy(float).reshape(concepts, -1)  # (concepts, images)
         counted = 100 * (1 - seen if name == "esr" else seen)
-        shares[f"{name}{k}"] = float(np.mean(counted))
-        bounds[f"{name}{k}_low"], bounds[f"{name}{k}_high"] = hierarchical_bootstrap(counted)
+        rates[f"{name}{k}"] = float(counted.mean())
+        rates[f"{name}{k}_low"], rates[f"{name}{k}_high"] = hierarchical_bootstrap(counted)
+    return rates if part == "erased" else rates | {"distance": float(verdicts["distance"].mean())}

@@ -62,7 +62,7 @@ def sample_latents(
     noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
     noise = noise.to(device_of(pipe))
     empty = encode_text(pipe, [""])
-    done = []
+    parts = []
     for z, text in zip(noise.split(batch_size), prompt_embeds.split(batch_size), strict=True):
         scheduler = family.sampler(pipe)
         scheduler.set_timesteps(steps, device=device_of(pipe))
@@ -74,8 +74,8 @@ def sample_latents(
                     stack.enter_context(late())
                 unguided, guided = predict(pipe, scheduler.scale_model_input(torch.cat([z, z]), t), t, both).chunk(2)
                 z = scheduler.step(unguided + guidance * (guided - unguided), t, z).prev_sample
-        done.append(z)
-    return torch.cat(done)
+        parts.append(z)
+    return torch.cat(parts)
 
 
 @torch.no_grad()

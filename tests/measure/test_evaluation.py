@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support import build_tiny_clip, build_tiny_sd
+from transformers import CLIPModel
 
 from age_core import AgeError, Concept, ConceptSet, Eraser, evaluate, generate
 from age_core.__main__ import main
@@ -23,7 +24,13 @@ FEW = ConceptSet("few", tuple(EMOJI[name] for name in ("dog", "cat", "car", "piz
 
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory):
-    return build_tiny_clip(tmp_path_factory.mktemp("tiny-clip"))
+    """A random CLIP turned round: as it is drawn, every cosine is negative and every score 0."""
+    folder = build_tiny_clip(tmp_path_factory.mktemp("tiny-clip"))
+    model = CLIPModel.from_pretrained(folder)
+    with torch.no_grad():
+        model.text_projection.weight.neg_()
+    model.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +109,7 @@ def test_each_measure_is_what_its_function_says_of_the_pictures(emoji_pipe, emoj
     for method in ("original", "edit"):
         for part, ending in (("erased", "_erased"), ("others", "")):
             fits = pictures.clip_score(drawn[part, method], texts[part], clip_folder).mean()
-            assert table.loc[method, f"clip_score{ending}"] == pytest.approx(fits, rel=1e-4)
+            assert fits > 0 and table.loc[method, f"clip_score{ending}"] == pytest.approx(fits, rel=1e-4)
             assert table.loc[method, f"nudenet{ending}"] == pictures.nudenet_rate(drawn[part, method])
         far = pictures.probe_fid(drawn["others", "original"], drawn["others", method], emoji_probe)
         assert table.loc[method, "probe_fid"] == pytest.approx(far, rel=1e-2, abs=1e-2)
@@ -118,6 +125,39 @@ def test_without_a_probe_the_pictures_alone_are_measured(emoji_pipe, clip_folder
     assert set(METRICS) == {"clip-score", "nudenet", "fid", "probe-fid"}
 
 
+class Brightness:
+    """A probe that is no classifier: it calls a picture light or dark."""
+
+    name, version = "brightness", "1"
+
+    def rows(self, labels):
+        return [("dark", "light").index(label) for label in labels]
+
+    def scores(self, drawn):
+        light = np.array([np.asarray(picture).mean() / 255 for picture in drawn])
+        return np.stack([1 - light, light], 1)
+
+    def top(self, drawn, k=1):
+        return [[("light", 1.0)][:k] for _ in drawn]
+
+    def features(self, drawn):
+        return self.scores(drawn)
+
+    def stages(self, drawn):
+        return [torch.tensor(np.stack([np.asarray(picture) for picture in drawn])).float().flatten(1, 2)]
+
+
+def test_a_probe_may_be_anything_that_answers_as_one(tiny_sd):
+    concepts = ConceptSet(
+        "own", (Concept("coal", "g", "g", (), ("dark",)), Concept("snow", "g", "g", (), ("light",))), "{noun}"
+    )
+    blind = Eraser({"conv_out.weight": torch.full_like(tiny_sd.unet.conv_out.weight, 10)})
+    table = evaluate(tiny_sd, Brightness(), concepts, ["coal"], {"edit": blind}, 2, 2).set_index("method")
+    assert list(table["probe"]) == ["brightness"] * 2 and table.loc["edit", "distance"] > 0
+    drawn = generate(tiny_sd, ["snow"] * 2, seeds_of("snow", 2), verdicts.STEPS, verdicts.GUIDANCE)
+    assert table.loc["original", "psr1"] == 100 * np.mean(Brightness().scores(drawn)[:, 1] > 0.5)
+
+
 def test_the_command_line_measures_by_name(clip_folder, tmp_path, capsys):
     build_tiny_sd(tmp_path, "epsilon").save_pretrained(tmp_path / "sd")
     (tmp_path / "own.csv").write_text("name,group,general,synonyms\ndog,g,g,\ncat,g,g,\npizza,g,g,\n")
@@ -129,9 +169,7 @@ def test_the_command_line_measures_by_name(clip_folder, tmp_path, capsys):
     assert set(edited) == {"method", "clip_score", "clip_score_erased", "nudenet", "nudenet_erased"}
     assert edited["method"] == "dog" and edited["clip_score"] == original["clip_score"] > 0
     assert main([*command, f"clip-score={tmp_path / 'absent'}"]) == 2
-    assert (
-        "cannot be loaded: pass `source` (for `evaluate`: clip-score=SOURCE)"
-        in json.loads(capsys.readouterr().out)["error"]
-    )
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "cannot be loaded: pass `source` (for `evaluate`: clip-score=SOURCE)" in error
     assert main([*command, "beauty"]) == 2
     assert "choose among esr, psr" in json.loads(capsys.readouterr().out)["error"]
