@@ -162,9 +162,6 @@ class Explorer:
         if (asked["steps"] or 0) > MOST_STEPS:
             raise AgeError(f"{asked['steps']} steps are too many for one run here: {MOST_STEPS} at most.")
         concepts, _ = plan(method, list(names), self.concepts, preset, target, **asked)
-        for concept in concepts:  # mapped onto itself, or onto a word that means the same, it would not be erased
-            if target and target.lower() in [own.lower() for own in (concept.name, *concept.synonyms)]:
-                raise AgeError(f"{target!r} is {concept.name!r} itself and cannot be its own target: choose another.")
         chosen = [concept.name for concept in concepts]
         root = self.folder(owner)
         return self.bench.start(root, method, chosen, owner, keep, preset=preset, target=target, **asked)

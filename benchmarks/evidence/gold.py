@@ -26,7 +26,7 @@ from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.concepts.concept_set import TEMPLATES
 from age_core.emoji.__main__ import CONCEPTS_CSV
 from age_core.emoji.denoiser import load_unet
-from age_core.erasure.by_method import erase_by
+from age_core.erasure.by_method import erase_by, finished
 from age_core.measure.pictures import energy_distance
 from age_core.measure.verdicts import draw_and_judge, known
 from benchmarks.evidence.judging import near_and_far
@@ -101,8 +101,7 @@ def main() -> None:
         "original": None,
     }
     for method in args.methods:
-        *_, last = erase_by(pipe, method, args.concept, concepts, preview_every=0)
-        models[method] = last.eraser
+        last, models[method] = finished(erase_by(pipe, method, args.concept, concepts, preview_every=0))
         print(f"{method}: erased to {last.top_targets(3)}", file=sys.stderr, flush=True)
     table = compare(pipe, probe, concepts, args.concept, models)
     table.round(3).to_csv(args.out, index=False)

@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.concepts.candidates import Vocabulary
-from age_core.erasure.by_method import erase_by
+from age_core.erasure.by_method import erase_by, last_eraser
 from age_core.files import read_json, replacing, write_json
 from age_core.measure.pictures import pair_distance
 from age_core.measure.verdicts import GUIDANCE, STEPS, noise_reference, noise_shift, seeds_of
@@ -115,9 +115,7 @@ class World:
         folder, key = self.folder / method, f"{self.names.index(name):03d}"
         started = time.monotonic()
         how, preset, changes = METHODS[method]
-        *_, last = erase_by(self.pipe, how, name, self.concepts, preset, None, **changes)
-        eraser = last.eraser
-        assert eraser is not None  # the last event carries it
+        eraser = last_eraser(erase_by(self.pipe, how, name, self.concepts, preset, None, **changes))
         erasing = time.monotonic() - started
         with eraser.applied_to(self.pipe):
             first = self.draw(self.names, [0])
