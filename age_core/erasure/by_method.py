@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -15,13 +15,13 @@ from age_core.erasure.closed_form.methods import closed_form
 from age_core.erasure.events import EraseEvent, TrainingState
 from age_core.erasure.look_ahead import best_target, look_ahead, with_prior
 from age_core.erasure.loop import erase
-from age_core.erasure.methods import METHODS, Method, find_method, method_options
+from age_core.erasure.methods import METHODS, find_method, method_options
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.selectors import SELECTORS
-from age_core.erasure.target_words import POOL, banned, fixed_word, neighbours, resolve
+from age_core.erasure.target_words import POOL, banned, check_target, fixed_word, neighbours, resolve
 from age_core.erasure.torch_modes import with_gradients
-from age_core.errors import AgeError, RunFailed
-from age_core.models.eraser import Eraser, trained_parameters
+from age_core.errors import AgeError
+from age_core.models.eraser import trained_parameters
 
 
 def plan(
@@ -34,31 +34,20 @@ def plan(
 ) -> tuple[list[Concept], EraseOptions]:
     """The concepts that `erase_by` erases, each once, and the options it does so with.
 
-    Raises AgeError on what it cannot do, a target that means the concept itself among it.
+    Raises AgeError on what it cannot do.
     """
-    entry = find_method(method)
-    if target is not None and entry.word is None:
-        fixed = ", ".join(name for name, other in METHODS.items() if other.word)
+    if target is not None and find_method(method).word is None:
+        fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
         raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
     names = [names] if isinstance(names, str) else list(names)
     if not names:
         raise AgeError("The concept to erase is empty: name one.")
-    erased = {concept.name: concept for concept in (resolve(concepts, name) for name in names)}
-    for concept in erased.values():
-        _check_target(entry, concept, (target or "").strip())
+    erased = list({concept.name: concept for concept in (resolve(concepts, name) for name in names)}.values())
+    for concept in erased:
+        check_target(concept, target, find_method(method).word)
     if concepts.erase_templates:
         changes.setdefault("templates", concepts.erase_templates)
-    return list(erased.values()), method_options(method, preset, **changes)
-
-
-def _check_target(entry: Method, concept: Concept, word: str) -> None:
-    """Raise AgeError on a concept that is mapped onto itself, or onto a word that means the same: nothing would change.
-
-    The method "synonym" is there to show how little a synonym does.
-    """
-    meaning_it = (concept.name, *(() if entry.word == "synonym" else concept.synonyms))
-    if word and word.lower() in [name.lower() for name in meaning_it]:
-        raise AgeError(f"{word!r} is {concept.name!r} itself and cannot be its own target: choose another.")
+    return erased, method_options(method, preset, **changes)
 
 
 def candidates_for(
@@ -88,20 +77,20 @@ def erase_by(
     fixed target ("" is the empty prompt). changes: fields of EraseOptions. With several concepts, each fixed target is
     the same word, and gradient methods must be given it or use "empty".
     """
-    entry = find_method(method)
+    chosen = find_method(method)
     erased, options = plan(method, names, concepts, preset, target, **changes)
     names = [concept.name for concept in erased]
-    if resume is None and (entry.prior or (entry.word == "look-ahead" and target is None and len(names) == 1)):
+    if resume is None and (chosen.prior or (chosen.word == "look-ahead" and target is None and len(names) == 1)):
         trained_parameters(pipe.unet, options.train)  # an empty selection is refused now, not in half a minute
         pools = candidates_for(pipe, method, erased, concepts, pool)
         return with_gradients(_look_and_erase(pipe, pools, options, concepts))
-    if entry.word is None:
+    if chosen.word is None:
         return erase(pipe, names, candidates_for(pipe, method, erased, concepts, pool), options, resume)
     if target is None:
-        words = {c.name: fixed_word(pipe, entry.word, c, concepts, pool, erased, options.seed) for c in erased}
+        words = {c.name: fixed_word(pipe, chosen.word, c, concepts, pool, erased, options.seed) for c in erased}
     else:
         words = dict.fromkeys(names, target)
-    if entry.kind == "closed":
+    if chosen.kind == "closed":
         vanishing = banned(erased)
         preserve = [name for name in concepts.names if name not in vanishing]
         return with_gradients(_closed(pipe, method, words, preserve))
@@ -109,21 +98,6 @@ def erase_by(
         raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
     pools = candidates_for(pipe, method, erased, concepts, pool) if options.preserve == "neighbours" else {}
     return erase(pipe, names, pools, replace(options, fixed_target=words[names[0]]), resume)
-
-
-def finished(events: Iterable[EraseEvent]) -> tuple[EraseEvent, Eraser]:
-    """The last event of an erasure and the Eraser that it carries. Raises RunFailed where there is none."""
-    last = None
-    for event in events:
-        last = event
-    if last is None or last.eraser is None:
-        raise RunFailed(f"The erasure ended at step {last.step if last else 0}, before there was an eraser.")
-    return last, last.eraser
-
-
-def last_eraser(events: Iterable[EraseEvent]) -> Eraser:
-    """The Eraser that an erasure ends in: `last_eraser(erase_by(...))`. Raises RunFailed where there is none."""
-    return finished(events)[1]
 
 
 def _look_and_erase(

@@ -14,11 +14,7 @@ WordKind = Literal["synonym", "in-class", "general", "unrelated", "empty", "near
 
 @dataclass(frozen=True)
 class Method:
-    """One named way to erase.
-
-    Options are set by `changes`, then by a preset, then by `identity`, then by the caller: a preset chooses how much to
-    compute, but cannot make a method another one.
-    """
+    """One named way to erase. `changes` are options on top of the defaults; a preset and the caller come after them."""
 
     label: str
     about: str  # one sentence, with its source
@@ -27,7 +23,6 @@ class Method:
     prior: bool = False  # whether a look-ahead sets the first logits
     published_space: bool = False  # candidates as the published code takes them
     changes: Mapping[str, Any] = field(default_factory=dict)
-    identity: Mapping[str, Any] = field(default_factory=dict)  # what no preset changes
 
 
 _ESD = {"target": "fixed", "preserve": "none", "negative_guidance": 1.0, "latents": "student", "templates": ("{noun}",)}
@@ -49,8 +44,8 @@ METHODS: dict[str, Method] = {
     "age-paper": Method(
         "AGE, as published",
         "The published equation: eta 0, both terms differentiated through a soft mixture, the student's own latents.",
-        changes=_BARE | {"inner_objective": "both", "latents": "student", "pi_every": 1},
-        identity={"relaxation": "soft", "pi_temperature": 0.5},
+        changes=_BARE
+        | {"inner_objective": "both", "relaxation": "soft", "pi_temperature": 0.5, "latents": "student", "pi_every": 1},
     ),
     "age-paper-code": Method(
         "AGE, as coded",
@@ -76,15 +71,10 @@ METHODS: dict[str, Method] = {
         "ESD-x",
         "Away from the concept; keeps nothing (arXiv 2303.07345).",
         word="empty",
-        changes=_ESD,
-        identity={"train": "xattn"},
+        changes=_ESD | {"train": "xattn"},
     ),
     "esd-u": Method(
-        "ESD-u",
-        "ESD on everything but cross-attention.",
-        word="empty",
-        changes=_ESD,
-        identity={"train": "noxattn"},
+        "ESD-u", "ESD on everything but cross-attention.", word="empty", changes=_ESD | {"train": "noxattn"}
     ),
     "naive": Method(
         "ESD with a target",
@@ -97,8 +87,7 @@ METHODS: dict[str, Method] = {
         "CA",
         "Concept ablation: the concept's prediction is the anchor's, on the anchor's pictures (arXiv 2303.13516).",
         word="general",
-        changes={"target": "fixed", "preserve": "none", "latents_of": "target"},
-        identity={"candidate_samples": 16},
+        changes={"target": "fixed", "preserve": "none", "latents_of": "target", "candidate_samples": 16},
     ),
     "ap": Method(
         "AP",
@@ -131,8 +120,6 @@ def method_label(name: str, target: str | None = None) -> str:
 
 def method_options(name: str, preset: str = "balanced", **changes: object) -> EraseOptions:
     """The options of a method under a preset; `changes` that are not None come last. Raises AgeError on bad ones."""
-    entry = find_method(name)
-    by_hand = {field: value for field, value in changes.items() if value is not None}
-    options = make_options(preset, entry.changes, {**entry.identity, **by_hand})
+    options = make_options(preset, find_method(name).changes, changes)
     options.check()
     return options

@@ -34,6 +34,17 @@ def banned(erased: Sequence[Concept]) -> tuple[str, ...]:
     return tuple(word for concept in erased for word in (concept.name, *concept.synonyms, *concept.labels))
 
 
+def check_target(concept: Concept, target: str | None, kind: WordKind | None) -> None:
+    """Raise AgeError on a target that is the concept itself or means the same: nothing would be erased.
+
+    kind: of the method's own fixed target; "synonym" is there to show how little a synonym does.
+    """
+    word = (target or "").strip()
+    same = (concept.name, *(() if kind == "synonym" else concept.synonyms))
+    if word and word.lower() in [name.lower() for name in same]:
+        raise AgeError(f"{word!r} is {concept.name!r} itself and cannot be its own target: choose another.")
+
+
 def neighbours(
     pipe: DiffusionPipeline, concept: Concept, concepts: ConceptSet, k: int = POOL, erased: Sequence[Concept] = ()
 ) -> Candidates:

@@ -14,8 +14,9 @@ import pandas as pd
 from diffusers import DiffusionPipeline
 
 from age_core.concepts.concept_set import Concept, ConceptSet
-from age_core.erasure.by_method import erase_by, finished, plan
+from age_core.erasure.by_method import erase_by, plan
 from age_core.erasure.methods import find_method, method_label
+from age_core.erasure.outcome import finished
 from age_core.errors import AgeError
 from age_core.files import disk_errors, plain, read_json, replacing, write_json
 from age_core.measure.intervals import bootstrap

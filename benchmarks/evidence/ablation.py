@@ -30,7 +30,8 @@ import pandas as pd
 import torch
 
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
-from age_core.erasure.by_method import erase_by, finished
+from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import finished
 from benchmarks.evidence.judging import CONCEPTS, Judge, columns
 
 MEASURES = ["esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far", "distance_near", "distance_far"]

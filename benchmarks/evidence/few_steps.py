@@ -15,7 +15,8 @@ import time
 import pandas as pd
 
 from age_core import ConceptSet, load_pipeline, load_probe
-from age_core.erasure.by_method import erase_by, last_eraser
+from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import last_eraser
 from age_core.measure.verdicts import STEPS, hits
 
 

@@ -26,7 +26,8 @@ from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.concepts.concept_set import TEMPLATES
 from age_core.emoji.__main__ import CONCEPTS_CSV
 from age_core.emoji.denoiser import load_unet
-from age_core.erasure.by_method import erase_by, finished
+from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import finished
 from age_core.measure.pictures import energy_distance
 from age_core.measure.verdicts import draw_and_judge, known
 from benchmarks.evidence.judging import near_and_far

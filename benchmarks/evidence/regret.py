@@ -16,7 +16,8 @@ from pathlib import Path
 import pandas as pd
 
 from age_core import AgeError, ConceptSet, Vocabulary, load_pipeline, load_probe
-from age_core.erasure.by_method import erase_by, finished
+from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import finished
 from age_core.erasure.target_words import WordKind, fixed_word, neighbours
 from age_core.study.oracle import oracle, regrets
 

@@ -25,7 +25,8 @@ from safetensors.torch import save_file
 
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.concepts.candidates import Vocabulary
-from age_core.erasure.by_method import erase_by, last_eraser
+from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import last_eraser
 from age_core.files import read_json, replacing, write_json
 from age_core.measure.pictures import pair_distance
 from age_core.measure.verdicts import GUIDANCE, STEPS, noise_reference, noise_shift, seeds_of
