@@ -82,8 +82,7 @@ def erase_by(
     names = [concept.name for concept in erased]
     if resume is None and (chosen.prior or (chosen.word == "look-ahead" and target is None and len(names) == 1)):
         trained_parameters(pipe.unet, options.train)  # an empty selection is refused now, not in half a minute
-        pools = candidates_for(pipe, method, erased, concepts, pool)
-        return with_gradients(_look_and_erase(pipe, pools, options, concepts))
+        return _look_and_erase(pipe, candidates_for(pipe, method, erased, concepts, pool), options, concepts)
     if chosen.word is None:
         return erase(pipe, names, candidates_for(pipe, method, erased, concepts, pool), options, resume)
     if target is None:
@@ -91,15 +90,15 @@ def erase_by(
     else:
         words = dict.fromkeys(names, target)
     if chosen.kind == "closed":
-        vanishing = banned(erased)
-        preserve = [name for name in concepts.names if name not in vanishing]
-        return with_gradients(_closed(pipe, method, words, preserve))
+        gone = banned(erased)
+        return _closed(pipe, method, words, [name for name in concepts.names if name not in gone])
     if len(set(words.values())) > 1:
         raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
     pools = candidates_for(pipe, method, erased, concepts, pool) if options.preserve == "neighbours" else {}
     return erase(pipe, names, pools, replace(options, fixed_target=words[names[0]]), resume)
 
 
+@with_gradients
 def _look_and_erase(
     pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, concepts: ConceptSet
 ) -> Generator[EraseEvent, None, None]:
@@ -122,6 +121,7 @@ def _look_and_erase(
             yield replace(event, elapsed_s=event.elapsed_s + before)
 
 
+@with_gradients
 def _closed(
     pipe: DiffusionPipeline, method: str, words: Mapping[str, str], preserve: Sequence[str]
 ) -> Generator[EraseEvent, None, None]:

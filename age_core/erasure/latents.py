@@ -67,7 +67,7 @@ def prepare(
     prompt_embeds = torch.cat(
         [erased[-1].expand(counts[0], -1, -1), candidate_embeds[-1].repeat_interleave(counts[1], 0)]
     )
-    seeds = [options.seed * 100_003 + row for row in range(len(prompt_embeds))]
+    seeds = [(options.seed * 100_003 + row) % 2**63 for row in range(len(prompt_embeds))]
     shape = (0, pipe.unet.config.in_channels, pipe.unet.config.sample_size, pipe.unet.config.sample_size)
     parts = [torch.zeros(shape, device=empty.device)]
     for start in range(0, len(prompt_embeds), CHUNK):
