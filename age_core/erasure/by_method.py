@@ -18,7 +18,9 @@ from age_core.erasure.look_ahead import best_target, look_ahead, with_prior
 from age_core.erasure.loop import erase
 from age_core.erasure.methods import METHODS, find_method, method_options
 from age_core.erasure.options import EraseOptions
-from age_core.erasure.target_words import POOL, banned, fixed_word, neighbours, resolve
+from age_core.erasure.selectors import SELECTORS
+from age_core.erasure.target_words import POOL, banned, check_target, fixed_word, neighbours, resolve
+from age_core.erasure.torch_modes import with_gradients
 from age_core.errors import AgeError
 from age_core.models.families import family_of
 
@@ -44,14 +46,16 @@ def plan(
     pool: int = POOL,
     **changes: Any,
 ) -> Request:
-    """What `erase_by` with these arguments erases and how. Raises AgeError on what it cannot do."""
+    """What `erase_by` with these arguments erases, each concept once, and how. Raises AgeError on what it cannot do."""
     if target is not None and find_method(method).word is None:
         fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
         raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
     names = [names] if isinstance(names, str) else list(names)
     if not names:
         raise AgeError("The concept to erase is empty: name one.")
-    erased = tuple(resolve(concepts, name) for name in names)
+    erased = tuple({concept.name: concept for concept in (resolve(concepts, name) for name in names)}.values())
+    for concept in erased:
+        check_target(concept, target, find_method(method).word)
     changes = {name: value for name, value in changes.items() if value is not None}
     asked = {"preset": preset, "target": target, "pool": pool, **changes}
     if concepts.erase_templates:
@@ -121,12 +125,13 @@ def carry_out(
     return erase(pipe, names, space, replace(options, fixed_target=words[names[0]]), resume)
 
 
+@with_gradients
 def _look_and_erase(
     pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, concepts: ConceptSet
 ) -> Generator[EraseEvent, None, None]:
-    """Try every candidate in closed form, tell how far it is, then erase from what was found."""
+    """Try every candidate in closed form, with events that say how far it is, then erase from where it points."""
     started = time.monotonic()
-    found: dict[str, Candidates] = {}
+    with_priors: dict[str, Candidates] = {}
     for name, candidates in pools.items():
         for part in look_ahead(pipe, name, candidates, concepts):
             if isinstance(part, int):
@@ -134,15 +139,16 @@ def _look_and_erase(
                 elapsed = time.monotonic() - started
                 yield EraseEvent(0, options.steps, note, name, candidates=candidates.names, elapsed_s=elapsed)
             else:
-                found[name], best = with_prior(candidates, part, options.prior_strength), best_target(part)
-    if options.target == "fixed":
+                with_priors[name], best = with_prior(candidates, part, options.prior_strength), best_target(part)
+    if SELECTORS[options.target].takes_word:
         options = replace(options, fixed_target=best)
     before = time.monotonic() - started
-    with closing(erase(pipe, list(found), found, options)) as events:
+    with closing(erase(pipe, list(with_priors), with_priors, options)) as events:
         for event in events:
             yield replace(event, elapsed_s=event.elapsed_s + before)
 
 
+@with_gradients
 def _closed(
     pipe: DiffusionPipeline, method: str, words: Mapping[str, str], preserve: Sequence[str]
 ) -> Generator[EraseEvent, None, None]:

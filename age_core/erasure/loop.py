@@ -66,7 +66,7 @@ def erase(
     if lacking or (len(names) > 1 and isinstance(candidates, Candidates) and not takes_word):
         raise AgeError(f"Each erased concept needs candidates of its own; {(lacking or names)[0]!r} has none.")
     family_of(pipe).trained(pipe, options.train)
-    return with_gradients(_run(pipe, {name: pool for name, pool in pools.items() if pool is not None}, options, resume))
+    return _run(pipe, {name: pool for name, pool in pools.items() if pool is not None}, options, resume)
 
 
 def _prepare_all(
@@ -89,6 +89,7 @@ def _prepare_all(
     yield caches
 
 
+@with_gradients
 def _run(
     pipe: DiffusionPipeline,
     pools: Mapping[str, Candidates],

@@ -69,7 +69,12 @@ METHODS: dict[str, Method] = {
     "empty": _fixed("empty", "The empty prompt."),
     "nearest": _fixed("nearest", "The nearest candidate."),
     "random-word": _fixed("random-word", "One word of the vocabulary, drawn by the seed."),
-    "esd-x": Method("ESD-x", "Away from the concept; keeps nothing (arXiv 2303.07345).", word="empty", changes=_ESD),
+    "esd-x": Method(
+        "ESD-x",
+        "Away from the concept; keeps nothing (arXiv 2303.07345).",
+        word="empty",
+        changes=_ESD | {"train": "xattn"},
+    ),
     "esd-u": Method(
         "ESD-u", "ESD on everything but cross-attention.", word="empty", changes=_ESD | {"train": "noxattn"}
     ),

@@ -198,6 +198,6 @@ def restore_adam(adam: torch.optim.Adam, state: Mapping[str, Tensor]) -> None:
     """Put `adam_state`'s tensors back; a parameter without any had never moved."""
     for row, parameter in enumerate(adam.param_groups[0]["params"]):
         prefix = f"adam.{row}."
-        mine = {key[len(prefix) :]: value.clone() for key, value in state.items() if key.startswith(prefix)}
-        if mine:
-            adam.state[parameter] = mine
+        moments = {key[len(prefix) :]: value.clone() for key, value in state.items() if key.startswith(prefix)}
+        if moments:
+            adam.state[parameter] = moments

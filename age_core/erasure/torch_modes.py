@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from typing import TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 from diffusers import DiffusionPipeline
@@ -16,6 +17,7 @@ from age_core.models.families import device_of, family_of
 
 LARGEST_PLAIN = 32  # width of the latents up to which attention may be plain
 Event = TypeVar("Event")
+P = ParamSpec("P")
 
 
 @contextmanager
@@ -33,19 +35,24 @@ def autocast(pipe: DiffusionPipeline, options: EraseOptions) -> Iterator[None]:
         yield
 
 
-def with_gradients(events: Generator[Event, None, None]) -> Generator[Event, None, None]:
-    """The same events, each computed with gradients, also inside the caller's `no_grad` or `inference_mode`.
+def with_gradients(function: Callable[P, Generator[Event, None, None]]) -> Callable[P, Generator[Event, None, None]]:
+    """Decorates a generator: each step has gradients, also where the caller is in `no_grad` or `inference_mode`.
 
-    The modes are entered and left within each step: between two events the caller's own hold.
+    The modes are entered and left within the step, so that between two events the caller's own hold.
     """
-    with closing(events):
-        while True:
-            with torch.inference_mode(False), torch.enable_grad():
-                try:
-                    event = next(events)
-                except StopIteration:
-                    return
-            yield event
+
+    @wraps(function)
+    def stepwise(*args: P.args, **kwargs: P.kwargs) -> Generator[Event, None, None]:
+        with closing(function(*args, **kwargs)) as events:
+            while True:
+                with torch.inference_mode(False), torch.enable_grad():
+                    try:
+                        event = next(events)
+                    except StopIteration:
+                        return
+                yield event
+
+    return stepwise
 
 
 @contextmanager

@@ -162,13 +162,7 @@ class Explorer:
         options |= {"lr": _number("learning rate", rate), "preserve_weight": _number("weight of preserving", preserve)}
         if (options["steps"] or 0) > MOST_STEPS:
             raise AgeError(f"{options['steps']} steps are too many for one run here: {MOST_STEPS} at most.")
-        concepts = [resolve(self.concepts, name) for name in names]
-        for concept in concepts:  # mapped onto itself, or onto a word that means the same, it would not be erased
-            if target and target.lower() in [own.lower() for own in (concept.name, *concept.synonyms)]:
-                raise AgeError(f"{target!r} is {concept.name!r} itself and cannot be its own target: choose another.")
-        return self.start(
-            owner, [concept.name for concept in concepts], method, keep, preset=preset, target=target, **options
-        )
+        return self.start(owner, list(names), method, keep, preset=preset, target=target, **options)
 
     def start(
         self, owner: str, names: str | Sequence[str], method: str, keep: bool = False, **request: Any

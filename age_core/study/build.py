@@ -16,6 +16,7 @@ from diffusers import DiffusionPipeline
 from age_core.concepts.concept_set import Concept, ConceptSet
 from age_core.erasure.by_method import erase_by, plan
 from age_core.erasure.methods import find_method, method_label
+from age_core.erasure.outcome import finished
 from age_core.errors import AgeError
 from age_core.files import disk_errors, plain, read_json, replacing, write_json
 from age_core.measure.intervals import bootstrap
@@ -200,9 +201,7 @@ def run_job(setup: MeasureSetup, original: Original, task: Task, job: Job) -> No
     name = job.erased
     changes = dict(task.changes) | {"seed": job.seed}
     target = task.target_of(setup.watched.find(name))
-    *_, last = erase_by(setup.pipe, task.method, name, setup.concepts, task.preset, target, **changes)
-    eraser = last.eraser
-    assert eraser is not None  # the last event carries it
+    last, eraser = finished(erase_by(setup.pipe, task.method, name, setup.concepts, task.preset, target, **changes))
     labels = {"method": method_label(task.method, task.target), "target": eraser.info["target"], "seed": job.seed}
     table = measure(setup, original, task, eraser, name, **labels)
     with disk_errors(f"The side effects of {name!r}"):

@@ -32,6 +32,7 @@ import torch
 
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import finished
 from benchmarks.evidence.judging import CONCEPTS, Judge, columns
 
 MEASURES = ["esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far", "distance_near", "distance_far"]
@@ -62,9 +63,8 @@ def measure(
         return row | untouched | judge.verdict(concept, None)
     name, changes = parse(method)
     started = time.process_time()
-    *_, last = erase_by(pipe, name, concept, concepts, preset, seed=seed, preview_every=0, **changes)
-    eraser = last.eraser
-    assert eraser is not None  # the last event carries it
+    events = erase_by(pipe, name, concept, concepts, preset, seed=seed, preview_every=0, **changes)
+    last, eraser = finished(events)
     row["seconds"] = round((time.process_time() - started) / torch.get_num_threads(), 2)
     row["threads"] = torch.get_num_threads()
     row["targets"] = last.top_targets(3)

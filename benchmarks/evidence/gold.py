@@ -28,6 +28,7 @@ from age_core.concepts.concept_set import TEMPLATES
 from age_core.emoji.__main__ import CONCEPTS_CSV
 from age_core.emoji.denoiser import load_unet
 from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import finished
 from age_core.measure.pictures import energy_distance
 from age_core.measure.verdicts import draw_and_judge, known
 
@@ -101,8 +102,7 @@ def main() -> None:
         "original": None,
     }
     for method in args.methods:
-        *_, last = erase_by(pipe, method, args.concept, concepts, preview_every=0)
-        models[method] = last.eraser
+        last, models[method] = finished(erase_by(pipe, method, args.concept, concepts, preview_every=0))
         print(f"{method}: erased to {last.top_targets(3)}", file=sys.stderr, flush=True)
     table = compare(pipe, probe, concepts, args.concept, models)
     table.round(3).to_csv(args.out, index=False)

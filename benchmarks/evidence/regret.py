@@ -18,8 +18,9 @@ import pandas as pd
 from age_core import AgeError, ConceptSet, load_pipeline, load_probe
 from age_core.concepts.candidates import near_and_far, rank_others
 from age_core.erasure.by_method import erase_by
-from age_core.erasure.look_ahead import oracle, regrets
+from age_core.erasure.outcome import finished
 from age_core.erasure.target_words import WordKind, fixed_word, neighbours
+from age_core.study.oracle import oracle, regrets
 
 WORDS: tuple[WordKind, ...] = ("nearest", "in-class", "look-ahead")
 
@@ -34,7 +35,7 @@ def choices(pipe, concepts: ConceptSet, name: str, methods: list[str]) -> dict[s
         except AgeError as error:
             print(f"{name}: no {word}: {error}", file=sys.stderr)
     for method in methods:
-        *_, last = erase_by(pipe, method, name, concepts, preview_every=0)
+        last, _ = finished(erase_by(pipe, method, name, concepts, preview_every=0))
         found[method] = dict(zip(last.candidates, last.probabilities, strict=True))
     return found
 

@@ -27,6 +27,7 @@ from safetensors.torch import load_file, save_file
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.concepts.candidates import Vocabulary
 from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import last_eraser
 from age_core.files import read_json, replacing, write_json
 from age_core.measure.noise_shift import noise_reference, noise_shift
 from age_core.measure.pictures import pair_distance
@@ -118,9 +119,7 @@ class World:
         folder, key = self.folder / method, f"{self.names.index(name):03d}"
         started = time.monotonic()
         how, preset, changes = METHODS[method]
-        *_, last = erase_by(self.pipe, how, name, self.concepts, preset, None, **changes)
-        eraser = last.eraser
-        assert eraser is not None  # the last event carries it
+        eraser = last_eraser(erase_by(self.pipe, how, name, self.concepts, preset, None, **changes))
         erasing = time.monotonic() - started
         with eraser.applied_to(self.pipe):
             first = self.draw(self.names, [0])

@@ -97,7 +97,7 @@ def test_a_folder_holds_the_erasures_of_one_task_only(setup, tmp_path):
     list(build_side_effects(setup, task, ["dog"], tmp_path))
     assert set(gather(tmp_path)["method"]) == {"UCE to fox"} and set(gather(tmp_path)["target"]) == {"fox"}
     with pytest.raises(AgeError, match="name another"):
-        next(build_side_effects(setup, replace(task, target="cat"), ["dog", "cat"], tmp_path))
+        next(build_side_effects(setup, replace(task, target="pizza"), ["dog", "cat"], tmp_path))
 
 
 def test_bad_tasks_are_refused_before_any_work(setup, tmp_path):
