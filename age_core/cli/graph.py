@@ -20,11 +20,16 @@ from age_core.cli.common import (
     progress_bar,
 )
 from age_core.concepts.concept_set import ConceptSet
+from age_core.errors import AgeError
 from age_core.files import disk_errors, plain
-from age_core.study.build import METRICS, Source, Task
+from age_core.study.build import Source
+from age_core.study.graph import concept_graph, write_graphml
+from age_core.study.labels import label_of
+from age_core.study.labels import method_of as method_key
 from age_core.study.parallel import BACKENDS, build_in_parallel
-from age_core.study.report import read
-from age_core.study.tables import gather, read_table
+from age_core.study.report import side_effect_report
+from age_core.study.tables import SideEffects, gather, read_table
+from age_core.study.task import METRICS, Task
 
 
 def add_commands(commands: Commands) -> None:
@@ -46,8 +51,9 @@ def add_commands(commands: Commands) -> None:
     statistics = add_command(commands, "statistics", run_statistics, about)
     statistics.add_argument("tables", type=Path, nargs="+", help="parquet files that `graph` wrote")
     statistics.add_argument("--metric", choices=METRICS, default="noise-shift")
-    statistics.add_argument("--methods", nargs="*", default=[], help="as the tables name them (all that they hold)")
+    statistics.add_argument("--methods", nargs="*", default=[], help="keys or labels (all that the tables hold)")
     statistics.add_argument("--nearest", type=int, default=5, help="how many count as near")
+    statistics.add_argument("--graphml", type=Path, help="file for the graph of one method, for Gephi or networkx")
     statistics.add_argument("--predict", action="store_true", help="also how well the damage was told before training")
     for parser in (graph, statistics):
         parser.add_argument("--watched", help="a concept set that the damage is measured on (--concepts)")
@@ -82,6 +88,7 @@ def run_graph(args: argparse.Namespace) -> Answer:
         images=args.images,
         erased_images=args.erased_images,
         metrics=tuple(args.metrics),
+        floor=True,
     )
     seeds = args.seeds or [args.seed]
     with progress_bar(args, total=len(erased) * len(seeds), unit="erasure") as bar:
@@ -98,11 +105,17 @@ def run_graph(args: argparse.Namespace) -> Answer:
 
 
 def run_statistics(args: argparse.Namespace) -> Answer:
-    table = pd.concat([read_table(path) for path in args.tables], ignore_index=True)
+    effects = SideEffects(pd.concat([read_table(path) for path in args.tables], ignore_index=True))
+    methods = [method_key(text) for text in args.methods] or effects.methods
+    if args.graphml and len(methods) > 1:
+        raise AgeError(f"--graphml takes the graph of one method: choose one of {', '.join(methods)} by --methods.")
     setup = source_of(args).open()
-    methods = args.methods or list(dict.fromkeys(table["method"]))
     document, lines = {}, []
-    for method, parts in read(setup, table, args.metric, methods, args.nearest, args.predict).items():
+    for method, parts in side_effect_report(setup, effects, args.metric, methods, args.nearest, args.predict).items():
         document[method] = {name: plain(part.to_dict("records")) for name, part in parts.items()}
-        lines += [f"{args.metric} by {method}", *(part.round(3).to_string(index=False) for part in parts.values()), ""]
+        lines.append(f"{args.metric} by {label_of(method)}")
+        lines += [f"{name}:\n{part.round(3).to_string(index=False)}" for name, part in parts.items()] + [""]
+    if args.graphml:
+        write_graphml(concept_graph(effects, (methods[0], args.metric), setup.watched), args.graphml)
+        lines.append(f"graph in {args.graphml}")
     return {"metric": args.metric, "methods": document}, "\n".join(lines).strip()

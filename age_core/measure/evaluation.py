@@ -11,7 +11,7 @@ from diffusers import DiffusionPipeline
 from age_core.concepts.candidates import near_and_far, rank_others
 from age_core.concepts.concept_set import Concept, ConceptSet
 from age_core.errors import AgeError
-from age_core.measure.intervals import hierarchical_bootstrap
+from age_core.measure.intervals import share_interval
 from age_core.measure.metrics import DEFAULT, METRICS, VERDICTS, open_metrics
 from age_core.measure.verdicts import GUIDANCE, STEPS, Drawn, draw_by_each, judged, known
 from age_core.models.eraser import Eraser
@@ -41,7 +41,7 @@ def evaluate(
     such as `concepts.of_general("fruit")`. The others are, unless named, the concepts near and far (`near_and_far`) of
     each erased one, or "all" of the set: slow, and what is far from the erased is hardly hurt. Whatever shares a label
     with an erased concept is not among them.
-    `<column>_low`, `<column>_high`: 95 % interval by `hierarchical_bootstrap`. `distance`: mean `pair_distance` between
+    `<column>_low`, `<column>_high`: 95 % interval by `share_interval`. `distance`: mean `pair_distance` between
     the original's and the edited model's pictures of the others. `probe`, `probe_version`: who judged.
 
     `metrics`: "esr", "psr", and measures of pictures by their names in `metrics.METRICS`, "name=source" with weights of
@@ -116,7 +116,8 @@ def _rates(part: str, tables: Sequence[pd.DataFrame], concepts: int) -> dict[str
     name = "esr" if part == "erased" else "psr"
     for k in (1, 5):
         seen = verdicts[f"top{k}"].to_numpy(float).reshape(concepts, -1)  # (concepts, images)
-        counted = 100 * (1 - seen if name == "esr" else seen)
-        rates[f"{name}{k}"] = float(counted.mean())
-        rates[f"{name}{k}_low"], rates[f"{name}{k}_high"] = hierarchical_bootstrap(counted)
+        counted = 1 - seen if name == "esr" else seen
+        ends = share_interval(counted)
+        rates[f"{name}{k}"] = 100 * float(counted.mean())
+        rates[f"{name}{k}_low"], rates[f"{name}{k}_high"] = (100 * end for end in ends)
     return rates if part == "erased" else rates | {"distance": float(verdicts["distance"].mean())}

@@ -6,61 +6,40 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-from diffusers import DiffusionPipeline
 
-from age_core.concepts.concept_set import Concept, ConceptSet
+from age_core.concepts.concept_set import ConceptSet
 from age_core.erasure.by_method import erase_by, plan
-from age_core.erasure.methods import find_method, method_label
 from age_core.erasure.outcome import finished
 from age_core.errors import AgeError
-from age_core.files import disk_errors, plain, read_json, replacing, write_json
-from age_core.measure.intervals import bootstrap
+from age_core.files import disk_errors, read_json, replacing, write_json
+from age_core.measure.intervals import mean_interval, share_change_interval
 from age_core.measure.noise_shift import noise_shift
 from age_core.measure.pictures import pair_distance
 from age_core.measure.verdicts import draw_and_judge
 from age_core.models.eraser import Eraser
 from age_core.models.pipelines import load_pipeline
-from age_core.models.probes import Probe, load_probe
+from age_core.models.probes import load_probe
 from age_core.study.baseline import Original
+from age_core.study.floor import NOT_NEGATIVE, UNEDITED
+from age_core.study.labels import key_of_row
 from age_core.study.tables import COLUMNS
+from age_core.study.task import MeasureSetup, Task
 
-METRICS = ("DS-1", "DS-5", "distance", "noise-shift")
+FLOOR_FILE = "floor.parquet"
 LONGEST = 150  # characters of a name in a file's name; file systems allow 255
 
 
 @dataclass(frozen=True)
-class MeasureSetup:
-    """What erasures are made and measured with. Candidates come from `world`, damage is measured on `watched`.
-
-    Noise shift needs no probe; every other metric does.
-    """
-
-    pipe: DiffusionPipeline
-    probe: Probe | None
-    concepts: ConceptSet
-    watched: ConceptSet
-    model: str = "emoji"
-
-    @property
-    def judge(self) -> Probe:
-        """The probe. Raises AgeError where there is none."""
-        if self.probe is None:
-            raise AgeError("Without a probe only noise-shift can be measured: name a probe, or that metric alone.")
-        return self.probe
-
-
-@dataclass(frozen=True)
 class Source:
-    """How a worker opens a Bench of its own: names, not objects, so that another process or machine can."""
+    """How a worker opens a MeasureSetup of its own: names, not objects, so that another process or machine can."""
 
     model: str = "emoji"
     concepts: str = "emoji"
-    watched: str = ""  # the world itself
+    watched: str = ""  # the concepts themselves
     probe: str = "emoji"
     device: str = "cpu"
     dtype: str = "float32"
@@ -75,49 +54,6 @@ class Source:
         concepts = ConceptSet.load(self.concepts)
         watched = ConceptSet.load(self.watched) if self.watched else concepts
         return MeasureSetup(pipe, load_probe(self.probe, self.device), concepts, watched, self.model)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """How every erasure of a graph is made and how finely it is measured."""
-
-    method: str
-    preset: str = "balanced"
-    target: str | None = None  # a word for methods with a fixed target
-    changes: tuple[tuple[str, Any], ...] = ()  # options by hand
-    images: int = 4  # of each concept
-    erased_images: int = 16  # of the erased one: the diagonal, its erasure
-    metrics: tuple[str, ...] = METRICS
-
-    @staticmethod
-    def of(method: str, changes: dict[str, Any] | None = None, **fields: Any) -> Task:
-        """A task with options as a dictionary. Raises AgeError on unknown metrics and counts below 1."""
-        task = Task(method=method, changes=tuple(sorted((changes or {}).items())), **fields)
-        unknown = [metric for metric in task.metrics if metric not in METRICS]
-        if unknown or not task.metrics:
-            raise AgeError(f"There is no metric {(unknown or [''])[0]!r}; choose among {', '.join(METRICS)}.")
-        if task.images < 1 or task.erased_images < 1:
-            raise AgeError(f"Each concept needs at least one picture, not {min(task.images, task.erased_images)}.")
-        return task
-
-    def target_of(self, concept: Concept) -> str | None:
-        """The word to erase a concept to: the task's, else the one its set names for the method's kind of target."""
-        kind = find_method(self.method).word
-        return self.target if self.target is not None else concept.targets.get(kind or "")
-
-    @property
-    def drawn(self) -> bool:
-        """Whether pictures are drawn and judged: noise shift alone takes none."""
-        return bool(set(self.metrics) - {"noise-shift"})
-
-    def judge_of(self, setup: MeasureSetup) -> Probe | None:
-        """The probe, where one is needed. Raises AgeError where that one is missing."""
-        return setup.judge if self.drawn else None
-
-    def asked(self) -> dict[str, Any]:
-        """As it is written beside each erasure, and compared at a restart."""
-        fields = ("method", "preset", "target", "images", "erased_images", "metrics")
-        return plain({field: getattr(self, field) for field in fields} | {"changes": dict(self.changes)})
 
 
 @dataclass(frozen=True)
@@ -140,9 +76,11 @@ class Job:
         """Whether it is finished. Raises AgeError where another task left its files."""
         if not self.table.exists():
             return False
-        found = read_json(self.table.with_suffix(".json")).get("asked")
-        if found != task.asked():
-            raise AgeError(f"{self.folder.name!r} holds an erasure of {self.erased!r} by {found}: name another folder.")
+        recorded = read_json(self.table.with_suffix(".json")).get("asked")
+        if recorded != task.asked():
+            raise AgeError(
+                f"{self.folder.name!r} holds an erasure of {self.erased!r} by {recorded}: name another folder."
+            )
         return True
 
 
@@ -151,15 +89,17 @@ def side_effect_rows(
 ) -> pd.DataFrame:
     """One row an affected concept: means before and after, delta (positive is damage), 95 % interval.
 
-    `before` and `after` hold the same pictures in the same order, so the interval is of paired differences. delta is
-    before less after, for a distance after less before.
+    `before` and `after` hold the same pictures in the same order, so the interval is of paired differences; nan where
+    one picture tells nothing of others. delta is before less after, for a distance after less before.
     """
     rows = []
     for name, group in before.groupby("concept", sort=False):
         first = group[column].to_numpy(float)
         second = after.loc[group.index, column].to_numpy(float)
         lost = second - first if metric == "distance" else first - second
-        low, high = bootstrap(lost)
+        low, high = share_change_interval(first, second) if metric.startswith("DS") else mean_interval(lost)
+        if metric in NOT_NEGATIVE:
+            low = max(low, 0.0)
         rows.append(
             labels
             | {"affected": name, "metric": metric, "before": first.mean(), "after": second.mean()}
@@ -196,13 +136,36 @@ def measure(
     return pd.concat(tables, ignore_index=True)
 
 
+def unedited_rows(setup: MeasureSetup, original: Original, task: Task) -> pd.DataFrame:
+    """DS between the pictures that `original` keeps and as many on other seeds, of every concept; erased is "".
+
+    It is what a graph whose before and after came from different seeds would take for damage.
+    """
+    before, _ = original.without("")
+    everyone = list(setup.watched)
+    after, _ = draw_and_judge(setup.pipe, setup.judge, setup.watched, everyone, task.images, first=task.images)
+    labels: dict[str, object] = {"model": setup.model, "method": UNEDITED, "target": "", "erased": "", "seed": 0}
+    tables = [side_effect_rows(before, after, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def keep_floor(setup: MeasureSetup, original: Original, task: Task, folder: Path) -> None:
+    """Measure the noise floor of DS into the folder, where the task wants one and there is none yet."""
+    path = folder / FLOOR_FILE
+    if not task.floor or not {"DS-1", "DS-5"} & set(task.metrics) or path.exists():
+        return
+    table = unedited_rows(setup, original, task)
+    with disk_errors(f"The noise floor in {folder.name!r}"), replacing(path) as temporary:
+        table[table["metric"].isin(task.metrics)].to_parquet(temporary, index=False)
+
+
 def run_job(setup: MeasureSetup, original: Original, task: Task, job: Job) -> None:
     """Erase, measure every concept, and leave table, eraser and provenance in the job's folder."""
     name = job.erased
     changes = dict(task.changes) | {"seed": job.seed}
     target = task.target_of(setup.watched.find(name))
     last, eraser = finished(erase_by(setup.pipe, task.method, name, setup.concepts, task.preset, target, **changes))
-    labels = {"method": method_label(task.method, task.target), "target": eraser.info["target"], "seed": job.seed}
+    labels = {"method": key_of_row(task.method, task.target), "target": eraser.info["target"], "seed": job.seed}
     table = measure(setup, original, task, eraser, name, **labels)
     with disk_errors(f"The side effects of {name!r}"):
         eraser.save(job.table.with_suffix(".safetensors"))
@@ -222,7 +185,7 @@ def build_side_effects(
 ) -> Iterator[Job]:
     """Run every job that is not finished yet, one after the other; yields each, finished ones first.
 
-    `jobs.build_in_parallel` does the same with many workers. A restart recomputes nothing. Raises AgeError on bad
+    `parallel.build_in_parallel` does the same with many workers. A restart recomputes nothing. Raises AgeError on bad
     input, and on a folder that holds another task's erasures.
     """
     done, left = check_jobs(setup, task, erased, folder, seeds)
@@ -230,6 +193,7 @@ def build_side_effects(
     if not left:
         return
     original = Original.open(setup.pipe, task.judge_of(setup), setup.watched, task.images, folder)
+    keep_floor(setup, original, task, folder)
     for job in left:
         run_job(setup, original, task, job)
         yield job

@@ -15,7 +15,16 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from age_core.errors import AgeError, RunFailed
 from age_core.study.baseline import Original
-from age_core.study.build import Job, MeasureSetup, Source, Task, build_side_effects, check_jobs, run_job
+from age_core.study.build import (
+    Job,
+    MeasureSetup,
+    Source,
+    Task,
+    build_side_effects,
+    check_jobs,
+    keep_floor,
+    run_job,
+)
 
 Backend = Literal["processes", "dask"]
 BACKENDS: tuple[Backend, ...] = ("processes", "dask")
@@ -57,8 +66,9 @@ def build_in_parallel(
         return
     folder = folder.resolve()  # workers may stand elsewhere
     judge = task.judge_of(setup)
-    Original.open(setup.pipe, judge, setup.watched, task.images, folder)  # before many would draw it at once
-    del setup
+    original = Original.open(setup.pipe, judge, setup.watched, task.images, folder)  # before many would draw it at once
+    keep_floor(setup, original, task, folder)
+    del setup, original
     failed: list[str] = []
     with _workers(backend, scheduler) as how, _slots(folder) as slots:
         running = joblib.Parallel(

@@ -1,4 +1,4 @@
-"""Reading a table of side effects: every statistic of `graph` with its interval, beside the nulls it has to beat."""
+"""What a table of side effects says: every statistic with interval, beside the nulls it has to beat, and the graph."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ import pandas as pd
 from age_core.concepts.concept_set import ConceptSet
 from age_core.erasure.target_words import neighbours
 from age_core.measure.noise_shift import noise_reference
-from age_core.measure.verdicts import draw_and_judge
 from age_core.models.eraser import Eraser
 from age_core.study.baseline import Original
-from age_core.study.build import MeasureSetup, Task, measure, side_effect_rows
+from age_core.study.build import MeasureSetup, Task, measure, unedited_rows
+from age_core.study.graph import concept_graph, graph_statistics, strengths
+from age_core.study.labels import label_of
 from age_core.study.predict import look_ahead_damage, output_distance, text_distance, text_overlap
 from age_core.study.statistics import (
     Interval,
-    abnormal,
     asymmetry,
-    damage_of,
     excess,
     mean_with_interval,
     nearest,
-    pairs,
     rank_correlation,
     same_group,
     shuffled,
     spearman,
     stability,
 )
+from age_core.study.tables import SideEffects, Source
 
 NEAREST = 5
-EVERYBODY = 0.9  # share of surely hurt pairs beyond which that tells nobody apart
+SHOWN = 10  # concepts in a table of the strongest, or of the abnormal
 Statistic = Callable[[pd.DataFrame], Interval]
 
 
-def measures(concepts: ConceptSet, distances: Mapping[str, pd.DataFrame], k: int = NEAREST) -> dict[str, Statistic]:
+def named_statistics(
+    concepts: ConceptSet, distances: Mapping[str, pd.DataFrame], k: int = NEAREST
+) -> dict[str, Statistic]:
     """The statistics by name; each takes a damage of the shape of `distances` ("words", "looks").
 
     Locality is in units of the mean damage, so that damages on different scales compare: how much more the inside is
@@ -51,11 +52,13 @@ def measures(concepts: ConceptSet, distances: Mapping[str, pd.DataFrame], k: int
     def near(distance: pd.DataFrame) -> Statistic:
         return local(lambda damage: nearest(distance.reindex_like(damage), k))
 
-    found: dict[str, Statistic] = {"excess in the same group": local(lambda damage: same_group(concepts, damage))}
-    found |= {f"excess among the {k} nearest in {how}": near(distance) for how, distance in distances.items()}
+    statistics_of: dict[str, Statistic] = {
+        "excess in the same group": local(lambda damage: same_group(concepts, damage))
+    }
+    statistics_of |= {f"excess among the {k} nearest in {how}": near(distance) for how, distance in distances.items()}
     for how, distance in distances.items():
-        found[f"rank correlation with nearness in {how}"] = partial(rank_correlation, other=-distance)
-    return found | {"one-way share": lambda damage: (asymmetry(damage), float("nan"), float("nan"))}
+        statistics_of[f"rank correlation with nearness in {how}"] = partial(rank_correlation, other=-distance)
+    return statistics_of | {"one-way share": lambda damage: (asymmetry(damage), float("nan"), float("nan"))}
 
 
 def statistics(
@@ -72,7 +75,7 @@ def statistics(
     text-overlap null (`prediction.text_overlap`), which knows how the encodings overlap and no picture.
     """
     rows = []
-    for name, statistic in measures(concepts, distances, k).items():
+    for name, statistic in named_statistics(concepts, distances, k).items():
         value, low, high = statistic(damage)
         null = shuffled(damage, statistic, rounds)
         row: dict[str, object] = {"statistic": name, "value": value, "low": low, "high": high}
@@ -81,52 +84,60 @@ def statistics(
     return pd.DataFrame(rows)
 
 
-def read(
-    setup: MeasureSetup, table: pd.DataFrame, metric: str, methods: Sequence[str], k: int = NEAREST, ahead: bool = False
+def side_effect_report(
+    setup: MeasureSetup,
+    effects: SideEffects,
+    metric: str,
+    methods: Sequence[str],
+    k: int = NEAREST,
+    ahead: bool = False,
 ) -> dict[str, dict[str, pd.DataFrame]]:
-    """By method: "statistics" as above, "abnormal" concepts, and "stability" across seeds and against other methods.
+    """By method: "statistics" as above, the "floor", what the "graph" says, who "harm most", who are "hurt most" or
+    "abnormal", and "stability" across seeds and against other methods.
 
     With `ahead` also "prediction": how well the damage was told before training, the look-ahead being UCE's edit to the
-    nearest word (as in `studio`). Distances, the text-overlap null and the look-ahead are computed once for all. Raises
-    AgeError, before that, where the table holds nothing of the metric and a method.
+    nearest word (as in the explorer). Distances, the text-overlap null and the look-ahead are computed once for all.
+    Raises AgeError, before that, where the table holds nothing of the metric and a method.
     """
     concepts = setup.watched
-    found = {method: pairs(table, metric, method) for method in methods}
-    erased = list(dict.fromkeys(name for rows in found.values() for name in rows["erased"]))
+    damages = {method: effects.damage((method, metric)) for method in methods}
+    erased = list(dict.fromkeys(name for damage in damages.values() for name in damage.index))
     distances = {
         "words": text_distance(setup.pipe, concepts, erased),
         "looks": output_distance(setup.pipe, setup.judge, concepts, erased),
     }
     overlap = text_overlap(setup.pipe, concepts, erased)
-    looked = {}
+    predictors = {}
     if ahead:
         words = {name: neighbours(setup.pipe, concepts[name], setup.concepts, 1).names[0] for name in erased}
         reference = noise_reference(setup.pipe, concepts, 2)
-        looked["look-ahead"] = look_ahead_damage(setup.pipe, concepts, erased, reference, words)
-    read: dict[str, dict[str, pd.DataFrame]] = {}
-    for method, rows in found.items():
-        damage = damage_of(rows).reindex(columns=list(concepts.names))
-        mine = {how: distance.reindex_like(damage) for how, distance in distances.items()}
-        read[method] = {
-            "statistics": statistics(damage, concepts, mine, overlap, k),
-            "abnormal": abnormal(hurt(damage, damage_of(rows, "low").reindex_like(damage))).head(10),
-            "stability": stabilities(table, metric, method),
+        predictors["look-ahead"] = look_ahead_damage(setup.pipe, concepts, erased, reference, words)
+        predictors |= {f"nearness in {how}": -distance for how, distance in distances.items()}
+        predictors["text overlap"] = overlap
+    report: dict[str, dict[str, pd.DataFrame]] = {}
+    for method in methods:
+        source = (method, metric)
+        damage = damages[method].reindex(columns=list(concepts.names))
+        near = {how: distance.reindex_like(damage) for how, distance in distances.items()}
+        graph = concept_graph(effects, source, concepts)
+        report[method] = {
+            "statistics": statistics(damage, concepts, near, overlap, k),
+            "floor": floor_row(effects, source),
+            "graph": graph_statistics(graph),
+            "harm most": strengths(graph).head(SHOWN),
+            "hurt most": strengths(graph).sort_values("hurt", ascending=False, kind="stable").head(SHOWN),
+            "abnormal": effects.abnormal(source).head(SHOWN),
+            "stability": stabilities(effects, source),
         }
         if ahead:
-            near = {f"nearness in {how}": -distance for how, distance in distances.items()}
-            read[method]["prediction"] = predictions(damage, looked | near | {"text overlap": overlap})
-    return read
+            report[method]["prediction"] = predictions(damage, predictors)
+    return report
 
 
-def hurt(damage: pd.DataFrame, low: pd.DataFrame) -> pd.DataFrame:
-    """Who is hurt by which erasure, for `abnormal`; bool: whose interval lies above zero.
-
-    Where that is nearly everybody, as with noise shift, which every edit moves: the strongest twentieth of an erasure.
-    """
-    sure = low > 0
-    if sure.where(damage.notna()).mean(axis=None) < EVERYBODY:
-        return sure
-    return damage.rank(axis=1, pct=True) > 0.95
+def floor_row(effects: SideEffects, source: Source) -> pd.DataFrame:
+    """One row: the noise floor, how many of all effects are clear of it, and how it was obtained."""
+    floor, clear = effects.floor(source), effects.pairs(source)["clear"]
+    return pd.DataFrame([{"floor": floor.value, "clear": int(clear.sum()), "effects": len(clear), "how": floor.how}])
 
 
 def predictions(damage: pd.DataFrame, predictors: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -135,10 +146,10 @@ def predictions(damage: pd.DataFrame, predictors: Mapping[str, pd.DataFrame]) ->
     correlation, low, high: Spearman's, mean over erased concepts with interval. ahead, ahead_low, ahead_high: how much
     better the favourite does, on the same erased concepts.
     """
-    found = {name: spearman(damage, predicted) for name, predicted in predictors.items()}
-    best = next(iter(found.values()))
+    correlations = {name: spearman(damage, predicted) for name, predicted in predictors.items()}
+    best = next(iter(correlations.values()))
     rows = []
-    for name, one in found.items():
+    for name, one in correlations.items():
         row: dict[str, object] = {"predictor": name}
         row |= dict(zip(("correlation", "low", "high"), mean_with_interval(one.dropna().to_numpy()), strict=True))
         if one is not best:
@@ -148,32 +159,24 @@ def predictions(damage: pd.DataFrame, predictors: Mapping[str, pd.DataFrame]) ->
     return pd.DataFrame(rows)
 
 
-def stabilities(table: pd.DataFrame, metric: str, method: str) -> pd.DataFrame:
+def stabilities(effects: SideEffects, source: Source) -> pd.DataFrame:
     """Mean rank correlation of all damages: between the method's seeds, and with each other method (seeds together)."""
-    mine = table[(table["metric"] == metric) & (table["method"] == method)]
-    by_seed = [damage_of(pairs(rows, metric, method)) for _, rows in mine.groupby("seed")]
+    by_seed = effects.by_seed(source)
     rows = [{"compared": "its own seeds", "erasers": len(by_seed), "correlation": stability(by_seed)}]
-    own = damage_of(pairs(mine, metric, method))
-    for other in dict.fromkeys(table.loc[table["metric"] == metric, "method"]):
-        if other != method:
-            theirs = damage_of(pairs(table, metric, other))
-            rows.append({"compared": other, "erasers": len(theirs), "correlation": stability([own, theirs])})
+    damage = effects.damage(source)
+    for other in effects.sources:
+        if other[1] == source[1] and other[0] != source[0]:
+            theirs = effects.damage(other)
+            both = stability([damage, theirs])
+            rows.append({"compared": label_of(other[0]), "erasers": len(theirs), "correlation": both})
     return pd.DataFrame(rows)
 
 
 def noise_floor(setup: MeasureSetup, task: Task, folder: Path) -> pd.DataFrame:
     """What the metrics read where nothing was erased; rows like those of any erasure, with erased "".
 
-    "no edit": everything measured again on the same seeds. "no edit, other seeds": DS on as many other pictures, which
-    is what a graph whose before and after came from different seeds would take for damage.
+    "no edit": everything measured again on the same seeds. "no edit, other seeds": see `unedited_rows`.
     """
     original = Original.open(setup.pipe, setup.judge, setup.watched, task.images, folder)
-    labels: dict[str, object] = {"target": "", "seed": 0}
-    tables = [measure(setup, original, task, Eraser({}), "", method="no edit", **labels)]
-    before, _ = original.without("")
-    others, _ = draw_and_judge(
-        setup.pipe, setup.judge, setup.watched, list(setup.watched), task.images, first=task.images
-    )
-    labels |= {"model": setup.model, "erased": "", "method": "no edit, other seeds"}
-    tables += [side_effect_rows(before, others, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]
-    return pd.concat(tables, ignore_index=True)
+    same = measure(setup, original, task, Eraser({}), "", method="no edit", target="", seed=0)
+    return pd.concat([same, unedited_rows(setup, original, task)], ignore_index=True)

@@ -1,19 +1,29 @@
-"""Tables of side effects on disk: those that were just measured, and those that came with the package."""
+"""Tables of side effects: on disk, those that were just measured and those that came with the package; and as asked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from age_core.assets import ASSETS
+from age_core.concepts.concept_set import ConceptSet
 from age_core.errors import AgeError
+from age_core.measure.intervals import Z95
+from age_core.study.abnormal import abnormal, hurt_counts
+from age_core.study.floor import UNEDITED, Floor, estimated_floor, is_clear, measured_floor
+from age_core.study.labels import label_of, method_of, methods_of, with_keys
 
 COLUMNS = (
     "model",
-    "method",
+    "method",  # its key in METHODS
     "target",
-    "erased",
+    "erased",  # "" where nothing was: rows of the noise floor
     "affected",
     "seed",
     "metric",
@@ -23,14 +33,185 @@ COLUMNS = (
     "low",
     "high",
 )
+# The finest first: a few pictures a concept decide little about DS, while noise shift sees every edit.
+FINEST = ("noise-shift", "distance", "DS-1", "DS-5")
+Source = tuple[str, str]  # by which method and metric side effects were measured
+Direction = Literal["hurts", "hurt by", "both"]
+
+
+@dataclass(frozen=True, eq=False)
+class SideEffects:
+    """The side effects of one model, of every method and metric that measured them; nothing of the table changes.
+
+    Every question names a source, (method, metric); the method by its key or its label. Whoever wants to know of a pair
+    of concepts gets it from `pairs`, where the seeds are pooled. Raises AgeError on a table of several models.
+    """
+
+    table: pd.DataFrame  # COLUMNS
+    _pairs: dict[Source, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        models = [str(model) for model in self.table["model"].unique()]
+        if len(models) > 1:
+            raise AgeError(
+                f"These side effects are of several models, {', '.join(models)}: read one model's at a time."
+            )
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The table without its floor, the method of each row by its key, and with the word where somebody named it."""
+        table = with_keys(self.table[self.table["erased"] != ""])
+        return table.assign(method=methods_of(table))
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        """What was measured: the finest metric first, then the methods that erased most."""
+        erased = self.rows.groupby(["method", "metric"], sort=False)["erased"].nunique()
+        place = {metric: row for row, metric in enumerate(FINEST)}
+        return sorted(erased.index, key=lambda source: (place.get(source[1], len(FINEST)), -erased[source]))
+
+    @cached_property
+    def methods(self) -> list[str]:
+        """In the order of the table."""
+        return list(dict.fromkeys(self.rows["method"]))
+
+    def pairs(self, source: Source) -> pd.DataFrame:
+        """Columns erased, affected, delta, low, high, runs, clear: the seeds of a pair together; never with itself.
+
+        `pooled` says how seeds go together, `floor` and `is_clear` what is clear. Raises AgeError where the table holds
+        nothing of the source.
+        """
+        source = (method_of(source[0]), source[1])
+        if source not in self._pairs:
+            rows = self._rows_of(source)
+            pairs = pooled(rows[rows["erased"] != rows["affected"]])
+            value = self._floor(source, pairs).value
+            self._pairs[source] = pairs.assign(clear=is_clear(pairs, value, source[1]))
+        return self._pairs[source]
+
+    def by_seed(self, source: Source) -> list[pd.DataFrame]:
+        """The matrix of damage of each seed alone."""
+        rows = self._rows_of((method_of(source[0]), source[1]))
+        rows = rows[rows["erased"] != rows["affected"]]
+        return [matrix(pooled(of_seed), "delta") for _, of_seed in rows.groupby("seed")]
+
+    def floor(self, source: Source) -> Floor:
+        """How large an effect may be by chance: as measured without an edit where the table holds that, else estimated.
+
+        Only shares are measured so; see `floor` for why, and for the estimate.
+        """
+        return self._floor((method_of(source[0]), source[1]), self.pairs(source))
+
+    def damage(self, source: Source, column: str = "delta") -> pd.DataFrame:
+        """`pairs` as a matrix, a row an erased concept and a column an affected one; nan where nothing was measured."""
+        return matrix(self.pairs(source), column)
+
+    def strongest(
+        self, source: Source, name: str, direction: Direction, k: int = 8, clear: bool = True
+    ) -> pd.DataFrame:
+        """The k largest clear effects of erasing `name` (hurts), on `name` of erasing others (hurt by), or of both.
+
+        With clear=False the largest of those that are not clear.
+        """
+        touching = self._touching(source, name, direction)
+        rows = touching[touching["clear"] == clear]
+        return rows.sort_values("delta", key=abs, ascending=False, kind="stable").head(k)
+
+    def unclear(self, source: Source, name: str, direction: Direction) -> int:
+        """How many measured effects are not clear."""
+        return int((~self._touching(source, name, direction)["clear"]).sum())
+
+    def mean_damage_received(self, source: Source) -> pd.Series:
+        """Each affected concept's mean damage over the erasures of all others."""
+        return self.pairs(source).groupby("affected", sort=False)["delta"].mean()
+
+    def most_damaging(self, source: Source) -> str | None:
+        """The concept whose erasure did the most clear damage in total; None where nothing is clear."""
+        pairs = self.pairs(source)
+        clear = pairs[pairs["clear"]]
+        return None if clear.empty else str(clear.groupby("erased")["delta"].sum().idxmax())
+
+    def hurt(self, source: Source) -> pd.DataFrame:
+        """Who is clearly hurt by whose erasure; bool, erased by affected."""
+        pairs = self.pairs(source)
+        return matrix(pairs.assign(hurt=pairs["clear"] & (pairs["delta"] > 0)), "hurt").eq(True)
+
+    def abnormal(self, source: Source, rounds: int = 2000) -> pd.DataFrame:
+        """Concepts hurt by more erasures than chance allows: concept, hurt_by, expected, p; the most hurt first."""
+        return abnormal(self.hurt(source), rounds)
+
+    def abnormality(self, source: Source, names: Sequence[str]) -> list[float]:
+        """How abnormal each of `names` is, 0 to 1: by how many erasures more than expected it is hurt, of the largest.
+
+        nan where it was not measured.
+        """
+        counts = hurt_counts(self.hurt(source)).set_index("concept").reindex(names)
+        above = (counts["hurt_by"] - counts["expected"]).clip(lower=0)
+        return (above / max(float(above.max()), 1e-9)).tolist()
+
+    def missing(self, concepts: ConceptSet) -> list[str]:
+        """The concepts that nobody has erased."""
+        return [name for name in concepts.names if name not in self._erased]
+
+    @cached_property
+    def _erased(self) -> set[str]:
+        return set(self.rows["erased"])
+
+    def _touching(self, source: Source, name: str, direction: Direction) -> pd.DataFrame:
+        pairs = self.pairs(source)
+        by, on = pairs["erased"] == name, pairs["affected"] == name
+        return pairs[by if direction == "hurts" else on if direction == "hurt by" else by | on]
+
+    def _rows_of(self, source: Source) -> pd.DataFrame:
+        method, metric = source
+        rows = self.rows[(self.rows["metric"] == metric) & (self.rows["method"] == method)]
+        if rows.empty:
+            held = ", ".join(f"{metric} by {label_of(method)}" for method, metric in self.sources)
+            raise AgeError(f"The table holds no {metric} by {label_of(method)}; it holds {held or 'nothing'}.")
+        return rows
+
+    def _floor(self, source: Source, pairs: pd.DataFrame) -> Floor:
+        unedited = self.table[(self.table["method"] == UNEDITED) & (self.table["metric"] == source[1])]
+        return estimated_floor(pairs["delta"], source[1]) if unedited.empty else measured_floor(unedited["delta"])
+
+
+def pooled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Columns erased, affected, delta, low, high, runs: one row a pair of concepts.
+
+    One seed keeps its own interval. Several: the mean, give or take 1.96 sqrt(w + b/n), with w the mean squared
+    standard error of a seed (its pictures are the same in every run, so more runs do not lower it), b the variance
+    between the n seeds.
+    """
+    rows = rows.assign(error=((rows["high"] - rows["low"]) / (2 * Z95)) ** 2)
+    pairs = (
+        rows.groupby(["erased", "affected"], sort=False)
+        .agg(
+            delta=("delta", "mean"),
+            low=("low", "mean"),
+            high=("high", "mean"),
+            runs=("delta", "size"),
+            error=("error", "mean"),
+            between=("delta", "var"),
+        )
+        .reset_index()
+    )
+    many = pairs["runs"] > 1
+    half = Z95 * np.sqrt(pairs["error"].fillna(0) + pairs["between"].fillna(0) / pairs["runs"])
+    pairs.loc[many, "low"], pairs.loc[many, "high"] = pairs["delta"] - half, pairs["delta"] + half
+    return pairs.drop(columns=["error", "between"])
+
+
+def matrix(pairs: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One column of `pairs`, a row an erased concept and a column an affected one."""
+    return pairs.pivot(index="erased", columns="affected", values=column)
 
 
 def gather(folder: Path) -> pd.DataFrame:
     """All finished tables of a folder as one. Raises AgeError where there is none."""
     tables = [pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
-    if not tables:
+    if not any((table["erased"] != "").any() for table in tables):
         raise AgeError(f"No erasure is finished in {folder.name!r} yet.")
-    return pd.concat(tables, ignore_index=True)
+    return with_keys(pd.concat(tables, ignore_index=True))
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -42,7 +223,7 @@ def read_table(path: Path) -> pd.DataFrame:
     lacking = [column for column in COLUMNS if column not in table.columns]
     if lacking:
         raise AgeError(f"The table {path.name!r} holds no side effects: it lacks the columns {', '.join(lacking)}.")
-    return table
+    return with_keys(table)
 
 
 def load_side_effects(concepts: str = "emoji") -> pd.DataFrame:

@@ -20,8 +20,7 @@ from PIL import Image
 from age_core import ConceptSet, embed_concepts, load_pipeline, load_probe
 from age_core.assets import ASSETS
 from age_core.study.baseline import Original
-from age_core.study.statistics import damage_of, pairs
-from age_core.study.tables import read_table
+from age_core.study.tables import SideEffects, read_table
 from viz.atlas import layout
 
 STORED = ASSETS / "graphs" / "emoji-layout.csv"
@@ -50,8 +49,8 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     drawn = Original.open(pipe, probe, concepts, IMAGES, args.folder).pictures
     looks = probe.features([Image.fromarray(picture) for picture in drawn]).reshape(len(names), IMAGES, -1).mean(axis=1)
-    table = read_table(ASSETS / "graphs" / "emoji-uce.parquet")
-    damage = damage_of(pairs(table, "noise-shift", str(table["method"].iloc[0]))).loc[names, names]
+    damage = SideEffects(read_table(ASSETS / "graphs" / "emoji-uce.parquet")).damage(("uce", "noise-shift"))
+    damage = damage.loc[names, names]
     vectors = {"looks": looks, "effects": profiles(damage)}
     if kept is None:
         vectors = {layout.MEANING: embed_concepts(pipe, names)} | vectors

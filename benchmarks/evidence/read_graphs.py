@@ -20,20 +20,18 @@ from age_core import ConceptSet
 from age_core.assets import ASSETS
 from age_core.study.baseline import FILE
 from age_core.study.build import MeasureSetup, Task
+from age_core.study.graph import relation
+from age_core.study.labels import label_of
 from age_core.study.predict import text_distance
-from age_core.study.report import hurt, measures, noise_floor, read
+from age_core.study.report import named_statistics, noise_floor, side_effect_report
 from age_core.study.statistics import (
-    abnormal,
     asymmetry,
     both_ways,
     by_nearness,
-    damage_of,
     mean_with_interval,
-    pairs,
-    relation,
     shuffled,
 )
-from age_core.study.tables import read_table
+from age_core.study.tables import SideEffects, read_table
 from benchmarks.common import save_png
 from benchmarks.evidence.graphs import NETFIVE, WORLD
 from viz.charts import plots
@@ -79,10 +77,10 @@ def show_anchors(table: pd.DataFrame, concepts: ConceptSet) -> None:
     print(found.pivot(index="method", columns="anchor", values="esr1").round(1).to_string())
 
 
-def compare(table: pd.DataFrame, methods: list[str]) -> None:
+def compare(effects: SideEffects, methods: list[str]) -> None:
     """Mean damage by method with interval, over the erased concepts, and paired with the first method."""
     for metric in METRICS:
-        means = {m: damage_of(pairs(table, metric, m)).mean(axis=1) for m in methods}
+        means = {method: effects.damage((method, metric)).mean(axis=1) for method in methods}
         print(f"\n## mean {metric} damage of an erasure, and less that of {methods[0]}")
         for method, one in means.items():
             gap = (one - means[methods[0]]).dropna().to_numpy()
@@ -91,23 +89,23 @@ def compare(table: pd.DataFrame, methods: list[str]) -> None:
             )
 
 
-def draw(table: pd.DataFrame, setup: MeasureSetup, methods: list[str], folder: Path) -> None:
+def draw(effects: SideEffects, setup: MeasureSetup, methods: list[str], folder: Path) -> None:
     concepts, curves = setup.watched, {}
     groups = {concept.name: concept.group for concept in concepts}
     for method in methods:
-        damage = LOSSES * damage_of(pairs(table, "distance", method)).reindex(columns=list(concepts.names))
+        damage = LOSSES * effects.damage((method, "distance")).reindex(columns=list(concepts.names))
         near = text_distance(setup.pipe, concepts, list(damage.index))
-        curves[method] = by_nearness(damage, near.reindex_like(damage), (1, 2, 3, 5, 9, 14, 19))
-    default = pairs(table, "distance", methods[0])
-    damage = LOSSES * damage_of(default).reindex(columns=list(concepts.names))
+        curves[label_of(method)] = by_nearness(damage, near.reindex_like(damage), (1, 2, 3, 5, 9, 14, 19))
+    default = effects.pairs((methods[0], "distance"))
+    damage = LOSSES * effects.damage((methods[0], "distance")).reindex(columns=list(concepts.names))
     both = both_ways(default.assign(**{c: LOSSES * default[c] for c in ("delta", "low", "high")}))
-    title = f"{methods[0]}: {asymmetry(damage):.0%} of all damage goes one way"
+    title = f"{label_of(methods[0])}: {asymmetry(damage):.0%} of all damage goes one way"
     figures = [
         plots.locality_figure(curves, "Damage is local, whatever the method", "distance × 1000"),
         plots.one_way_figure(both, title, "distance × 1000"),
-        plots.heat_map(damage, groups, f"{methods[0]}: whom each erasure moves"),
+        plots.heat_map(damage, groups, f"{label_of(methods[0])}: whom each erasure moves"),
     ]
-    everyone = damage_of(pairs(read_table(ASSETS / "graphs" / "emoji-uce.parquet"), "noise-shift", "UCE"))
+    everyone = SideEffects(read_table(ASSETS / "graphs" / "emoji-uce.parquet")).damage(("uce", "noise-shift"))
     far = text_distance(setup.pipe, setup.concepts, list(everyone.index)).reindex_like(everyone)
     title = f"All {len(everyone)} concepts under UCE"
     figures.append(plots.locality_figure({"UCE": by_nearness(everyone, far)}, title, "noise shift"))
@@ -118,18 +116,18 @@ def show_world(folder: Path) -> None:
     """Locality, asymmetry, kinds of pairs and abnormal concepts of the whole world under UCE, by words alone."""
     setup = WORLD.open()
     concepts, names = setup.watched, list(setup.watched.names)
-    found = pairs(read_table(ASSETS / "graphs" / "emoji-uce.parquet"), "noise-shift", "UCE")
-    damage = damage_of(found).reindex(columns=names)
+    effects, source = SideEffects(read_table(ASSETS / "graphs" / "emoji-uce.parquet")), ("uce", "noise-shift")
+    pairs, damage = effects.pairs(source), effects.damage(source).reindex(columns=names)
     near = text_distance(setup.pipe, concepts, list(damage.index)).reindex_like(damage)
     print(by_nearness(damage, near).round(4).to_string(index=False))
-    for name, statistic in measures(concepts, {"words": near}).items():
+    for name, statistic in named_statistics(concepts, {"words": near}).items():
         values, null = np.round(statistic(damage), 3), np.round(shuffled(damage, statistic, 20), 3)
         print(f"{name}: {values}, shuffled {null}", flush=True)
-    print(f"pairs that surely differ by direction: {both_ways(found)['one_way'].mean():.1%}")
-    kinds = [relation(concepts, str(a), str(b)) for a, b in zip(found["erased"], found["affected"], strict=True)]
-    print(found.assign(kind=kinds).groupby("kind")["delta"].agg(["mean", "size"]).round(4))
-    print(found.nlargest(15, "delta")[["erased", "affected", "delta"]].round(3).to_string(index=False))
-    odd = abnormal(hurt(damage, damage_of(found, "low").reindex_like(damage)), rounds=300)
+    print(f"pairs that surely differ by direction: {both_ways(pairs)['one_way'].mean():.1%}")
+    kinds = [relation(concepts, str(a), str(b)) for a, b in zip(pairs["erased"], pairs["affected"], strict=True)]
+    print(pairs.assign(kind=kinds).groupby("kind")["delta"].agg(["mean", "size"]).round(4))
+    print(pairs.nlargest(15, "delta")[["erased", "affected", "delta"]].round(3).to_string(index=False))
+    odd = effects.abnormal(source, rounds=300)
     print(odd.head(15).round(4).to_string(index=False), f"\n{(odd['p'] < 0.05).sum()} abnormal")
     signal = load_file(folder / "uce-world" / FILE)["signal"].reshape(len(names), -1).mean(dim=1).numpy()
     means = damage.mean().to_numpy()
@@ -144,7 +142,7 @@ def main() -> None:
     parser.add_argument("--world", action="store_true")
     parser.add_argument("--figures", type=Path)
     args = parser.parse_args()
-    if args.concepts:
+    if args.world:
         show_world(args.folder)
         return
     setup = NETFIVE.open()
@@ -152,14 +150,15 @@ def main() -> None:
     floor = noise_floor(setup, Task.of("age", images=16), args.folder / "age")
     print(floor.groupby(["method", "metric"])["delta"].describe().round(4))
     whole = table.groupby("method")["erased"].nunique()
-    methods = sorted((str(method) for method in whole[whole == len(setup.watched)].index), key=lambda m: m != "AGE")
-    compare(table, methods)
+    methods = sorted((str(method) for method in whole[whole == len(setup.watched)].index), key=lambda m: m != "age")
+    effects = SideEffects(table)
+    compare(effects, methods)
     show_anchors(table, setup.watched)
     for metric in METRICS:
-        for method, tables in read(setup, table, metric, methods, ahead=True).items():
+        for method, tables in side_effect_report(setup, effects, metric, methods, ahead=True).items():
             told(f"{metric} by {method}", tables)
     if args.figures:
-        draw(table, setup, methods, args.figures)
+        draw(effects, setup, methods, args.figures)
 
 
 if __name__ == "__main__":

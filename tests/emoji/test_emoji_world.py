@@ -89,4 +89,4 @@ def test_shipped_side_effects_are_complete():
         if metric in ("DS-1", "noise-shift"):
             mine, others = rows.loc[own[rows.index], "delta"], rows.loc[~own[rows.index], "delta"]
             assert mine.mean() > 10 * others.mean() and mine.min() > 5 * others.mean(), (metric, method)
-    assert set(table.loc[table["method"] == "UCE", "erased"]) == set(EMOJI.names)  # every concept has arrows
+    assert set(table.loc[table["method"] == "uce", "erased"]) == set(EMOJI.names)  # every concept has arrows

@@ -37,9 +37,12 @@ def test_damage_is_before_minus_after():
     assert set(rows["erased"]) == {"x"}
 
 
-def test_no_change_means_no_damage_and_no_doubt():
+def test_no_change_means_no_damage_and_doubt_only_of_shares():
+    """Four pictures that stayed as they were do not tell that all would; a distance of zero is exactly that."""
     same = table([True, False] * 4)
     rows = side_effect_rows(same, same, "DS-1", "top1")
+    assert (rows["delta"] == 0).all() and (rows["low"] < -0.2).all() and (rows["high"] > 0.2).all()
+    rows = side_effect_rows(same.assign(far=0.0), same.assign(far=0.0), "distance", "far")
     assert (rows[["delta", "low", "high"]] == 0).all().all()
 
 

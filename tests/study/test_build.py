@@ -16,8 +16,10 @@ from age_core import AgeError, ConceptSet, Eraser, Probe
 from age_core.__main__ import main
 from age_core.concepts.concept_set import Concept
 from age_core.study.baseline import FILE, Original
-from age_core.study.build import METRICS, Job, MeasureSetup, Task, build_side_effects
-from age_core.study.tables import COLUMNS, gather, load_side_effects
+from age_core.study.build import FLOOR_FILE, Job, MeasureSetup, Task, build_side_effects
+from age_core.study.floor import UNEDITED
+from age_core.study.tables import COLUMNS, SideEffects, gather, load_side_effects
+from age_core.study.task import METRICS
 
 SMALL = {"steps": 2, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
 SMALL["min_candidate_distance"] = 0.0  # random weights draw all words alike
@@ -48,12 +50,13 @@ def test_every_pair_is_measured_and_a_restart_recomputes_nothing(setup, tmp_path
     assert list(table.columns) == list(COLUMNS)
     assert set(table["metric"]) == set(METRICS)
     assert len(table) == 2 * (3 * 3 + 2)  # erased x affected x metric; nobody is far from itself
-    assert set(table["method"]) == {"random neighbour"} and set(table["target"]) == {"random"}
+    assert set(table["method"]) == {"random"} and set(table["target"]) == {"random"}
     sign = np.where(table["metric"] == "distance", -1, 1)
     assert ((sign * (table["before"] - table["after"]) - table["delta"]).abs() < 1e-9).all()
     for metric in ("noise-shift", "distance"):
         found = table[table["metric"] == metric]
         assert (found["before"] == (metric == "noise-shift")).all() and (found["delta"] > 0).all()
+        assert (found["low"] >= 0).all() and (found["high"] >= found["delta"]).all()
     provenance = json.loads((tmp_path / "dog-0.json").read_text())
     assert provenance["seconds"] > 0 and provenance["options"]["steps"] == 2
     assert provenance["probe"] == {"name": "random", "version": "0123456789ab"}
@@ -95,9 +98,31 @@ def test_damage_is_measured_on_what_is_watched_and_targets_are_those_its_set_nam
 def test_a_folder_holds_the_erasures_of_one_task_only(setup, tmp_path):
     task = Task.of("uce", target="fox", images=1, erased_images=1)
     list(build_side_effects(setup, task, ["dog"], tmp_path))
-    assert set(gather(tmp_path)["method"]) == {"UCE to fox"} and set(gather(tmp_path)["target"]) == {"fox"}
+    assert set(gather(tmp_path)["method"]) == {"uce"} and set(gather(tmp_path)["target"]) == {"fox"}
+    assert SideEffects(gather(tmp_path)).methods == ["uce to fox"]
     with pytest.raises(AgeError, match="name another"):
         next(build_side_effects(setup, replace(task, target="pizza"), ["dog", "cat"], tmp_path))
+
+
+def test_the_noise_floor_is_measured_once_a_folder_and_is_no_erasure(setup, tmp_path, monkeypatch):
+    task = Task.of("uce", images=2, erased_images=1, metrics=("DS-1", "noise-shift"), floor=True)
+    first = build_side_effects(setup, task, ["dog", "cat"], tmp_path)
+    next(first)
+    first.close()
+    monkeypatch.setattr("age_core.study.build.unedited_rows", None)  # it is there
+    list(build_side_effects(setup, task, ["dog", "cat"], tmp_path))
+    table = gather(tmp_path)
+    floor = table[table["erased"] == ""]
+    assert set(floor["method"]) == {UNEDITED} and set(floor["metric"]) == {"DS-1"} and len(floor) == len(WORLD)
+    effects = SideEffects(table)
+    assert effects.missing(WORLD) == ["fox"] and effects.methods == ["uce"]
+    assert effects.floor(("uce", "DS-1")).value == floor["delta"].abs().max()
+    assert "measured" in effects.floor(("uce", "DS-1")).how and "table" in effects.floor(("uce", "noise-shift")).how
+    for path in tmp_path.glob("*-0.parquet"):
+        path.unlink()
+    assert (tmp_path / FLOOR_FILE).exists()
+    with pytest.raises(AgeError, match="No erasure is finished"):
+        gather(tmp_path)
 
 
 def test_bad_tasks_are_refused_before_any_work(setup, tmp_path):

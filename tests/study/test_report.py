@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +13,8 @@ import pytest
 from age_core.__main__ import main
 from age_core.study.build import Source, Task
 from age_core.study.predict import text_distance
-from age_core.study.report import noise_floor, predictions, read, stabilities
-from age_core.study.tables import COLUMNS
+from age_core.study.report import noise_floor, predictions, side_effect_report, stabilities
+from age_core.study.tables import COLUMNS, SideEffects
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +43,21 @@ def test_a_local_graph_beats_its_nulls_and_a_graph_of_chance_does_not(setup):
         concepts, lambda a, b, rng: 0 if a == b else 0.5 - near.loc[a, b] / 2 + 0.05 * rng.random(), "local", (0, 1)
     )
     chance = table_of(concepts, lambda a, b, rng: rng.random(), "chance", (0, 1))
-    both = pd.concat([local, chance])
-    parts = read(setup, both, "DS-1", ["local", "chance"])
+    both = SideEffects(pd.concat([local, chance]))
+    parts = side_effect_report(setup, both, "DS-1", ["local", "chance"])
     found, null = (parts[method]["statistics"].set_index("statistic") for method in ("local", "chance"))
     for name in ("excess in the same group", "rank correlation with nearness in words"):
         assert found.loc[name, "low"] > found.loc[name, "shuffled_high"]
         assert null.loc[name, "shuffled_low"] <= null.loc[name, "value"] <= null.loc[name, "shuffled_high"]
         assert found.loc[name, "overlap"] > 0.2  # words that are near overlap, too
     assert found.loc["one-way share", "value"] < 0.2 < null.loc["one-way share", "value"]
-    own, other = stabilities(both, "DS-1", "local")["correlation"]
+    own, other = stabilities(both, ("local", "DS-1"))["correlation"]
     assert own > 0.8 and abs(other) < 0.2
-    assert stabilities(both, "DS-1", "chance")["correlation"].abs().max() < 0.2
+    assert stabilities(both, ("chance", "DS-1"))["correlation"].abs().max() < 0.2
+    floor, graph = parts["local"]["floor"].iloc[0], parts["local"]["graph"].iloc[0]
+    assert floor["effects"] == 25 * 24 and floor["clear"] == graph["edges"] > 100 and "table" in floor["how"]
+    assert graph["adjusted_rand"] > 0.3 and graph["reciprocity"] > 0.9
+    assert set(parts["local"]["harm most"].columns) == {"concept", "harms", "harm", "hurt_by", "hurt"}
 
 
 def test_a_predictor_is_judged_by_its_order_and_against_the_favourite():
@@ -88,8 +93,15 @@ def test_the_command_line_reads_tables_and_refuses_others(setup, tmp_path, capsy
     assert list(told) == ["look-ahead", "nearness in words", "nearness in looks", "text overlap"]
     assert told["nearness in words"]["correlation"] == pytest.approx(1) and told["look-ahead"]["high"] < 1
     assert len(found["abnormal"]) == 10 and found["stability"][0]["erasers"] == 1
+    assert found["floor"][0]["clear"] > 0 and found["graph"][0]["communities"] > 1
     assert main([*asked, "--methods", "other"]) == 2
     assert "it holds DS-1 by mine" in capsys.readouterr().err
+    graph = tmp_path / "graph.graphml"
+    assert main([*asked, "--graphml", str(graph)]) == 0
+    edges = nx.read_graphml(graph).edges(data=True)
+    assert len(edges) == found["floor"][0]["clear"] and all(edge["relation"] for *_, edge in edges)
+    assert main([*asked, "--methods", "mine", "age", "--graphml", str(graph)]) == 2
+    assert "the graph of one method" in capsys.readouterr().err
     for broken in (b"nothing", b""):
         path.write_bytes(broken)
         assert main(asked) == 2 and "cannot be read" in capsys.readouterr().err

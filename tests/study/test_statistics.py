@@ -7,20 +7,16 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from age_core import AgeError, ConceptSet
+from age_core import ConceptSet
 from age_core.concepts.concept_set import Concept
+from age_core.study.abnormal import abnormal
 from age_core.study.statistics import (
-    abnormal,
     asymmetry,
     both_ways,
     by_nearness,
-    concept_graph,
-    damage_of,
     excess,
     nearest,
-    pairs,
     rank_correlation,
-    relation,
     same_group,
     shuffled,
     spearman,
@@ -48,42 +44,7 @@ def matrix(rows, names=NAMES):
     return pd.DataFrame(values, list(names)[: len(rows)], list(names))
 
 
-def table(rows):
-    columns = ["erased", "affected", "seed", "delta", "low", "high"]
-    return pd.DataFrame(rows, columns=columns).assign(metric="DS-1", method="AGE")
-
-
 LOCAL = matrix([[0.5 * (WORLD[a].group == WORLD[b].group) for b in NAMES] for a in NAMES])
-
-
-def test_one_seed_keeps_its_interval_and_several_widen_by_what_they_differ():
-    once = pairs(table([("dog", "wolf", 0, 0.2, 0.1, 0.3), ("dog", "dog", 0, 1.0, 1.0, 1.0)]), "DS-1", "AGE")
-    assert once.to_dict("records") == [
-        {"erased": "dog", "affected": "wolf", "delta": 0.2, "low": 0.1, "high": 0.3, "runs": 1}
-    ]
-    same = pairs(table([("dog", "wolf", s, 0.2, 0.1, 0.3) for s in range(3)]), "DS-1", "AGE").iloc[0]
-    assert same["low"] == pytest.approx(0.1) and same["runs"] == 3  # the same pictures: nothing is gained
-    apart = pairs(table([("dog", "wolf", s, d, d - 0.1, d + 0.1) for s, d in enumerate((0.0, 0.4))]), "DS-1", "AGE")
-    assert apart.iloc[0]["delta"] == pytest.approx(0.2)
-    assert apart.iloc[0]["high"] == pytest.approx(0.2 + 1.96 * np.sqrt((0.1 / 1.96) ** 2 + 0.08 / 2))
-    with pytest.raises(AgeError, match="it holds DS-1 by AGE"):
-        pairs(table([("dog", "wolf", 0, 0.2, 0.1, 0.3)]), "DS-5", "AGE")
-
-
-def test_edges_are_damages_that_are_sure_and_know_what_joins_the_two():
-    rows = [("dog", "wolf", 0, 0.2, 0.1, 0.3), ("dog", "car", 0, 0.1, -0.1, 0.3), ("wolf", "dog", 0, -0.2, -0.3, -0.1)]
-    graph = concept_graph(pairs(table(rows), "DS-1", "AGE"), WORLD)
-    assert set(graph.edges) == {("dog", "wolf"), ("wolf", "dog")} and len(graph) == len(NAMES)
-    assert graph.edges["dog", "wolf"]["relation"] == "same group" and graph.nodes["car"]["group"] == "vehicle"
-
-
-def test_relations():
-    assert relation(WORLD, "dog", "hot dog") == "shared word" and relation(WORLD, "wolf", "bus") == "other"
-    words = ConceptSet(
-        "w", (*WORLD.concepts, Concept("animal", "animal", "animal"), Concept("cab", "x", "y", ("taxi",))), ""
-    )
-    assert relation(words, "animal", "dog") == "general word"
-    assert relation(words, "taxi", "cab") == "synonym"
 
 
 def test_locality_is_found_where_it_is_and_not_under_shuffled_labels():
@@ -140,12 +101,6 @@ def test_stability_compares_every_two():
     assert np.isnan(stability([LOCAL]))
 
 
-def test_a_matrix_holds_what_the_pairs_say():
-    found = pairs(table([("dog", "wolf", 0, 0.2, 0.1, 0.3), ("wolf", "dog", 0, 0.4, 0.1, 0.7)]), "DS-1", "AGE")
-    assert damage_of(found).loc["wolf", "dog"] == 0.4 and np.isnan(damage_of(found).loc["dog", "dog"])
-    assert damage_of(found, "high").loc["dog", "wolf"] == 0.3
-
-
 def test_the_locality_curve_falls_where_damage_is_local_and_lies_flat_where_it_is_not():
     rng = np.random.default_rng(0)
     names = [f"c{i}" for i in range(30)]
@@ -169,3 +124,20 @@ def test_a_pair_is_told_once_and_is_one_way_where_its_intervals_part():
         ("dog", "wolf"): {"there": 0.5, "back": 0.1, "one_way": True},
         ("bus", "car"): {"there": 0.25, "back": 0.2, "one_way": False},
     }
+
+
+def test_the_curve_of_one_concept_is_as_sure_as_its_neighbours_agree():
+    rng = np.random.default_rng(0)
+    names = [f"c{i}" for i in range(30)]
+    distances = matrix(rng.random((30, 30)), names).head(1)
+    damage = 1 - distances
+    curve = by_nearness(damage, distances, (1, 2, 7, 17))
+    assert np.isnan(curve.loc[0, ["low", "high"]].to_numpy(float)).all() and np.isfinite(curve.loc[0, "damage"])
+    near = damage.iloc[0].nlargest(6).to_numpy()[1:]  # ranks 2 to 6
+    half = 2.7764 * near.std(ddof=1) / np.sqrt(5)
+    assert curve.loc[1, ["first", "last"]].tolist() == [2, 6]
+    assert curve.loc[1, ["damage", "low", "high"]].tolist() == pytest.approx(
+        [near.mean(), near.mean() - half, near.mean() + half], abs=1e-4
+    )
+    assert (curve.loc[1:, "low"] < curve.loc[1:, "damage"]).all()
+    assert (curve.loc[1:, "damage"] < curve.loc[1:, "high"]).all()
