@@ -45,14 +45,14 @@ class Original:
         made_for = (str(images), probe.version if probe else UNDRAWN, "|".join(concepts.names))
         if path.exists():
             return _read(path, made_for, pipe, concepts, images)
-        table, drawn = pd.DataFrame({"seed": [], "top1": [], "top5": []}), np.zeros((0, 1, 1, 3), np.uint8)
+        table, pixels = pd.DataFrame({"seed": [], "top1": [], "top5": []}), np.zeros((0, 1, 1, 3), np.uint8)
         if probe:
             table, pictures = draw_and_judge(pipe, probe, concepts, list(concepts), images)
-            drawn = np.stack([np.asarray(picture) for picture in pictures])
-        found = Original(table, drawn, images, noise_reference(pipe, concepts, images))
+            pixels = np.stack([np.asarray(picture) for picture in pictures])
+        original = Original(table, pixels, images, noise_reference(pipe, concepts, images))
         with disk_errors(f"What the original model draws, in {folder.name!r},"):
-            found._write(path, " ".join(made_for))
-        return found
+            original._write(path, " ".join(made_for))
+        return original
 
     def without(self, name: str) -> tuple[pd.DataFrame, list[Image.Image]]:
         """Verdicts and pictures of all concepts but one."""
@@ -74,9 +74,9 @@ def _read(
             about, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError) as error:
         raise AgeError(f"{path.name!r} in {path.parent.name!r} cannot be read; delete it to draw it again.") from error
-    images_of, judge, names_of = (*about.get("for", "").split(" ", 2), "", "", "")[:3]
-    wanted, probe, words = made_for
-    if (images_of, names_of) != (wanted, words) or probe not in (judge, UNDRAWN):
+    stored_count, stored_judge, stored_names = (*about.get("for", "").split(" ", 2), "", "", "")[:3]
+    count, judge, joined_names = made_for
+    if (stored_count, stored_names) != (count, joined_names) or judge not in (stored_judge, UNDRAWN):
         raise AgeError(
             f"{path.parent.name!r} holds what the original model drew of other concepts, in other numbers or for "
             "another probe: name another folder."

@@ -1,7 +1,7 @@
 """What an erasure will damage, before anything is trained; and how alike concepts are, the plain baseline.
 
 Each function gives a DataFrame with a row an erased concept and a column a concept, nan for the erased one itself, like
-the damages of `graph`, whose `rank_correlation` says how well they agree.
+damage matrices; `statistics.rank_correlation` says how well they agree.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def look_ahead_damage(
 ) -> pd.DataFrame:
     """Mean noise shift of every concept under a UCE edit of each erased one: a fifth of a second each, no training.
 
-    `reference`: `evaluation.noise_reference` of the world. `targets`: a word for each erased concept, else "".
+    `reference`: `verdicts.noise_reference` of the concepts. `targets`: a word for each erased concept, else "".
     """
 
     def shift(row: int) -> np.ndarray:

@@ -72,7 +72,7 @@ def statistics(
     """A row a statistic: value, low, high; shuffled, shuffled_low, shuffled_high; overlap.
 
     shuffled: the same statistic of the same damages dealt out anew, mean and 95 % range. overlap: the statistic of the
-    text-overlap null (`prediction.text_overlap`), which knows how the encodings overlap and no picture.
+    text-overlap null (`predict.text_overlap`), which knows how the encodings overlap and no picture.
     """
     rows = []
     for name, statistic in named_statistics(concepts, distances, k).items():
