@@ -1,21 +1,7 @@
-"""What the browser tests share: a Chromium, and where the dots of the map are on the page."""
+"""Where the dots of the map are on the page, for the browser tests."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-
-import pytest
-from playwright.sync_api import Browser, sync_playwright
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 NODE_JS = """name => {
   const plot = document.querySelector('#concept-map .plot'), box = plot.getBoundingClientRect();
   const {xaxis, yaxis} = plot._fullLayout, dots = plot.data[0], i = dots.customdata.indexOf(name);
@@ -28,14 +14,3 @@ LONELY_JS = """picked => {
   const others = [...customdata.keys()].filter(i => customdata[i] !== picked);
   return customdata[others.sort((a, b) => gap(b) - gap(a))[0]];
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    path = next((path for name in names if name and (path := shutil.which(name))), None)
-    assert path, "these tests need Chromium: install it, or set CHROMIUM to its path"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()

@@ -17,7 +17,7 @@ from browser_support import LONELY_JS, NODE_JS
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from support import build_tiny_sd
 
-pytest_plugins = ["browser_support"]
+pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[2]

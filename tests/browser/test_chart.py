@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from viz.components.theme import DARK, LIGHT
 
-pytest_plugins = ["browser_support", "map_fixtures"]
+pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
 COLOURS_JS = """() => { const plot = document.querySelector('#chart .plot'), {data, layout} = plot;

@@ -10,7 +10,7 @@ from browser_support import LONELY_JS, NODE_JS
 from map_page import NAMES, places
 from playwright.sync_api import Page, expect
 
-pytest_plugins = ["browser_support", "map_fixtures"]
+pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
 STATE_JS = """() => { const plot = document.querySelector('#concept-map .plot'), {x, y} = plot.data[0];
