@@ -170,7 +170,7 @@ class Explorer:
             raise AgeError(f"{options['steps']} steps are too many for one run here: {MOST_STEPS} at most.")
         concepts = [resolve(self.concepts, name) for name in names]
         for concept in concepts:  # mapped onto itself, or onto a word that means the same, it would not be erased
-            if target and target.lower() in [own.lower() for own in (concept.name, *concept.synonyms)]:
+            if target and target.lower() in [other.lower() for other in (concept.name, *concept.synonyms)]:
                 raise AgeError(f"{target!r} is {concept.name!r} itself and cannot be its own target: choose another.")
         return self.start(
             owner, [concept.name for concept in concepts], method, keep, preset=preset, target=target, **options
