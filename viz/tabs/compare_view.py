@@ -1,4 +1,4 @@
-"""What the Compare tab shows of edited models: which prompts, the cards of their pictures, and the prediction's chart."""
+"""What the Compare tab shows of edited models: its prompts, the cards of their pictures, the prediction's chart."""
 
 from __future__ import annotations
 
