@@ -106,19 +106,15 @@ def start_run(
     return run, run.record(events)
 
 
-def resume_run(
-    pipe: DiffusionPipeline, run: Run, concepts: ConceptSet, identity: str = ""
-) -> Generator[EraseEvent, None, None]:
+def resume_run(pipe: DiffusionPipeline, run: Run, concepts: ConceptSet) -> Generator[EraseEvent, None, None]:
     """The events of a stopped run from its last checkpoint, or from its start, to the same bits as uninterrupted.
 
     Sums in another order end in other last bits, so torch uses the run's own number of CPU threads between the first
-    event and the last; the device must be the run's own (`run.config.machine`). `identity` as for `make_config`. Raises
-    AgeError when the model or the vocabulary is another, or the run is finished.
+    event and the last; the device must be the run's own (`run.config.machine`). Raises AgeError when the model or the
+    vocabulary is another, or the run is finished.
     """
     asked = _typed(run.config.request)
-    config = make_config(
-        pipe, run.config.method, run.config.concepts, concepts, run.config.model, identity=identity, **asked
-    )
+    config = make_config(pipe, run.config.method, run.config.concepts, concepts, run.config.model, **asked)
     state = run.resume_state(config)
     events = erase_by(pipe, run.config.method, run.config.concepts, concepts, resume=state, **asked)
     threads = run.config.machine.get("threads", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from dataclasses import replace
 
 import pandas as pd
@@ -92,6 +93,19 @@ def test_the_model_longest_not_asked_for_makes_room_unless_it_trains(choice, tmp
     assert last.state == "stopped"
     assert models.explorer(Choice(choice.model, sets[0], "", "cpu")) is not others[0]
     assert len(models._open) <= MOST_MODELS + 1
+
+
+def test_a_model_that_was_closed_leaves_memory_although_its_runs_are_remembered(choice, tmp_path):
+    models = OpenModels(tmp_path)
+    explorer = models.explorer(choice)
+    queued = explorer.ask("a" * 32, ["dog"], "uce", True)
+    *_, last = explorer.queue.watch(queued)
+    explorer.predict("dog")
+    pipe = weakref.ref(explorer.pipe)
+    del explorer
+    for name in ("sd-imagenette", "sd-netfive", "sd-artists")[:MOST_MODELS]:
+        models.explorer(Choice(choice.model, name, "", "cpu"))
+    assert last.state == "finished" and not models.has(choice) and pipe() is None
 
 
 @pytest.mark.parametrize(
