@@ -59,15 +59,24 @@ def own_rows(explorer: Explorer, text: str) -> list[Row]:
     return [Row("own", line or NOTHING, line, note=note) for line, note in zip(lines, notes, strict=True)]
 
 
-def draw_pairs(explorer: Explorer, rows: Sequence[Row], eraser: Eraser, first_seed: int, count: int) -> list[Pair]:
-    """`count` pairs of each row, row by row, on seeds from `first_seed` on."""
+def draw_pairs(
+    explorer: Explorer, rows: Sequence[Row], erasers: Mapping[str, Eraser], first_seed: int, count: int
+) -> dict[str, list[Pair]]:
+    """By each eraser `count` pairs of each row, row by row, on seeds from `first_seed` on."""
     prompts = [row.prompt for row in rows for _ in range(count)]
     seeds = [first_seed + picture for _ in rows for picture in range(count)]
-    return explorer.compute(lambda: same_seed_pairs(explorer.pipe, eraser, explorer.probe, prompts, seeds))
+
+    def pairs(eraser: Eraser) -> list[Pair]:
+        return explorer.compute(lambda: same_seed_pairs(explorer.pipe, eraser, explorer.probe, prompts, seeds))
+
+    return {title: pairs(eraser) for title, eraser in erasers.items()}
 
 
-def scores(explorer: Explorer, erased: Sequence[str], eraser: Eraser) -> pd.DataFrame:
-    """ESR and PSR with intervals: 16 pictures of each erased concept, 2 of each of the 20 nearest and 20 others."""
+def scores(explorer: Explorer, erased: Sequence[str], erasers: Mapping[str, Eraser]) -> pd.DataFrame:
+    """ESR and PSR with intervals, a row for the original and for each eraser of the same concepts.
+
+    16 pictures of each erased concept, 2 of each of the 20 nearest and 20 others.
+    """
     concepts = explorer.concepts
     gone = [resolve(concepts, name) for name in erased]
     labels = {label for concept in gone for label in concept.labels}
@@ -76,6 +85,4 @@ def scores(explorer: Explorer, erased: Sequence[str], eraser: Eraser) -> pd.Data
     if explorer.probe is None:
         raise AgeError("ESR and PSR need a probe that knows the concepts, and this model was opened without one.")
     probe = explorer.probe
-    return explorer.compute(
-        lambda: evaluate(explorer.pipe, probe, concepts, gone, {"edited": eraser}, images=2, others=others)
-    )
+    return explorer.compute(lambda: evaluate(explorer.pipe, probe, concepts, gone, erasers, images=2, others=others))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -24,9 +25,17 @@ def queue():
     queue.close()
 
 
-@pytest.fixture
-def explorer(queue, emoji_pipe, emoji_probe, tmp_path):
-    return Explorer(emoji_pipe, emoji_probe, ConceptSet.load("emoji"), queue, Library(tmp_path))
+@pytest.fixture(scope="module")
+def explorer(queue, emoji_pipe, emoji_probe, tmp_path_factory):
+    """One for all tests, so that it reads its concepts and what the original predicts for them once."""
+    library = Library(tmp_path_factory.mktemp("runs"))
+    return Explorer(emoji_pipe, emoji_probe, ConceptSet.load("emoji"), queue, library)
+
+
+@pytest.fixture(scope="module")
+def dog_erased(emoji_pipe, explorer) -> Eraser:
+    *_, last = erase_by(emoji_pipe, "uce", "dog", explorer.concepts)
+    return last.eraser
 
 
 def test_a_concept_has_the_same_pictures_each_time_and_by_any_of_its_names(explorer, emoji_probe):
@@ -54,10 +63,9 @@ def test_the_predicted_damage_is_local_and_tells_the_order_of_the_measured(explo
     assert (explorer.measure("dog", Eraser({})) < 1e-6).all()
 
 
-def test_a_closed_form_is_predicted_by_itself(explorer, emoji_pipe):
+def test_a_closed_form_is_predicted_by_itself(explorer, dog_erased):
     word, predicted = explorer.predict("dog", "uce")
-    *_, last = erase_by(emoji_pipe, "uce", "dog", explorer.concepts)
-    assert word == "" and (explorer.measure("dog", last.eraser) - predicted).abs().max() < 1e-5
+    assert word == "" and (explorer.measure("dog", dog_erased) - predicted).abs().max() < 1e-5
 
 
 def test_rows_to_compare_begin_with_what_should_vanish_and_put_the_worst_first(explorer):
@@ -74,12 +82,13 @@ def test_rows_to_compare_begin_with_what_should_vanish_and_put_the_worst_first(e
         own_rows(explorer, "\n".join("abcdefghij"))
 
 
-def test_an_eraser_is_scored_on_what_it_erased_and_what_it_watched(explorer, emoji_pipe):
-    *_, last = erase_by(emoji_pipe, "uce", "dog", explorer.concepts)
-    table = scores(explorer, ["dog"], last.eraser).set_index("method")
+def test_an_eraser_is_scored_on_what_it_erased_and_what_it_watched(explorer, dog_erased):
+    names = ("dog", *explorer.concepts.names[::30])
+    few = replace(explorer.concepts, concepts=tuple(explorer.concepts[name] for name in names))
+    table = scores(replace(explorer, concepts=few), ["dog"], {"edited": dog_erased}).set_index("method")
     assert table.loc["edited", "esr1"] > 80 > 20 > table.loc["original", "esr1"]
     assert table.loc["edited", "psr1_low"] <= table.loc["edited", "psr1"] <= table.loc["edited", "psr1_high"]
-    pairs = draw_pairs(explorer, rows_for(explorer, "dog", near=1, far=1), last.eraser, 0, 2)
+    pairs = draw_pairs(explorer, rows_for(explorer, "dog", near=1, far=1), {"edited": dog_erased}, 0, 2)["edited"]
     assert [pair.seed for pair in pairs[:4]] == [0, 1, 0, 1]
 
 

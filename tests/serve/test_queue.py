@@ -73,7 +73,7 @@ def test_runs_stand_in_line_and_are_told_so(queue, start, tmp_path):
 
 
 def test_a_run_that_nobody_watches_ends_unless_it_is_kept(tiny_sd, tmp_path):
-    queue = RunQueue(0.2)
+    queue = RunQueue(1)
     start = partial(queue.start, tiny_sd, WORLD)
     alone = start(tmp_path, "empty", "dog", **quick(steps=100_000))
     kept = start(tmp_path, "empty", "cat", keep=True, **quick(steps=30))

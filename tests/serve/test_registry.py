@@ -51,11 +51,11 @@ def test_a_folder_opens_once_and_says_what_it_does_meanwhile(choice, tmp_path):
 
 def test_without_a_probe_pairs_go_unjudged_and_scores_are_refused(choice, tmp_path):
     explorer = OpenModels(tmp_path).explorer(choice)
-    (pair,) = draw_pairs(explorer, own_rows(explorer, "a dog"), Eraser({}), 0, 1)
+    ((pair,),) = draw_pairs(explorer, own_rows(explorer, "a dog"), {"none": Eraser({})}, 0, 1).values()
     assert pair.edited_verdict[0] == "" and pair.distance != pair.distance
     assert pair.original.tobytes() == pair.edited.tobytes()
     with pytest.raises(AgeError, match="without one"):
-        scores(explorer, ["dog"], Eraser({}))
+        scores(explorer, ["dog"], {"none": Eraser({})})
 
 
 def test_side_effects_are_measured_without_a_probe_and_a_restart_redoes_none(choice, tmp_path, monkeypatch):
@@ -164,7 +164,7 @@ def test_one_thread_of_a_device_computes_whoever_asks(choice, tmp_path):
         explorer.predict("dog"),
         explorer.measure("dog", eraser),
     )
-    draw_pairs(explorer, own_rows(explorer, "a grue"), eraser, 0, 1), next(explorer.side_effects())
+    draw_pairs(explorer, own_rows(explorer, "a grue"), {"dog": eraser}, 0, 1), next(explorer.side_effects())
     fresh = replace(explorer, concepts=explorers[1].concepts)  # whose names nobody has read yet
     assert fresh.compute(lambda: fresh.vectors).shape[0] == len(explorers[1].concepts)
     assert last.state == "finished" and len(seen) == 1 and threading.current_thread() not in seen

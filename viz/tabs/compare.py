@@ -15,7 +15,7 @@ from viz.charts import panels
 from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
 from viz.tabs import runs
-from viz.tabs.compare_view import draw_cards, enlarged, prediction_figure, rows_of
+from viz.tabs.compare_view import by_names, draw_cards, enlarged, prediction_figure, rows_of
 from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, clear, warn
 from viz.tabs.live import LIVE, follow
 from viz.tabs.map_data import MapData
@@ -138,11 +138,12 @@ def on_judge(data: MapData, ui: SimpleNamespace, session: Session | None, titles
         from age_core.serve import comparison
 
         scores: list[tuple[str, dict[str, float]]] = []
-        for done, (title, model) in enumerate(models.items()):
-            yield {ui.compare_status: panels.status(f"Measuring {title} …", done, len(models)), ui.messages: ""}
-            table = comparison.scores(data.explorer, model.names, model.eraser).set_index("method")
+        for names, erasers in by_names(models).items():
+            text = f"Measuring {', '.join(erasers)} …"
+            yield {ui.compare_status: panels.status(text, len(scores), len(models)), ui.messages: ""}
+            table = comparison.scores(data.explorer, names, erasers).set_index("method")
             scores += [("original model", table.loc["original"].to_dict())] if not scores else []
-            scores.append((title, table.loc["edited"].to_dict()))
+            scores += [(title, table.loc[title].to_dict()) for title in erasers]
         title, model = next(iter(models.items()))
         name = model.names[0]
         _, predicted = data.explorer.predict(name)

@@ -14,6 +14,7 @@ from viz.tabs.map_data import MapData
 from viz.tabs.session import EditedModel
 
 if TYPE_CHECKING:
+    from age_core import Eraser
     from age_core.serve.comparison import Row
 
 
@@ -30,15 +31,22 @@ def rows_of(data: MapData, models: Mapping[str, EditedModel], prompts: str) -> l
     return rows
 
 
+def by_names(models: Mapping[str, EditedModel]) -> dict[tuple[str, ...], dict[str, Eraser]]:
+    """Erasers by title, by what they erase: those that erase the same share the original's pictures."""
+    groups: dict[tuple[str, ...], dict[str, Eraser]] = {}
+    for title, model in models.items():
+        groups.setdefault(tuple(model.names), {})[title] = model.eraser
+    return groups
+
+
 def draw_cards(
     data: MapData, models: Mapping[str, EditedModel], rows: Sequence[Row], seed: int, count: int
 ) -> list[panels.Card]:
     """Every row and seed by the original and by each edited model."""
     from age_core.serve import comparison
 
-    pairs_by_title = {
-        title: comparison.draw_pairs(data.explorer, rows, model.eraser, seed, count) for title, model in models.items()
-    }
+    erasers = {title: model.eraser for title, model in models.items()}
+    pairs_by_title = comparison.draw_pairs(data.explorer, rows, erasers, seed, count)
     cards = []
     for place, pairs in enumerate(zip(*pairs_by_title.values(), strict=True)):
         row, original = rows[place // count], pairs[0]
