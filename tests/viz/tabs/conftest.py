@@ -86,17 +86,17 @@ def maps(explorer) -> MapCache:
 
 @pytest.fixture
 def data(maps) -> MapData:
-    """Erasing a dog or a cat was measured; dogs hurt wolves most, and nothing else surely."""
-    names = WORLD.names
+    """Erasing a dog or a cat was measured: a dog hurts wolves, a cat dogs, and nothing else is sure."""
+    names, clear = WORLD.names, {("dog", "wolf"): 0.5, ("cat", "dog"): 0.3}
     rows = [
-        {"method": "UCE", "metric": "noise-shift", "erased": a, "affected": b, "delta": delta, "low": low, "high": 0.9}
+        {"erased": a, "affected": b, "delta": clear.get((a, b), 0.02), "low": 0.1 if (a, b) in clear else -0.1}
         for a in ("dog", "cat")
         for b in names
-        for delta, low in [(0.5, 0.4) if (a, b) == ("dog", "wolf") else (0.02, -0.1)]
     ]
+    table = pd.DataFrame(rows).assign(method="UCE", metric="noise-shift", high=0.9)
     angles = np.linspace(0, 6, len(names))
     places = pd.DataFrame({"name": names, "x": np.cos(angles), "y": np.sin(angles)})
-    return MapData(maps.models, maps.models.choice, WORLD, {"meaning": places}, pd.DataFrame(rows))
+    return MapData(maps.models, maps.models.choice, WORLD, {"meaning": places}, table)
 
 
 @pytest.fixture

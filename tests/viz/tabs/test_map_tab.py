@@ -63,7 +63,8 @@ def test_a_cell_of_the_heat_map_picks_whom_it_tells_of(data, ui):
 
 
 def test_all_arrows_at_once_are_the_clear_ones(data, ui):
-    assert len(json.loads(tab.on_everything(data, ui, 100, 0)["overview"])) == 1
+    (arrow,) = json.loads(tab.on_everything(data, ui, 100, 0)["overview"])  # the weakest is where they begin
+    assert arrow == [0, 1, 1.0, 1]
     assert tab.on_everything(data, ui, 0, 0)["overview"] == "[]"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 import pytest
+from support import QUICK
 
 from age_core.serve.registry import OpenModels
 from viz.tabs import page
@@ -40,7 +41,7 @@ def test_a_ready_page_shows_the_run_of_its_address_or_the_one_that_came_with_the
 
 
 def test_a_ready_page_turns_to_a_run_that_went_on_alone(data, ui):
-    queued = data.explorer.start("c" * 32, "dog", "empty", True, steps=100_000, preview_every=0)
+    queued = data.explorer.start("c" * 32, "dog", "empty", True, **QUICK | {"steps": 100_000})
     session = Session("c" * 32)
     stream = page.on_ready(data, ui, session)
     assert next(stream)["tabs"].selected == "erase" and "Preparing to erase dog" in next(stream)["status"]
