@@ -99,17 +99,15 @@ def _with_checkpoints(request: Request) -> Request:
     return replace(request, options=options, asked={**request.asked, "checkpoint_every": every})
 
 
-def resume_run(
-    pipe: DiffusionPipeline, run: Run, concepts: ConceptSet, identity: str = ""
-) -> Generator[EraseEvent, None, None]:
+def resume_run(pipe: DiffusionPipeline, run: Run, concepts: ConceptSet) -> Generator[EraseEvent, None, None]:
     """The events of a stopped run from its last checkpoint, or from its start, to the same bits as uninterrupted.
 
     Sums in another order end in other last bits, so torch uses the run's own number of CPU threads between the first
-    event and the last; the device must be the run's own (`run.config.machine`). `identity` as for `make_config`. Raises
-    AgeError when the model or the vocabulary is another, or the run is finished.
+    event and the last; the device must be the run's own (`run.config.machine`). Raises AgeError when the model or the
+    vocabulary is another, or the run is finished.
     """
     request = plan(run.config.method, run.config.concepts, concepts, **run.config.request)
-    state = run.resume_state(make_config(pipe, request, concepts, run.config.model, identity))
+    state = run.resume_state(make_config(pipe, request, concepts, run.config.model))
     events = carry_out(pipe, request, concepts, state)
     threads = run.config.machine.get("threads", "")
     known = threads.isdecimal() and 0 < int(threads) < 1000  # the folder may come from anywhere

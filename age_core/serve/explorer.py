@@ -174,7 +174,7 @@ class Explorer:
 
     def resume(self, owner: str, run: Run, keep: bool = False) -> QueuedRun:
         """A stopped run in the queue again. Raises AgeError when it cannot go on, or waits or trains already."""
-        return self.queue.resume(self.pipe, self.concepts, run, owner, keep, self.identity)
+        return self.queue.resume(self.pipe, self.concepts, run, owner, keep)
 
     @cached_property
     def measured(self) -> Path:

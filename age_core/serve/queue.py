@@ -110,22 +110,13 @@ class RunQueue:
         return self._add(QueuedRun(run, owner, keep, Training(pipe, events)))
 
     def resume(
-        self,
-        pipe: DiffusionPipeline,
-        concepts: ConceptSet,
-        run: Run,
-        owner: str = "",
-        keep: bool = False,
-        identity: str = "",
+        self, pipe: DiffusionPipeline, concepts: ConceptSet, run: Run, owner: str = "", keep: bool = False
     ) -> QueuedRun:
-        """Ask for a stopped run to go on; `identity` as for `resume_run`.
-
-        Raises AgeError when it cannot, or is waiting or running already.
-        """
+        """Ask for a stopped run to go on. Raises AgeError when it cannot, or is waiting or running already."""
         if self.holds(run.path):
             raise AgeError(f"The run {run.path.name!r} is already waiting or running.")
         self._check(owner)
-        events = self.worker.run(lambda: resume_run(pipe, run, concepts, identity))
+        events = self.worker.run(lambda: resume_run(pipe, run, concepts))
         return self._add(QueuedRun(run, owner, keep, Training(pipe, events)))
 
     def holds(self, run: Path) -> bool:

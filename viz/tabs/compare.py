@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 import pandas as pd
-import plotly.graph_objects as go
-from PIL import Image
 
 from age_core import AgeError
 from viz.atlas import concept_map
-from viz.charts import panels, plots
+from viz.charts import panels
 from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
 from viz.tabs import runs
+from viz.tabs.compare_view import by_names, draw_cards, enlarged, prediction_figure, rows_of
 from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, clear, warn
 from viz.tabs.live import LIVE, follow
 from viz.tabs.map_data import MapData
 from viz.tabs.session import EditedModel, Session, ready
-
-if TYPE_CHECKING:
-    from age_core import Eraser
-    from age_core.serve.comparison import Row
 
 ABLATION = ("empty", "random", "age")  # the methods that one button compares
 NOTHING_YET = note("Erase a concept, or open a run, to see the pictures here.")
@@ -45,7 +40,7 @@ def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
             1, 4, value=1, step=1, label="Pictures of each prompt", elem_id="picture-count", scale=1, min_width=160
         )
     with gr.Row():
-        ui.own = gr.Textbox(
+        ui.own_prompts = gr.Textbox(
             label="Your own prompts, one a line (blank: the concepts around the erased one)",
             elem_id="own-prompt",
             lines=1,
@@ -95,50 +90,6 @@ def chosen_models(session: Session, titles: Sequence[str] | None) -> dict[str, E
     return models
 
 
-def rows_of(data: MapData, models: dict[str, EditedModel], prompts: str) -> list[Row]:
-    """A person's own prompts or, where there is none, the concepts around what was erased."""
-    from age_core.serve import comparison  # it takes Torch, which the page is served before
-
-    if prompts.strip():
-        return comparison.own_rows(data.explorer, prompts)
-    rows, first = [], next(iter(models.values()))
-    for name in dict.fromkeys(name for model in models.values() for name in model.names):
-        damage = data.explorer.measure(name, first.eraser)
-        rows += comparison.rows_for(data.explorer, name, damage.to_dict())
-    return rows
-
-
-def draw_cards(
-    data: MapData, models: dict[str, EditedModel], rows: Sequence[Row], seed: int, count: int
-) -> list[panels.Card]:
-    """Every row and seed by the original and by each edited model."""
-    from age_core.serve import comparison
-
-    erasers = {title: model.eraser for title, model in models.items()}
-    pairs_by_title = comparison.draw_pairs(data.explorer, rows, erasers, seed, count)
-    cards = []
-    for place, pairs in enumerate(zip(*pairs_by_title.values(), strict=True)):
-        row, original = rows[place // count], pairs[0]
-        edited = tuple(
-            panels.Drawn(title, pair.edited, pair.edited_verdict, pair.distance)
-            for title, pair in zip(models, pairs, strict=True)
-        )
-        cards.append(
-            panels.Card(
-                row.kind,
-                row.title,
-                row.note,
-                row.prompt,
-                original.seed,
-                row.expected,
-                original.original,
-                original.original_verdict,
-                edited,
-            )
-        )
-    return cards
-
-
 def on_compare(
     data: MapData,
     ui: SimpleNamespace,
@@ -174,11 +125,6 @@ def on_compare(
     }
 
 
-def enlarged(pair: tuple[Image.Image, Image.Image]) -> tuple[Image.Image, ...]:
-    """Small pictures in a size in which they can be looked at, each pixel as it is."""
-    return tuple(one.resize((320, 320), Image.Resampling.NEAREST) if one.width < 320 else one for one in pair)
-
-
 def on_pair(_data: MapData, _ui: SimpleNamespace, session: Session | None, title: str) -> Any:
     """Look closer at one pair."""
     pair = session.pairs.get(title) if session else None
@@ -191,11 +137,8 @@ def on_judge(data: MapData, ui: SimpleNamespace, session: Session | None, titles
         models = chosen_models(ready(session), titles)
         from age_core.serve import comparison
 
-        same: dict[tuple[str, ...], dict[str, Eraser]] = {}  # what erases the same shares the original's pictures
-        for title, model in models.items():
-            same.setdefault(tuple(model.names), {})[title] = model.eraser
         scores: list[tuple[str, dict[str, float]]] = []
-        for names, erasers in same.items():
+        for names, erasers in by_names(models).items():
             text = f"Measuring {', '.join(erasers)} …"
             yield {ui.compare_status: panels.status(text, len(scores), len(models)), ui.messages: ""}
             table = comparison.scores(data.explorer, names, erasers).set_index("method")
@@ -218,20 +161,6 @@ def on_judge(data: MapData, ui: SimpleNamespace, session: Session | None, titles
         ui.graph: gr.update(value=name, arrows=concept_map.arrows_json(worse)),
         ui.caption: note(f"Measured less predicted damage of erasing {name} ({title}): where the prediction was off."),
     }
-
-
-def prediction_figure(name: str, predicted: pd.Series, measured: pd.Series) -> go.Figure:
-    """Predicted damage, scaled to the same total, against what was measured."""
-    rho = predicted.rank().corr(measured.rank())
-    return plots.scatter_with_diagonal(
-        predicted.tolist(),
-        measured.tolist(),
-        list(measured.index),
-        6,
-        f"{name}: predicted and measured damage, rank correlation {rho:.2f}",
-        "predicted before training (scaled to the same total)",
-        "measured (noise shift)",
-    )
 
 
 def on_ablate(
@@ -257,7 +186,7 @@ def on_ablate(
 
 def connect(link: Link) -> None:
     ui, compare = link.ui, link.of_map(on_compare)
-    drawing = link.parts("choice", "session", "erasers", "own", "picture_seed", "picture_count")
+    drawing = link.parts("choice", "session", "erasers", "own_prompts", "picture_seed", "picture_count")
     pictures = link.parts("grid", "compare_status", "pair", "slider", "messages")
     ui.compare.click(compare, drawing, pictures, **STREAMED)
     ui.pair.input(link.of_map(on_pair), link.parts("choice", "session", "pair"), ui.slider, **QUICK)

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,14 +9,24 @@ import gradio as gr
 
 from age_core import AgeError
 from age_core.serve.registry import Choice
-from viz.atlas.concept_map import ConceptGraph, legend
+from viz.atlas.concept_map import ConceptGraph
 from viz.charts import panels
 from viz.charts.live_view import duration
 from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
 from viz.tabs.events import LATEST, QUICK, STREAMED, Link, Stream, Tab, Updates, settle, warn, where
 from viz.tabs.map_data import LAYOUTS, MapCache, MapData
-from viz.tabs.map_view import DIRECTIONS, USUAL, concept_view, graph_values, heat_map, locality, overview
+from viz.tabs.map_view import (
+    DIRECTIONS,
+    USUAL,
+    concept_view,
+    graph_values,
+    heat_map,
+    key_of,
+    locality,
+    overview,
+    source_choices,
+)
 from viz.tabs.session import Session
 
 VIEWS = ("Map", "Heat map")
@@ -82,16 +91,6 @@ def lay_out_controls(ui: SimpleNamespace, data: MapData) -> None:
         )
 
 
-def source_choices(sources: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
-    """What the arrows may be measured with, as the choices of a dropdown."""
-    return [(f"{how}, {metric}", row) for row, (how, metric) in enumerate(sources)]
-
-
-def key_of(groups: Sequence[str]) -> str:
-    """The legend of the map."""
-    return f'<div class="age">{legend(groups)}</div>'
-
-
 def offer(data: MapData) -> str:
     """What is missing on the map, and what it takes."""
     return (
@@ -101,7 +100,7 @@ def offer(data: MapData) -> str:
     )
 
 
-def shown(data: MapData, ui: SimpleNamespace) -> Updates:
+def map_updates(data: MapData, ui: SimpleNamespace) -> Updates:
     """The map and every list of names, for another model or for one of which more is known."""
     view, names, titles = concept_view(data, data.first), list(data.concepts.names), data.arrangements
     return {
@@ -125,7 +124,7 @@ def shown(data: MapData, ui: SimpleNamespace) -> Updates:
 
 
 def reset(data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
-    return shown(data, ui) | {ui.own_pictures: ""}
+    return map_updates(data, ui) | {ui.own_pictures: ""}
 
 
 def show_map(data: MapData, ui: SimpleNamespace, updates: Updates) -> Stream:
@@ -218,7 +217,7 @@ def on_measure(maps: MapCache, ui: SimpleNamespace, choice: Choice) -> Stream:
             text = f"{done} of {total}: {job.erased} was erased and measured; about {remaining} left."
             yield {ui.build_status: panels.status(text, done, total)}
         data = maps.reread(choice)
-        yield from show_map(data, ui, shown(data, ui) | {ui.build: gr.update(interactive=True)})
+        yield from show_map(data, ui, map_updates(data, ui) | {ui.build: gr.update(interactive=True)})
     except AgeError as error:
         again = {ui.build: gr.update(interactive=True), ui.build_status: note(offer(maps.of(choice)))}
         yield again | warn(ui, error)

@@ -1,5 +1,6 @@
 """What the map shows of a concept, worked out of the tables alone except where it says that it takes the model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,3 +93,13 @@ def overview(data: MapData, pairs: pd.DataFrame, share: float) -> str:
     clear = pairs[pairs["clear"]]
     above = float(clear["delta"].abs().quantile(1 - share / 100)) if len(clear) else 0.0
     return concept_map.overview_json(clear, list(data.layouts[layout.MEANING]["name"]), above)
+
+
+def source_choices(sources: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
+    """What the arrows may be measured with, as the choices of a dropdown."""
+    return [(f"{how}, {metric}", row) for row, (how, metric) in enumerate(sources)]
+
+
+def key_of(groups: Sequence[str]) -> str:
+    """The legend of the map."""
+    return f'<div class="age">{concept_map.legend(groups)}</div>'

@@ -19,7 +19,7 @@ from viz.tabs.session import Session, ready
 
 def lay_out(ui: SimpleNamespace, data: MapData) -> None:
     with gr.Accordion("Model and concepts", open=False, elem_id="model-picker"):
-        ui.opened = live_block("model-opened", note(opened(data)))
+        ui.opened = live_block("model-opened", note(what_is_open(data)))
         with gr.Row():
             ui.model = gr.Dropdown(
                 [(f"{name} (bundled)", name) for name in stored.bundled_models()]
@@ -67,7 +67,7 @@ def model_choices() -> list[tuple[str, str]]:
     return [(f"{name} (bundled)", name) for name in stored.bundled_models()] + [(name, name) for name in HUB_MODELS]
 
 
-def opened(data: MapData) -> str:
+def what_is_open(data: MapData) -> str:
     """What is open, and what it lacks, in words."""
     choice = data.choice
     text = f"Open: {choice.model} with {len(data.concepts)} concepts ({data.concepts.name}) on {choice.device}."
@@ -110,7 +110,7 @@ def on_open_model(
     updates: Updates = {
         ui.session: Session(session.owner),
         ui.choice: choice,
-        ui.opened: note(opened(data)),
+        ui.opened: note(what_is_open(data)),
         ui.model_status: "",
         ui.messages: "",
     }
