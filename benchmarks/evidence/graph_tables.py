@@ -42,7 +42,7 @@ WORLD_ROUNDS = 20  # shuffles of all pairs of the world; of a small set there ar
 
 def save(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
     for name, table in tables.items():
-        table.round(5).to_csv(folder / f"graph-{name}.csv", index=False)
+        table.round(7).to_csv(folder / f"graph-{name}.csv", index=False)
         print(f"graph-{name}.csv: {len(table)} rows", flush=True)
 
 

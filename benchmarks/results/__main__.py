@@ -3,9 +3,9 @@
     python -m benchmarks.results            # writes the page
     python -m benchmarks.results --check    # says whether the page is what the files make
 
-In the template `{{table NAME}}` is a table of `tables.py`. `{{value TABLE COLUMN KEY=VALUE ...}}` is the cell of the one
-row of a table of `frames.py` whose columns have those values, `{{range ...}}` its interval, `{{both ...}}` the two
-together; with digits=N, times=N (of all numbers) and without=N (what is missing to N).
+In the template `{{table NAME}}` is a table of `tables.py`. `{{value TABLE COLUMN KEY=VALUE ...}}` is the cell of the
+one row of a table of `frames.py` whose columns have those values, `{{range ...}}` its interval, `{{both ...}}` the two
+together; digits=N are its decimals, times=N multiplies it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import re
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -44,7 +45,6 @@ def filled(place: re.Match[str]) -> str:
     name, column, *rest = words
     keys = dict(word.rsplit("=", 1) for word in rest)
     digits, times = int(keys.pop("digits", 1)), float(keys.pop("times", 1))
-    whole = keys.pop("without", None)
     row = row_of(name, keys)
     if kind == "range":
         return bounds(row, column, digits, times)
@@ -53,14 +53,25 @@ def filled(place: re.Match[str]) -> str:
     if kind != "value":
         raise ValueError(f"There is no kind of place {kind!r}; there are table, value, range and both.")
     value = row[column]
-    if isinstance(value, str):
-        return value
-    return number(times * value if whole is None else float(whole) - times * value, digits)
+    return value if isinstance(value, str) else number(times * value, digits)
+
+
+def wrapped(block: str) -> str:
+    """A paragraph or list with its lines filled anew, as numbers are shorter than their places; the rest as it is."""
+    if re.match(r"[|#!<]|```", block):
+        return block
+    items = re.split(r"\n(?=- )", block)
+    return "\n".join(_filled(item, "  " if item.startswith("- ") else "") for item in items)
+
+
+def _filled(text: str, indent: str) -> str:
+    return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def page() -> str:
     """The page as the files make it today."""
-    return NOTE + PLACE.sub(filled, TEMPLATE.read_text(encoding="utf-8"))
+    text = PLACE.sub(filled, TEMPLATE.read_text(encoding="utf-8"))
+    return NOTE + "\n\n".join(wrapped(block) for block in text.strip().split("\n\n")) + "\n"
 
 
 def main() -> int:

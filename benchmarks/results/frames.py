@@ -29,7 +29,7 @@ def frame(name: str) -> pd.DataFrame:
 
 
 def _lines(name: str) -> pd.DataFrame:
-    """A row an erasure of `ablation.py`, with the share of pictures that still show the concept and its first target."""
+    """An erasure a row (`ablation.py`), with the share of pictures that still show the concept and the first target."""
     rows = pd.read_json(FOLDERS[0] / f"{name}.jsonl", lines=True, dtype=False)
     first = [targets[0][0] if isinstance(targets, list) and targets else "" for targets in rows["targets"]]
     return rows.assign(shown=100 - rows["esr1"], target=first)
@@ -78,5 +78,7 @@ DERIVED: dict[str, Callable[[], pd.DataFrame]] = {
     "erasures": _erasures,
     "regret-means": _regret,
     "gold-means": _gold,
-    "graph-world-abnormal-count": lambda: pd.DataFrame({"set": ["world"], "count": [len(frame("graph-world-abnormal"))]}),
+    "graph-world-abnormal-count": lambda: pd.DataFrame(
+        {"set": ["world"], "count": [len(frame("graph-world-abnormal"))]}
+    ),
 }

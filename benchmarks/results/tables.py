@@ -44,8 +44,8 @@ def number(value: float, digits: int = 1) -> str:
     """As the page writes numbers: a true minus sign, no minus zero, nothing where there is none."""
     if pd.isna(value):
         return ""
-    text = f"{value:.{digits}f}"
-    return text.replace("-", "") if float(text) == 0 else text.replace("-", "−")
+    text = f"{value:,.{digits}f}"
+    return text.replace("-", "") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
 
 
 def bounds(row: pd.Series, column: str, digits: int = 1, times: float = 1.0) -> str:
@@ -90,7 +90,8 @@ def matched() -> str:
     for method, row in summary.iterrows():
         gap = with_bounds(row, "distance_near_gap", 1, 1)
         cells = [number(row["strength"], 2), with_bounds(row, "distance_near", 1, 1), gap, number(row["psr1_near"])]
-        rows.append([LABELS[str(method)], str(row["erasers"]), str(row["reached"]), *cells])
+        counts = [number(row[column], 0) for column in ("erasers", "reached")]
+        rows.append([LABELS[str(method)], *counts, *cells])
     return markdown(header, rows)
 
 
@@ -98,16 +99,15 @@ def regret() -> str:
     rows = frame("regret").pivot(index="selector", columns="concept", values=["target", "regret"])
     concepts = list(frame("regret")["concept"].unique())
     means = frame("regret-means").set_index("selector")
-    cells = [
-        [str(selector), *(f"{rows.loc[selector, ('target', c)]} ({rows.loc[selector, ('regret', c)]})" for c in concepts)]
-        + [number(means.loc[selector, "balance"]), number(means.loc[selector, "regret"])]
-        for selector in means.index
-    ]
+    cells = []
+    for selector, mean in means.iterrows():
+        found = [f"{rows.loc[selector, ('target', c)]} ({rows.loc[selector, ('regret', c)]})" for c in concepts]
+        cells.append([str(selector), *found, number(mean["balance"]), number(mean["regret"])])
     return markdown(["selector", *(f"{c}: target (regret)" for c in concepts), "mean balance", "mean regret"], cells)
 
 
 def gold() -> str:
-    names = {"uce": "UCE to the empty prompt", "empty": "empty prompt", "age": "AGE, the default of then"}
+    names = LABELS | {"age": "AGE, the default of then"}
     header = ["", "named squirrel", "most often named", "distance of “squirrel”", "near", "far"]
     rows = []
     for _, row in frame("gold-means").iterrows():
@@ -181,15 +181,14 @@ def anchors() -> str:
     cells = []
     for method in rows["method"].unique():
         found = [table.loc[(method, anchor)] for anchor in names]
-        cells.append(
-            [str(method), *(f"{number(1000 * row['inside'], 0)} ({number(row['esr1'], 0)})" for row in found)]
-        )
+        cells.append([str(method), *(f"{number(1000 * row['inside'], 0)} ({number(row['esr1'], 0)})" for row in found)])
     return markdown(["target", *(f"{name}: distance (ESR-1)" for name in names)], cells)
 
 
 def curve() -> str:
     rows = frame("graph-world-curve")
-    ranks = [str(int(r["first"])) if r["first"] == r["last"] else f"{r['first']:.0f} to {r['last']:.0f}" for _, r in rows.iterrows()]
+    ends = zip(rows["first"], rows["last"], strict=True)
+    ranks = [str(first) if first == last else f"{first} to {last}" for first, last in ends]
     shifts = [with_bounds(row, "damage", 3, 3) for _, row in rows.iterrows()]
     return markdown(["rank by nearness in words", "noise shift"], zip(ranks, shifts, strict=True))
 
