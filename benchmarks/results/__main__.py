@@ -65,6 +65,7 @@ def wrapped(block: str) -> str:
 
 
 def _filled(text: str, indent: str) -> str:
+    text = " ".join(text.split())
     return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
