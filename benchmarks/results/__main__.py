@@ -31,6 +31,8 @@ NOTE = "<!-- Made by `python -m benchmarks.results` from docs/results.template.m
 def row_of(name: str, keys: dict[str, str]) -> pd.Series:
     """The one row of a table whose columns have these values, compared as texts. Raises ValueError otherwise."""
     table = frame(name)
+    if not keys:
+        raise ValueError(f"A cell of {name!r} takes KEY=VALUE, to say of which row.")
     same = pd.concat([table[column].astype(str) == value for column, value in keys.items()], axis=1).all(axis=1)
     if same.sum() != 1:
         raise ValueError(f"{same.sum()} rows of {name!r} have {keys}; one is needed.")
