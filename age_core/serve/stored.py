@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,11 +10,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from age_core.assets import ASSETS, MODELS, PROBES
-from age_core.concepts.concept_set import TEMPLATES
-from age_core.erasure.methods import METHODS
+from age_core.concepts.concept_set import TEMPLATES, ConceptSet
 from age_core.errors import AgeError
 from age_core.files import OWNER
 from age_core.study import statistics
+from age_core.study.labels import label_of
+from age_core.study.tables import Direction as Direction  # for the tabs, as are the next two
+from age_core.study.tables import SideEffects as SideEffects
+from age_core.study.tables import Source as Source
 from age_core.study.tables import gather, load_side_effects, read_table
 
 if TYPE_CHECKING:
@@ -54,19 +58,26 @@ def measured_layouts(explorer: Explorer) -> Path:
     return explorer.measured / "layout.csv"
 
 
-def shipped_side_effects(model: str, concepts: str) -> pd.DataFrame | None:
-    """What came with a bundled model and set of concepts; None where nothing did."""
-    if model in MODELS and concepts in TEMPLATES:
+def side_effects(
+    model: str, concepts: ConceptSet, set_name: str, explorer: Callable[[], Explorer]
+) -> SideEffects | None:
+    """What came with a bundled model and set of concepts and, if that is not all, what was measured here; or None.
+
+    `explorer` opens the model, which is needed only to find what was measured here.
+    """
+    tables = []
+    if model in MODELS and set_name in TEMPLATES:
         with suppress(AgeError):
-            return load_side_effects(concepts)
-    return None
+            tables.append(load_side_effects(set_name))
+    if not tables or SideEffects(tables[0]).missing(concepts):
+        with suppress(AgeError):
+            tables.append(gather(explorer().measured))
+    return SideEffects(pd.concat(tables, ignore_index=True)) if tables else None
 
 
-def measured_side_effects(explorer: Explorer) -> pd.DataFrame | None:
-    """What was measured here of a model and its concepts; None where nothing was."""
-    with suppress(AgeError):
-        return gather(explorer.measured)
-    return None
+def source_title(source: Source) -> tuple[str, str]:
+    """What people call a method, and the metric."""
+    return label_of(source[0]), source[1]
 
 
 def ablation() -> pd.DataFrame | None:
@@ -74,16 +85,27 @@ def ablation() -> pd.DataFrame | None:
     return pd.read_csv(ABLATION).set_index("method") if ABLATION.exists() else None
 
 
-def both_ways(table: pd.DataFrame, method: str, metric: str) -> tuple[pd.DataFrame, float]:
+def both_ways(effects: SideEffects) -> tuple[pd.DataFrame, float]:
     """Pairs erased both ways (see `statistics.both_ways`), and the share of all damage that is one-way.
 
-    By trained erasures where the evidence holds them, else by the `method` and `metric` of `table`.
+    By trained erasures where the evidence holds them, else by the first source of `effects`.
     """
+    source = ("age", "noise-shift")
     try:
-        pairs = statistics.pairs(read_table(NETFIVE), "noise-shift", METHODS["age"].label)
+        evidence = SideEffects(read_table(NETFIVE))
+        pairs = evidence.pairs(source)
     except AgeError:
-        pairs = statistics.pairs(table, metric, method)
-    return statistics.both_ways(pairs), statistics.asymmetry(statistics.damage_of(pairs))
+        evidence, source = effects, effects.sources[0]
+        pairs = evidence.pairs(source)
+    return statistics.both_ways(pairs), statistics.asymmetry(evidence.damage(source))
+
+
+def graph_facts(effects: SideEffects, source: Source, concepts: ConceptSet) -> tuple[dict[str, float], pd.DataFrame]:
+    """What networkx reads from the graph of clear side effects: `graph_statistics` as a dictionary, and `strengths`."""
+    from age_core.study import graph  # scikit-learn, which the page is served before
+
+    side_effect_graph = graph.concept_graph(effects, source, concepts)
+    return graph.graph_statistics(side_effect_graph).iloc[0].to_dict(), graph.strengths(side_effect_graph)
 
 
 def is_owner(token: str) -> bool:

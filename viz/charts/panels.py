@@ -9,7 +9,6 @@ from typing import Literal
 import pandas as pd
 from PIL import Image
 
-from viz.charts.effects import Direction, strongest, unclear
 from viz.charts.live_charts import damage_bars
 from viz.components.html_parts import Markup, heading, join, region, soft
 
@@ -22,28 +21,61 @@ def message(text: str) -> Markup:
     return region(Markup('<p class="message" role="alert">{}</p>').format(text)) if text else Markup()
 
 
-def selection(name: str, group: str, synonyms: Sequence[str], pairs: pd.DataFrame | None) -> Markup:
-    """The picked concept: which concepts erasing it hurts, and which erasures hurt it."""
+@dataclass(frozen=True)
+class Side:
+    """What is known of a concept in one direction: its strongest clear effects, and how many are not clear."""
+
+    direction: Literal["hurts", "hurt by"]
+    strongest: pd.DataFrame  # erased, affected, delta, low, high
+    unclear: int
+    measured: bool
+
+
+def selection(name: str, group: str, synonyms: Sequence[str], sides: Sequence[Side]) -> Markup:
+    """The picked concept: which concepts erasing it hurts, and which erasures hurt it; no sides where none is known."""
     also = f" · also called {', '.join(synonyms)}" if synonyms else ""
     head = Markup("<h2>{}</h2>{}").format(name, soft(group + also))
-    if pairs is None:
+    if not sides:
         return region(head, soft("No measured side effects are stored for this model."))
-    columns = _side(name, pairs, "hurts", "affected") + _side(name, pairs, "hurt by", "erased")
-    return region(head, Markup('<div class="two">{}</div>').format(columns))
+    return region(head, Markup('<div class="two">{}</div>').format(join(_side(name, side) for side in sides)))
 
 
-def _side(name: str, pairs: pd.DataFrame, direction: Direction, other: str) -> Markup:
-    """The strongest effects in one direction; `other` is the column that names the other concept."""
-    title = f"Erasing {name} hurts" if direction == "hurts" else f"{name} is hurt by erasing"
-    rows, unclear_count = strongest(pairs, name, direction, k=10), unclear(pairs, name, direction)
-    if not (pairs["erased" if direction == "hurts" else "affected"] == name).any():
+def _side(name: str, side: Side) -> Markup:
+    hurts = side.direction == "hurts"
+    title = f"Erasing {name} hurts" if hurts else f"{name} is hurt by erasing"
+    if not side.measured:
         body = soft("Not measured.")
-    elif rows.empty:
-        body = soft("No effect that can be told from zero.")
+    elif side.strongest.empty:
+        body = soft("No effect beyond the noise floor.")
     else:
-        body = damage_bars(rows, other)
-    more = soft(f"{unclear_count} more unclear: the interval includes zero.") if unclear_count else ""
-    return Markup("<div>{}{}{}</div>").format(heading(title), body, more)
+        body = damage_bars(side.strongest, "affected" if hurts else "erased")
+    more = soft(f"{side.unclear} more unclear: within the noise floor, or the interval includes zero.")
+    return Markup("<div>{}{}{}</div>").format(heading(title), body, more if side.unclear else "")
+
+
+def graph_facts(facts: dict[str, float], strengths: pd.DataFrame, measured_with: str) -> Markup:
+    """The whole graph in numbers (`facts`, as graph_statistics names them) and who harms and is hurt most."""
+    if not facts["damages"]:
+        return region(heading("The whole graph"), soft(f"{measured_with}: no damage is beyond the noise floor."))
+    harmful = strengths.nlargest(5, "harm")[["concept", "harm", "harms"]]
+    hurt = strengths.nlargest(5, "hurt")[["concept", "hurt", "hurt_by"]]
+    sentences = [
+        f"{measured_with}: {facts['damages']:.0f} clear damages.",
+        f"{facts['reciprocity']:.0%} of them go both ways (reciprocity), and {facts['weighted_reciprocity']:.0%} of "
+        "all damage is paid back in kind.",
+        f"Who damages whom falls into {facts['communities']:.0f} communities; they agree with the groups of the "
+        f"concept set to {facts['adjusted_rand']:.2f} (adjusted Rand index: 1 exactly, 0 as by chance).",
+    ]
+    lines = [
+        _ranking("Erasing these harms most", harmful, "{} others"),
+        _ranking("These are hurt most", hurt, "by {} erasures"),
+    ]
+    return region(heading("The whole graph"), soft(" ".join(sentences)), *lines)
+
+
+def _ranking(title: str, rows: pd.DataFrame, count: str) -> Markup:
+    words = [f"{name} ({total:.2f}, {count.format(number)})" for name, total, number in rows.itertuples(index=False)]
+    return soft(f"{title}: {', '.join(words)}.")
 
 
 def status(text: str, step: int = 0, steps: int = 0) -> Markup:

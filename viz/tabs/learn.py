@@ -48,8 +48,8 @@ def make_book(data: MapData) -> Book:
 
 def locality_lesson(data: MapData) -> Lesson | None:
     """The damage of one erasure by nearness, and of some others."""
-    pairs = data.pairs(0)
-    assert pairs is not None  # side effects were measured
+    assert data.effects is not None  # side effects were measured
+    pairs = data.effects.pairs(data.source(0))
     erased = list(pairs["erased"].unique())
     name = FIRST if FIRST in erased else erased[0]
     damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
@@ -61,7 +61,7 @@ def locality_lesson(data: MapData) -> Lesson | None:
 def one_way_lesson(data: MapData) -> Lesson | None:
     """Pairs of which one hurts the other, but not the other way round."""
     assert data.effects is not None  # side effects were measured
-    return lessons.one_way(*stored.both_ways(data.effects, *data.sources[0]))
+    return lessons.one_way(*stored.both_ways(data.effects))
 
 
 def offered(data: MapData) -> bool:

@@ -20,6 +20,7 @@ from viz.tabs.map_view import (
     DIRECTIONS,
     USUAL,
     concept_view,
+    graph_panel,
     graph_values,
     heat_map,
     key_of,
@@ -89,6 +90,13 @@ def lay_out_controls(ui: SimpleNamespace, data: MapData) -> None:
         ui.everything = gr.Slider(
             0, 100, value=0, step=1, label="Whole graph: strongest arrows, % (0: none)", elem_id="map-all"
         )
+    lay_out_facts(ui)
+
+
+def lay_out_facts(ui: SimpleNamespace) -> None:
+    """On demand, because reading a graph of tens of thousands of arrows takes seconds."""
+    ui.read_graph = gr.Button("What the whole graph says", elem_id="facts-button", size="sm")
+    ui.facts = live_block("graph-facts")
 
 
 def offer(data: MapData) -> str:
@@ -108,6 +116,7 @@ def map_updates(data: MapData, ui: SimpleNamespace) -> Updates:
         ui.heat: gr.update(visible="hidden"),
         ui.view: "Map",
         ui.everything: 0,
+        ui.facts: "",
         ui.search: gr.update(choices=names, value=view.name),
         ui.erased: gr.update(choices=names, value=[view.name]),
         ui.legend: key_of(data.groups),
@@ -180,10 +189,9 @@ def on_picked(data: MapData, ui: SimpleNamespace, session: Session | None, name:
 
 def on_view(data: MapData, ui: SimpleNamespace, view: str, source: int | None) -> Updates:
     """Turn between the map and the heat map."""
-    pairs = data.pairs(source)
-    if view == "Map" or pairs is None:
+    if view == "Map" or data.effects is None:
         return {ui.graph: gr.update(visible=True), ui.heat: gr.update(visible="hidden")}
-    figure = heat_map(data, pairs).to_json()
+    figure = heat_map(data, data.effects.pairs(data.source(source))).to_json()
     # "hidden" keeps the map's zoom; False would take it out of the page
     return {ui.graph: gr.update(visible="hidden"), ui.heat: gr.update(figure=figure, visible=True)}
 
@@ -196,8 +204,14 @@ def on_cell(data: MapData, ui: SimpleNamespace, cell: str | None, *how: Any) -> 
 
 def on_everything(data: MapData, _ui: SimpleNamespace, share: float, source: int | None) -> Any:
     """The strongest `share` percent of all arrows at once."""
-    pairs = data.pairs(source)
-    return gr.update(overview=overview(data, pairs, share) if pairs is not None and share else "[]")
+    if data.effects is None or not share:
+        return gr.update(overview="[]")
+    return gr.update(overview=overview(data, data.effects.pairs(data.source(source)), share))
+
+
+def on_facts(data: MapData, ui: SimpleNamespace, source: int | None) -> Updates:
+    """What the whole graph says."""
+    return {ui.facts: graph_panel(data, source)}
 
 
 def on_measure(maps: MapCache, ui: SimpleNamespace, choice: Choice) -> Stream:
@@ -248,6 +262,7 @@ def connect(link: Link) -> None:
     ui.layout.input(lambda title: gr.update(layout=LAYOUTS[title]), ui.layout, ui.graph, **QUICK)
     ui.view.input(link.of_map(on_view), [ui.choice, ui.view, ui.source], [ui.graph, ui.heat], **QUICK)
     ui.everything.input(link.of_map(on_everything), [ui.choice, ui.everything, ui.source], ui.graph, **QUICK)
+    ui.read_graph.click(link.of_map(on_facts), [ui.choice, ui.source], [ui.facts], **STREAMED)
     ui.build.click(link.of_all(on_measure), ui.choice, link.everything, **STREAMED)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,8 @@ import pandas as pd
 from age_core import ConceptSet
 from age_core.serve import stored
 from age_core.serve.registry import Choice, OpenModels
+from age_core.serve.stored import SideEffects, Source
 from viz.atlas import layout
-from viz.charts import effects
 
 if TYPE_CHECKING:
     from age_core.serve.explorer import Explorer
@@ -29,18 +29,21 @@ class MapData:
     choice: Choice
     concepts: ConceptSet
     layouts: dict[str, pd.DataFrame]
-    effects: pd.DataFrame | None
-    _pairs: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict, init=False)
+    effects: SideEffects | None
 
     @property
     def explorer(self) -> Explorer:
         """The model itself, which whoever asks first waits for until it is open. Raises AgeError where it cannot be."""
         return self.models.explorer(self.choice)
 
-    @cached_property
-    def sources(self) -> list[tuple[str, str]]:
+    @property
+    def sources(self) -> list[Source]:
         """How side effects were measured: method and metric."""
-        return effects.sources(self.effects) if self.effects is not None else []
+        return self.effects.sources if self.effects is not None else []
+
+    def source(self, place: int | None) -> Source:
+        """The one at a place of the list, the first unless one was chosen."""
+        return self.sources[place or 0]
 
     @cached_property
     def arrangements(self) -> list[str]:
@@ -55,25 +58,16 @@ class MapData:
     @cached_property
     def unmeasured(self) -> int:
         """How many concepts nobody has erased to see whom it hurts."""
-        return unmeasured(self.concepts, self.effects)
+        return len(self.effects.missing(self.concepts)) if self.effects is not None else len(self.concepts)
 
     @cached_property
     def first(self) -> str:
         """The concept that the map opens with: FIRST or the one whose erasure does most, if that is known."""
-        pairs, name = self.pairs(0), self.concepts.names[0]
-        if pairs is None:
-            return name
-        return FIRST if FIRST in pairs["erased"].unique() else effects.most_damaging(pairs, name)
-
-    def pairs(self, source: int | None) -> pd.DataFrame | None:
-        """The side effects of one source, worked out once, so that a click is answered at once."""
-        if not self.sources:
-            return None
-        key = self.sources[source or 0]
-        if key not in self._pairs:
-            assert self.effects is not None
-            self._pairs[key] = effects.of_source(self.effects, key)
-        return self._pairs[key]
+        if self.effects is None:
+            return self.concepts.names[0]
+        if FIRST in self.concepts.names and FIRST not in self.effects.missing(self.concepts):
+            return FIRST
+        return self.effects.most_damaging(self.source(0)) or self.concepts.names[0]
 
 
 class MapCache:
@@ -100,12 +94,6 @@ class MapCache:
         return self._maps[choice]
 
 
-def unmeasured(concepts: ConceptSet, table: pd.DataFrame | None) -> int:
-    """How many concepts a table of side effects holds no erasure of."""
-    erased = set() if table is None else set(table["erased"].unique())
-    return len(set(concepts.names) - erased)
-
-
 def make_map(models: OpenModels, choice: Choice) -> MapData:
     """Lay a model's concepts out and read what is known of its side effects; without any the map has no arrows.
 
@@ -123,10 +111,6 @@ def make_map(models: OpenModels, choice: Choice) -> MapData:
     return MapData(models, choice, concepts, layouts, read_effects(models, choice, concepts))
 
 
-def read_effects(models: OpenModels, choice: Choice, concepts: ConceptSet) -> pd.DataFrame | None:
-    """What came with a bundled model and set of concepts and, if that is not all, what was measured here; or None."""
-    shipped, measured = stored.shipped_side_effects(choice.model, choice.concepts), None
-    if unmeasured(concepts, shipped):
-        measured = stored.measured_side_effects(models.explorer(choice))
-    tables = [table for table in (shipped, measured) if table is not None]
-    return pd.concat(tables, ignore_index=True) if tables else None
+def read_effects(models: OpenModels, choice: Choice, concepts: ConceptSet) -> SideEffects | None:
+    """What is known of the side effects of a model's erasures; it is opened only where not all came with it."""
+    return stored.side_effects(choice.model, concepts, choice.concepts, lambda: models.explorer(choice))

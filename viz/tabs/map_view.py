@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from age_core.serve.stored import Direction, SideEffects, Source, graph_facts, source_title
 from viz.atlas import concept_map, layout
 from viz.charts import effects, panels, plots
-from viz.charts.effects import Direction
 from viz.tabs.map_data import MapData
 
 DIRECTIONS: dict[str, Direction] = {"Whom it hurts": "hurts", "Who hurts it": "hurt by", "Both": "both"}
 USUAL = next(iter(DIRECTIONS))
+SIDES: tuple[Literal["hurts", "hurt by"], ...] = ("hurts", "hurt by")
+LISTED = 10  # effects of each side
 MOST_CELLS = 60  # rows or columns of the heat map: more cannot be told apart
 
 
@@ -37,24 +39,38 @@ def concept_view(
 ) -> ConceptView:
     """The concept that `text` names, with its `count` strongest arrows. Raises AgeError where there is none."""
     concept = data.concepts.find(text or "")
-    pairs = data.pairs(source)
-    panel = panels.selection(concept.name, concept.group, concept.synonyms, pairs)
-    if pairs is None:
+    known = data.effects
+    if known is None:
+        panel = panels.selection(concept.name, concept.group, concept.synonyms, [])
         caption = "No arrows: what erasing a concept of this model does to others was not measured yet."
         return ConceptView(concept.name, "[]", panel, caption)
-    arrows = effects.strongest(pairs, concept.name, DIRECTIONS[direction], int(count))
+    origin, name, way = data.source(source), concept.name, DIRECTIONS[direction]
+    panel = panels.selection(name, concept.group, concept.synonyms, [side(known, origin, name, ask) for ask in SIDES])
+    arrows = known.strongest(origin, name, way, int(count))
     if unclear:
-        more = effects.strongest(pairs, concept.name, DIRECTIONS[direction], int(count), clear=False)
+        more = known.strongest(origin, name, way, int(count), clear=False)
         arrows = pd.concat([arrows, more], ignore_index=True)
-    origin = data.sources[source or 0]
-    caption = f"An arrow from A to B means: erasing A made B worse. {effects.describe(origin)}"
+    floor = known.floor(origin)
+    caption = (
+        f"An arrow from A to B means: erasing A made B worse. {effects.describe(source_title(origin))} "
+        f"Shown are effects beyond the noise floor of {floor.value:.{effects.decimals(floor.value)}f} ({floor.how})."
+    )
     return ConceptView(concept.name, concept_map.arrows_json(arrows), panel, caption)
+
+
+def side(known: SideEffects, origin: Source, name: str, direction: Literal["hurts", "hurt by"]) -> panels.Side:
+    """What is known of a concept in one direction."""
+    strongest = known.strongest(origin, name, direction, LISTED)
+    return panels.Side(
+        direction, strongest, known.unclear(origin, name, direction), known.measured(origin, name, direction)
+    )
 
 
 def graph_values(data: MapData, view: ConceptView) -> dict[str, Any]:
     """What the map is given when it shows another model, or more of one, with one concept picked."""
-    meaning, pairs = data.layouts[layout.MEANING], data.pairs(0)
-    sizes = effects.mean_damage_received(pairs, list(meaning["name"])) if pairs is not None else None
+    meaning = data.layouts[layout.MEANING]
+    names = list(meaning["name"])
+    sizes = data.effects.abnormality(data.source(0), names) if data.effects is not None else None
     return {
         "value": view.name,
         "figure": concept_map.map_figure(meaning, data.groups, sizes).to_json(),
@@ -67,15 +83,15 @@ def graph_values(data: MapData, view: ConceptView) -> dict[str, Any]:
 
 def locality(data: MapData, name: str, source: int | None) -> go.Figure | None:
     """How the damage of erasing `name` falls with nearness; None where it was not measured. It takes the model."""
-    pairs = data.pairs(source)
-    if pairs is None:
+    if data.effects is None:
         return None
+    pairs = data.effects.pairs(data.source(source))
     damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
     if damage.empty:
         return None
     curve = data.explorer.damage_by_nearness(name, damage)
     title = f"Erasing {name}: damage by nearness"
-    return plots.locality_figure({name: curve}, title, data.sources[source or 0][1])
+    return plots.locality_figure({name: curve}, title, data.source(source)[1])
 
 
 def heat_map(data: MapData, pairs: pd.DataFrame) -> go.Figure:
@@ -95,9 +111,18 @@ def overview(data: MapData, pairs: pd.DataFrame, share: float) -> str:
     return concept_map.overview_json(clear, list(data.layouts[layout.MEANING]["name"]), above)
 
 
-def source_choices(sources: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
+def graph_panel(data: MapData, source: int | None) -> str:
+    """What the whole graph of clear side effects says, by networkx."""
+    if data.effects is None:
+        return panels.message("Nothing was measured yet, so there is no graph.")
+    origin = data.source(source)
+    facts, strengths = graph_facts(data.effects, origin, data.concepts)
+    return panels.graph_facts(facts, strengths, ", ".join(source_title(origin)))
+
+
+def source_choices(sources: Sequence[Source]) -> list[tuple[str, int]]:
     """What the arrows may be measured with, as the choices of a dropdown."""
-    return [(f"{how}, {metric}", row) for row, (how, metric) in enumerate(sources)]
+    return [(", ".join(source_title(source)), row) for row, source in enumerate(sources)]
 
 
 def key_of(groups: Sequence[str]) -> str:

@@ -25,6 +25,14 @@ PAIRS = pd.DataFrame(
     [("dog", EVIL, 0.5, 0.4, 0.6, True), (EVIL, "dog", -0.4, float("nan"), float("nan"), True)],
     columns=["erased", "affected", "delta", "low", "high", "clear"],
 )
+FACTS = {
+    "damages": 1,
+    "reciprocity": 0.5,
+    "weighted_reciprocity": 0.4,
+    "communities": 2,
+    "adjusted_rand": 0.1,
+}
+STRENGTHS = pd.DataFrame({"concept": [EVIL], "harm": [0.5], "harms": [1], "hurt": [0.4], "hurt_by": [1]})
 BOTH_WAYS = pd.DataFrame({"a": [EVIL], "b": ["dog"], "there": [0.4], "back": [0.1], "one_way": [True]})
 CURVE = pd.DataFrame({"first": [1], "last": [2], "damage": [0.5], "low": [0.4], "high": [0.7]})
 POINTS = pd.DataFrame([{"name": EVIL, "x": 1, "x_low": 0, "x_high": 2, "y": 1, "y_low": 0, "y_high": 2}])
@@ -49,7 +57,8 @@ HTML: dict[Callable[..., Any], Callable[[], str]] = {
     blocks.note: lambda: blocks.note(EVIL),
     blocks.text_block: lambda: str(blocks.text_block(EVIL, EVIL).value),
     panels.message: lambda: panels.message(EVIL),
-    panels.selection: lambda: panels.selection(EVIL, EVIL, [EVIL], PAIRS),
+    panels.selection: lambda: panels.selection(EVIL, EVIL, [EVIL], [panels.Side("hurts", PAIRS, 1, True)]),
+    panels.graph_facts: lambda: panels.graph_facts(FACTS, STRENGTHS, EVIL),
     panels.status: lambda: panels.status(EVIL, 1, 2),
     panels.picture: lambda: panels.picture(PICTURE, EVIL, EVIL, PICTURE),
     panels.previews: lambda: panels.previews([PICTURE], [EVIL], 1),

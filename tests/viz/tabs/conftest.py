@@ -16,6 +16,7 @@ from age_core.serve.explorer import Explorer
 from age_core.serve.library import Library
 from age_core.serve.queue import RunQueue
 from age_core.serve.registry import Choice
+from age_core.serve.stored import SideEffects
 from viz.tabs.map_data import MapCache, MapData
 from viz.tabs.session import Session
 
@@ -86,17 +87,18 @@ def maps(explorer) -> MapCache:
 
 @pytest.fixture
 def data(maps) -> MapData:
-    """Erasing a dog or a cat was measured: a dog hurts wolves, a cat dogs, and nothing else is sure."""
+    """Erasing a dog or a cat was measured: a dog hurts wolves, a cat dogs, and nothing else is beyond the floor."""
     names, clear = WORLD.names, {("dog", "wolf"): 0.5, ("cat", "dog"): 0.3}
     rows = [
-        {"erased": a, "affected": b, "delta": clear.get((a, b), 0.02), "low": 0.1 if (a, b) in clear else -0.1}
+        {"erased": a, "affected": b, "delta": clear.get((a, b), 0.02), "low": 0.01, "high": 0.9}
         for a in ("dog", "cat")
         for b in names
     ]
-    table = pd.DataFrame(rows).assign(method="UCE", metric="noise-shift", high=0.9)
+    facts = {"model": "tiny", "method": "uce", "target": "", "seed": 0, "metric": "noise-shift"}
+    table = pd.DataFrame(rows).assign(before=1.0, after=lambda rows: 1 - rows["delta"], **facts)
     angles = np.linspace(0, 6, len(names))
     places = pd.DataFrame({"name": names, "x": np.cos(angles), "y": np.sin(angles)})
-    return MapData(maps.models, maps.models.choice, WORLD, {"meaning": places}, table)
+    return MapData(maps.models, maps.models.choice, WORLD, {"meaning": places}, SideEffects(table))
 
 
 @pytest.fixture

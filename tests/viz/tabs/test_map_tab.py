@@ -78,3 +78,12 @@ def test_what_is_missing_is_measured_once_at_a_time(maps, ui):
     assert progress[0]["build"]["interactive"] is False and "6 of 6" in progress[-1]["build_status"]
     assert map_update["build"]["interactive"] is True and map_update["build_offer"]["visible"] is False
     assert maps.of(choice).unmeasured == 0 and maps.measuring == set()
+
+
+def test_the_whole_graph_is_read_on_demand(data, ui):
+    (text,) = tab.on_facts(data, ui, 0).values()
+    assert "UCE, noise-shift: 2 clear damages" in text and "0% of them go both ways" in text
+    assert "harms most: dog (0.50, 1 others), cat (0.30, 1 others)" in text
+    assert "hurt most: wolf (0.50, by 1 erasures), dog (0.30, by 1 erasures)" in text
+    bare = MapData(data.models, data.choice, data.concepts, data.layouts, None)
+    assert "Nothing was measured" in tab.on_facts(bare, ui, None)["facts"]
