@@ -31,12 +31,7 @@ LABELS = {
     "oce": "OCE",
     "adavd": "AdaVD",
 }
-GRAPH_METHODS = {
-    "ESD with a target": "ESD",
-    "AGE": "AGE",
-    "fixed target: in-class": "in-class",
-    "random neighbour": "random neighbour",
-}
+GRAPH_METHODS = {"naive": "ESD", "age": "AGE", "in-class": "in-class word", "random": "random neighbour"}
 GROUP, WORDS = "excess in the same group", "rank correlation with nearness in words"
 
 
@@ -157,9 +152,9 @@ def graph() -> str:
         cells += [with_bounds(named, "damage", 1, 1, 100), with_bounds(group, "value", 1, 1)]
         rows.append([label, *cells, bounds(group, "shuffled"), *_words_and_one_way("netfive-noise-shift", method)])
     shift = frame("graph-world-damage").iloc[0]
-    group = _statistic("graph-world-statistics", "UCE", GROUP)
+    group = _statistic("graph-world-statistics", "uce", GROUP)
     cells = ["", number(shift["damage"], 4), "", f"{with_bounds(group, 'value', 1, 1)}, noise shift"]
-    rows.append(["UCE, all concepts", *cells, bounds(group, "shuffled", 2), *_words_and_one_way("world", "UCE")])
+    rows.append(["UCE, all concepts", *cells, bounds(group, "shuffled", 2), *_words_and_one_way("world", "uce")])
     return markdown(header, rows)
 
 
@@ -181,7 +176,8 @@ def anchors() -> str:
     cells = []
     for method in rows["method"].unique():
         found = [table.loc[(method, anchor)] for anchor in names]
-        cells.append([str(method), *(f"{number(1000 * row['inside'], 0)} ({number(row['esr1'], 0)})" for row in found)])
+        label = (LABELS | GRAPH_METHODS)[str(method)]
+        cells.append([label, *(f"{number(1000 * row['inside'], 0)} ({number(row['esr1'], 0)})" for row in found)])
     return markdown(["target", *(f"{name}: distance (ESR-1)" for name in names)], cells)
 
 

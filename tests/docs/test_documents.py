@@ -125,6 +125,16 @@ def test_documents_that_the_code_names_exist():
             assert (ROOT / page).exists(), (named(path), page)
 
 
+def test_names_of_the_architecture_exist():
+    """What stands in backticks or in the drawing of generators, and is no file and no room, is defined somewhere."""
+    page = read(ROOT / "docs" / "architecture.md")
+    names = set(re.findall(r"`([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)?)`", page)) | set(re.findall(r"[└├] ([\w.]+) ", page))
+    names = {name.split(".")[-1] for name in names if not name.endswith(".py")} - {"age_core", "graph"}
+    names -= {path.name for path in (ROOT / "age_core").iterdir()}
+    defined = "\n".join(read(path) for path in CODE)
+    assert [name for name in sorted(names) if not re.search(rf"^ *(?:def |class )?{name}\b", defined, re.M)] == []
+
+
 def test_the_readme_is_short_and_has_every_method():
     page = read(ROOT / "README.md")
     assert len(page.splitlines()) <= 130
