@@ -57,12 +57,16 @@ class Link:
 
 @dataclass(frozen=True)
 class Tab:
-    """One tab: what it shows, what its events do, and what it shows as soon as another model is open."""
+    """One tab of the page.
+
+    lay_out(ui, data) makes its components; connect(link) ties its handlers to their events; reset(data, ui, owner) is
+    what it shows to that person as soon as another model is open; offered(data): whether the page has it at all.
+    """
 
     title: str
     lay_out: Callable[[SimpleNamespace, MapData], None]
     connect: Callable[[Link], None]
-    reset: Callable[[MapData, SimpleNamespace, str], Updates] = lambda *_: {}  # the text: whose page it is
+    reset: Callable[[MapData, SimpleNamespace, str], Updates] = lambda *_: {}
     offered: Callable[[MapData], bool] = lambda _: True
 
     @property
