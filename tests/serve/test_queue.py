@@ -64,7 +64,7 @@ def test_runs_stand_in_line_and_are_told_so(bench, tmp_path):
 
 
 def test_a_run_that_nobody_watches_ends_unless_it_is_kept(tiny_sd, tmp_path):
-    bench = Workbench(tiny_sd, WORLD, run_queue=RunQueue(1))
+    bench = Workbench(tiny_sd, WORLD, run_queue=RunQueue(0.2))
     left = bench.start(tmp_path, "empty", "dog", **asked(steps=100_000))
     kept = bench.start(tmp_path, "empty", "cat", keep=True, **asked(steps=30))
     wait_for(lambda: kept.ended)

@@ -75,7 +75,7 @@ def test_side_effects_are_measured_without_a_probe_and_a_restart_redoes_none(cho
 def test_all_models_of_a_device_share_its_line_and_its_thread(choice, tmp_path):
     models = Models(tmp_path)
     one, two = models.explorer(choice), models.explorer(Choice(choice.model, "sd-imagenette", "", "cpu"))
-    assert one.bench.run_queue is two.bench.run_queue and one is not two
+    assert one.bench.line is two.bench.line and one is not two
 
 
 def test_the_model_longest_not_asked_for_makes_room_unless_it_trains(choice, tmp_path):
