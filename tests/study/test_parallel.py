@@ -24,7 +24,7 @@ NAMES = ConceptSet.load("emoji-netfive").names
 def source(tmp_path_factory) -> Source:
     folder = tmp_path_factory.mktemp("tiny")
     build_tiny_sd(folder, "epsilon").save_pretrained(folder / "sd")
-    return Source(str(folder / "sd"), "emoji-netfive")
+    return Source(model=str(folder / "sd"), concepts="emoji-netfive")
 
 
 def test_two_workers_find_what_one_finds_and_a_restart_recomputes_nothing(source, tmp_path):
