@@ -29,6 +29,7 @@ from age_core.runs.run import Run, list_runs
 from age_core.study.build import METRICS
 
 ROOT = Path(__file__).parents[2]
+SIX = ROOT / "tests" / "runs" / "e28eaab" / "six.csv"
 SMALL = [
     "--set",
     "batch=2",
@@ -146,14 +147,14 @@ def test_erasers_of_the_same_file_name_are_all_measured(model, finished, tmp_pat
     """Every run folder holds an eraser.safetensors, and one may be called as the original's row is."""
     eraser = Run.open(finished).eraser()
     paths = [tmp_path / name for name in ("a/eraser.safetensors", "b/eraser.safetensors", "b/original.safetensors")]
-    for path, word in zip(paths, ("dog", "cat", "owl"), strict=True):
+    for path, word in zip(paths, ("dog", "cat", "fox"), strict=True):
         path.parent.mkdir(exist_ok=True)
         replace(eraser, info={**eraser.info, "concept": word, "concepts": [word]}).save(path)
-    arguments = ["--model", model, "evaluate", *paths, "--probe", "emoji", "--images", "1"]
-    found = answer(capsys, *arguments)
-    assert found["erased"] == ["cat", "dog", "owl"]
+    arguments = ["--model", model, "--concepts", SIX, "evaluate", "--probe", "emoji", "--images", "1"]
+    found = answer(capsys, *arguments, *paths)
+    assert found["erased"] == ["cat", "dog", "fox"]
     assert [row["method"] for row in found["table"]] == ["original", "a/eraser", "b/eraser", "b/original"]
-    twice = answer(capsys, *arguments, tmp_path / "a" / ".." / "a" / "eraser.safetensors", code=2)
+    twice = answer(capsys, *arguments, *paths, tmp_path / "a" / ".." / "a" / "eraser.safetensors", code=2)
     assert "is given twice" in twice["error"]
 
 
