@@ -6,10 +6,13 @@ from .erasure.loop import erase
 from .erasure.methods import METHODS
 from .erasure.options import PRESETS, EraseOptions
 from .errors import AgeError, RunFailed
-from .measure.verdicts import Pair, evaluate, same_seed_pairs
+from .measure.evaluation import evaluate
+from .measure.pairs import Pair, compare_pairs, same_seed_pairs
 from .models.eraser import Eraser
-from .models.pipelines import embed_concepts, encode_text, generate, load_pipeline
+from .models.families import embed_concepts, encode_text
+from .models.pipelines import load_pipeline
 from .models.probes import Probe, load_probe
+from .models.sampling import generate
 from .runs.bundle import export_bundle, import_bundle
 from .runs.export import export_eraser
 from .runs.record import resume_run, start_run
@@ -31,6 +34,7 @@ __all__ = [
     "RunFailed",
     "TrainingState",
     "Vocabulary",
+    "compare_pairs",
     "embed_concepts",
     "encode_text",
     "erase",

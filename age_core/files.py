@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import math
 import os
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import lock_descriptor
 from safetensors import SafetensorError
 
 from age_core.errors import AgeError, RunFailed
@@ -23,6 +23,8 @@ PARTIAL = ".partial"
 REMOVED = f".removed{PARTIAL}"
 NAME = re.compile(r"\w[\w .+-]*")
 NAME_BYTES = 100  # file systems allow 255; ours get suffixes
+WINDOWS = os.name == "nt"
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has none, nor links that anybody may make
 OWNER = re.compile(r"[0-9a-f]{32}")  # the token of a person, which names the folder of their runs
 
 
@@ -53,12 +55,22 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 
     Raises AgeError saying `busy` when another holds it, OSError when it cannot be opened or is a link.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AgeError(busy) from None
+        if not lock_descriptor(descriptor, blocking=False):
+            raise AgeError(busy)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Hold a folder, once the others that hold it like this are done; also taken back from a process that dies."""
+    # Windows opens no folder: there a hidden file in it stands for it
+    descriptor = os.open(path / ".-lock", os.O_RDWR | os.O_CREAT) if WINDOWS else os.open(path, os.O_RDONLY)
+    try:
+        lock_descriptor(descriptor)
         yield
     finally:
         os.close(descriptor)
@@ -68,11 +80,16 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write a file to; on leaving, it is flushed to disk and takes its place.
 
-    Killed or failed at any point, `path` still holds what it held before.
+    Killed or failed at any point, `path` still holds what it held before. Whatever writes the file, who may read it is
+    what the umask says.
     """
     temporary = path.with_name(f"{path.name}{PARTIAL}")
     try:
+        temporary.unlink(missing_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)  # safetensors writes a file of its own, for its owner alone
         sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
@@ -91,6 +108,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         temporary.mkdir(parents=True)
         yield temporary
         for inside in temporary.rglob("*"):
+            if inside.is_file() and not inside.is_symlink():
+                inside.chmod(temporary.stat().st_mode & 0o666)  # as above
             sync(inside)
         os.rename(temporary, path)
         sync(path.parent)
@@ -124,8 +143,10 @@ def remove_folder(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Wait until a file's bytes, or a folder's names, are on the disk (a folder's not on Windows, which opens none)."""
+    if WINDOWS and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -15,7 +15,16 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from PIL import Image
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 from age_core import Concept, ConceptSet, EraseOptions
 
@@ -180,6 +189,24 @@ def build_tiny_sdxl(folder) -> StableDiffusionXLPipeline:
         unet=unet.eval(),
         scheduler=scheduler,
     )
+
+
+def build_tiny_clip(folder):
+    """A folder with a CLIP model of the real classes, randomly initialised and small."""
+    tokenizer = tiny_tokenizer(folder)
+    torch.manual_seed(1)
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = small | {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 20,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    config = CLIPConfig(text_config=text, vision_config=small | {"image_size": 16, "patch_size": 8}, projection_dim=8)
+    CLIPModel(config).eval().save_pretrained(folder)
+    pictures = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    CLIPProcessor(pictures, tokenizer).save_pretrained(folder)
+    return folder
 
 
 def noise(count: int, size: tuple[int, int] = (40, 50), seed: int = 0) -> list[Image.Image]:

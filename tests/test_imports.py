@@ -1,9 +1,8 @@
-"""Imports flow one way: app -> viz and age_core, and inside age_core down the table of rooms."""
+"""Imports flow one way: app -> viz.tabs -> age_core.serve, and inside viz and age_core down their tables."""
 
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Each room of age_core and the rooms that it may import from; all may use errors, files and assets.
+# Each room of age_core and the rooms that it may import from; all may use the files outside of rooms.
 ROOMS: dict[str, set[str]] = {
     "models": set(),
     "concepts": {"models"},
@@ -24,7 +23,16 @@ ROOMS: dict[str, set[str]] = {
     "cli": {"models", "concepts", "measure", "erasure", "study", "runs"},
     "emoji": {"models", "concepts", "measure"},
 }
-ROOT_FILES = {"errors", "files", "assets"}
+ROOT_FILES = {"errors", "files", "assets", "validation"}
+# Each part of viz and the parts that it may import from; all may use gradio_tuning.
+VIZ: dict[str, set[str]] = {
+    "components": set(),
+    "charts": {"components"},
+    "atlas": {"components", "charts"},
+    "tabs": {"components", "charts", "atlas"},
+}
+# What the tabs, and nothing else of viz, may know of age_core: what explorers are asked, and its public names.
+TABS_KNOW = {"serve", "errors"}
 
 
 def imported(path: Path) -> set[str]:
@@ -48,14 +56,44 @@ def test_the_method_knows_no_screen():
         assert not tops(path) & {"viz", "app", "gradio", "plotly"}, path
 
 
-def test_pictures_know_no_model():
-    for path in (ROOT / "viz").rglob("*.py"):
-        assert not tops(path) & {"age_core", "app", "torch", "diffusers", "transformers"}, path
-
-
 def rooms_of(path: Path) -> set[str]:
     """The rooms of age_core, or its files outside of rooms, that a file imports from."""
     return {name.split(".")[1] for name in imported(path) if name.startswith("age_core.")}
+
+
+def public_names() -> set[str]:
+    """What `from age_core import` may take: the names of `__init__.pyi`."""
+    tree = ast.parse((ROOT / "age_core" / "__init__.pyi").read_text(encoding="utf-8"))
+    return {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+@pytest.mark.parametrize("part", VIZ)
+def test_imports_go_one_way_between_parts_of_the_page(part):
+    allowed = VIZ[part] | {part, "gradio_tuning"}
+    paths = list((ROOT / "viz" / part).rglob("*.py"))
+    assert paths
+    for path in paths:
+        assert {name.split(".")[1] for name in imported(path) if name.startswith("viz.")} <= allowed, path
+        assert not tops(path) & {"app", "torch", "diffusers", "transformers"}, path
+
+
+def test_the_parts_of_the_page_are_all_named():
+    assert {path.parent.name for path in (ROOT / "viz").glob("*/__init__.py")} == set(VIZ)
+    assert {path.stem for path in (ROOT / "viz").glob("[!_]*.py")} == {"gradio_tuning"}
+    assert not tops(ROOT / "viz" / "gradio_tuning.py") & {"viz", "age_core", "app", "torch"}
+
+
+def test_only_the_tabs_know_the_method_and_only_by_what_explorers_are_asked():
+    names = public_names()
+    for path in (ROOT / "viz").rglob("*.py"):
+        if path.parent.name != "tabs":
+            assert "age_core" not in tops(path), path
+        assert rooms_of(path) - names <= TABS_KNOW, path
+
+
+def test_the_start_knows_no_more_than_the_tabs():
+    assert rooms_of(ROOT / "app.py") - public_names() <= TABS_KNOW
+    assert len((ROOT / "app.py").read_text(encoding="utf-8").splitlines()) < 150
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -91,7 +129,7 @@ def test_the_page_is_laid_out_before_what_computes_is_imported(tmp_path):
 import sys
 from pathlib import Path
 import app
-made = app.build(app.Worlds(app.Models(Path(sys.argv[1]), app.ASSETS / "runs")))
+made = app.page.build(app.MapCache(app.OpenModels(Path(sys.argv[1]), app.stored.shipped_runs())))
 shown = {block.elem_id for event in made.fns.values() for block in event.show_progress_on or made.blocks.values()}
 assert sys.modules["gradio.component_meta"].create_or_modify_pyi.__module__ == "viz.gradio_tuning"
 print(len(made.blocks), *shown, *({"torch", "diffusers", "transformers", "scipy.cluster", "umap"} & set(sys.modules)))
@@ -101,12 +139,3 @@ print(len(made.blocks), *shown, *({"torch", "diffusers", "transformers", "scipy.
     blocks, shown, *heavy = done.stdout.split()
     # where progress could be shown, the browser copies the component at every message of a run
     assert int(blocks) > 50 and shown == "messages" and not heavy
-
-
-def test_no_stubs_are_written_beside_components(tmp_path):
-    (tmp_path / "mine.py").write_text("import gradio as gr\n\n\nclass Mine(gr.HTML):\n    pass\n")
-    told = "import viz.gradio_tuning, inspect, mine; mine.Mine(); print(inspect.getfile(mine.Mine))"
-    command = [sys.executable, "-c", told]
-    path = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "GRADIO_ANALYTICS_ENABLED": "False"}
-    done = subprocess.run(command, env=os.environ | path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(tmp_path / "mine.py")] and not (tmp_path / "mine.pyi").exists()

@@ -1,20 +1,69 @@
-"""Imports Gradio in half the time: without the type stub that it derives anew from the source of each component class.
+"""Every grip on what Gradio does not promise to keep, each with its reason; `tests/viz/test_gradio_tuning.py` notices
+when a release changes one.
 
-Import it before anything else that imports Gradio. No stubs appear beside our own components either.
+Import this before anything else that imports Gradio: it does so in half the time.
 """
 
 import inspect
+import os
+from collections.abc import Mapping
 from typing import Any
 
-
-def _no_source(*_: Any) -> str:
-    raise OSError("not needed")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
 
 
-_getfile = inspect.getfile
-inspect.getfile = _no_source  # type: ignore[assignment]  # Gradio writes no stub for a class without a source file
-try:
-    from gradio import component_meta
-finally:
-    inspect.getfile = _getfile
-component_meta.create_or_modify_pyi = lambda *_: None
+def _without_stubs() -> Any:
+    """Import Gradio without the type stub that it derives anew from the source of each component class.
+
+    No stubs appear beside our own components either.
+    """
+
+    def no_source(*_: Any) -> str:
+        raise OSError("not needed")
+
+    getfile = inspect.getfile
+    inspect.getfile = no_source  # type: ignore[assignment]  # Gradio writes no stub for a class without a source file
+    try:
+        from gradio import component_meta
+    finally:
+        inspect.getfile = getfile
+    component_meta.create_or_modify_pyi = lambda *_: None
+    import gradio
+
+    return gradio
+
+
+gr = _without_stubs()
+
+
+def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a component of our own without what cannot be sent to a browser.
+
+    Gradio takes every quoted word of a component's script for an event, and so would put its handler here for a
+    property of that name. It copies the page's configuration at each visit, with all that a handler leads to: the
+    models.
+    """
+    return {name: value for name, value in config.items() if not callable(value)}
+
+
+def show_progress_on(demo: Any, component: Any) -> None:
+    """Name one small component as the place of the progress of every event; none is shown there either.
+
+    Otherwise the browser copies, at each message of a run, every component that progress could be shown on.
+    """
+    for event in demo.fns.values():
+        event.show_progress_on = [component]
+
+
+def look_for_work_every(demo: Any, seconds: float) -> None:
+    """How often the queue of a page looks for work: a thousand times a second, otherwise, beside a training."""
+    demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = seconds
+
+
+def launch(demo: Any, **settings: Any) -> str:
+    """Launch a page and answer its address, without Gradio's own look at the page.
+
+    That look gives up after three seconds, which is too soon on a slow machine, and ends the program then.
+    """
+    _, address, _ = demo.launch(**settings, _frontend=False)
+    return str(address)

@@ -1,4 +1,4 @@
-"""The search space C: words near the erased concept, without the concept itself."""
+"""What is near an erased concept: its candidates, the search space C; and whom to watch for damage."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from functools import lru_cache
 import numpy as np
 from diffusers import DiffusionPipeline
 
+from age_core.concepts.concept_set import Concept, ConceptSet
 from age_core.errors import AgeError
-from age_core.models.pipelines import embed_concepts, encode_text, token_states
+from age_core.models.families import embed_concepts, encode_text, token_states
+
+NEAR, FAR = 20, 20  # whom to watch unless said otherwise
 
 
 @dataclass(frozen=True)
@@ -100,3 +103,26 @@ class Vocabulary:
             away = np.abs(distance[order, None] - fitted.cluster_centers_.T)  # (k, centres)
             order = order[sorted(set(away.argmin(axis=0)))]
         return Candidates(tuple(words[i] for i in order), tuple(float(distance[i]) for i in order))
+
+
+def rank_others(
+    pipe: DiffusionPipeline, concepts: ConceptSet, concept: Concept, vectors: np.ndarray | None = None
+) -> tuple[str, ...]:
+    """The set's other concepts, the nearest in words first, without those that should vanish along with `concept`.
+
+    `vectors` (n, D): those of the set's names, where they are at hand. Unlike `Vocabulary.near` it keeps what shares a
+    word: "hot dog" may be no target for "dog", but it is what erasing "dog" hurts most.
+    """
+    vectors = Vocabulary.of(concepts.names).vectors(pipe) if vectors is None else vectors
+    listed = concept.name in concepts.names
+    own = vectors[concepts.names.index(concept.name)] if listed else embed_concepts(pipe, [concept.name])[0]
+    gone = {word.lower() for word in (concept.name, *concept.synonyms, *concept.labels)}
+    order = np.argsort(-(vectors @ own), kind="stable")
+    return tuple(concepts.names[row] for row in order if concepts.names[row].lower() not in gone)
+
+
+def near_and_far(ranked: Sequence[str], near: int = NEAR, far: int = FAR) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Whom to watch for damage: the first `near` of others ranked by nearness, and `far` spread over the rest."""
+    rest = ranked[near:]
+    count = min(far, len(rest))
+    return tuple(ranked[:near]), tuple(rest[place * len(rest) // count] for place in range(count))

@@ -90,23 +90,23 @@ class ConceptSet:
 
     def find(self, text: str) -> Concept:
         """The concept that `text` names or is a synonym of, whatever its case. Raises AgeError with near names."""
-        wanted = text.strip().lower()
-        if not wanted:
+        word = text.strip().lower()
+        if not word:
             raise AgeError("A concept is needed: type a name such as " + repr(self.names[0]) + ".")
-        known = {synonym.lower(): concept for concept in self for synonym in concept.synonyms}
-        known |= {concept.name.lower(): concept for concept in self}
-        if wanted not in known:
-            near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
+        by_word = {synonym.lower(): concept for concept in self for synonym in concept.synonyms}
+        by_word |= {concept.name.lower(): concept for concept in self}
+        if word not in by_word:
+            near = difflib.get_close_matches(word, by_word, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"it knows {len(self)} concepts, dog among others."
             raise AgeError(f"The {self.name} set has no concept {text.strip()!r}; {hint}")
-        return known[wanted]
+        return by_word[word]
 
     def split(self, name: str) -> tuple[str, ...]:
         """The names that an experiment of the set's erases together. Raises AgeError with the splits there are."""
         members = tuple(concept.name for concept in self if name in concept.splits)
         if not members:
-            known = sorted({split for concept in self for split in concept.splits})
-            raise AgeError(f"The {self.name} set has no split {name!r}; it has {', '.join(known) or 'none'}.")
+            splits = sorted({split for concept in self for split in concept.splits})
+            raise AgeError(f"The {self.name} set has no split {name!r}; it has {', '.join(splits) or 'none'}.")
         return members
 
     def of_general(self, word: str) -> Concept:
@@ -115,12 +115,12 @@ class ConceptSet:
         With it one judges the erasure of what no caption names directly, "weapon" or "fruit". Raises AgeError with the
         words there are.
         """
-        wanted = word.strip().lower()
-        members = [c for c in self if wanted in (c.general.lower(), c.group.lower())]
+        kind = word.strip().lower()
+        members = [c for c in self if kind in (c.general.lower(), c.group.lower())]
         if not members:
             words = sorted({c.general for c in self} | {c.group for c in self})
             raise AgeError(f"The {self.name} set has no kind or group {word!r}; choose one of {', '.join(words)}.")
-        return Concept(wanted, wanted, wanted, labels=tuple(dict.fromkeys(x for c in members for x in c.labels)))
+        return Concept(kind, kind, kind, labels=tuple(dict.fromkeys(x for c in members for x in c.labels)))
 
     def named_in(self, text: str) -> tuple[str, ...]:
         """The set's words that stand in `text`, in singular or plural: names, synonyms, kinds and groups, as listed."""

@@ -17,8 +17,8 @@ from age_core.emoji.art import STYLES, Art
 from age_core.emoji.captions import STYLE_TEMPLATE, caption
 from age_core.emoji.training import augment, step_generator
 from age_core.measure.verdicts import GUIDANCE, STEPS, seeds_of
-from age_core.models.pipelines import generate
 from age_core.models.probes import Probe
+from age_core.models.sampling import generate
 
 
 def draw(pipe: StableDiffusionPipeline, prompts: Sequence[str], images: int) -> list[Image.Image]:

@@ -19,9 +19,11 @@ from age_core.emoji.figure import draw_figure
 from age_core.emoji.generalisation import beyond_training, nearest_training_pictures
 from age_core.emoji.probe_training import distort, load_trained_probe, probe_accuracy, train_probe
 from age_core.emoji.training import PX, augment, step_generator
-from age_core.measure.verdicts import GUIDANCE, PAIR_STEPS, STEPS, draw_and_judge
-from age_core.models.pipelines import generate, load_pipeline
+from age_core.measure.pairs import PAIR_STEPS
+from age_core.measure.verdicts import GUIDANCE, STEPS, draw_and_judge
+from age_core.models.pipelines import load_pipeline
 from age_core.models.probes import Probe, load_probe
+from age_core.models.sampling import generate
 
 # Prompts that name nothing of the world; the last is longer than what the text encoder reads.
 OUTSIDE = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from diffusers import DiffusionPipeline
 
@@ -17,9 +18,23 @@ from age_core.erasure.look_ahead import best_target, look_ahead, with_prior
 from age_core.erasure.loop import erase
 from age_core.erasure.methods import METHODS, find_method, method_options
 from age_core.erasure.options import EraseOptions
-from age_core.erasure.target_words import POOL, banned, fixed_word, neighbours, resolve
+from age_core.erasure.selectors import SELECTORS
+from age_core.erasure.target_words import POOL, banned, check_target, fixed_word, neighbours, resolve
+from age_core.erasure.torch_modes import with_gradients
 from age_core.errors import AgeError
-from age_core.models.eraser import trained_parameters
+from age_core.models.families import family_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to erase and how, read and checked once; a run is recorded from it and carried out by it."""
+
+    method: str
+    concepts: tuple[Concept, ...]
+    options: EraseOptions
+    target: str | None  # a word of the caller's own; None: the method chooses
+    pool: int
+    asked: Mapping[str, Any]  # preset, target, pool and changed options, to plan the same again
 
 
 def plan(
@@ -28,19 +43,25 @@ def plan(
     concepts: ConceptSet,
     preset: str = "balanced",
     target: str | None = None,
-    **changes: object,
-) -> tuple[list[Concept], EraseOptions]:
-    """The concepts that `erase_by` erases and the options it does so with. Raises AgeError on what it cannot do."""
+    pool: int = POOL,
+    **changes: Any,
+) -> Request:
+    """What `erase_by` with these arguments erases, each concept once, and how. Raises AgeError on what it cannot do."""
     if target is not None and find_method(method).word is None:
         fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
         raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
     names = [names] if isinstance(names, str) else list(names)
     if not names:
         raise AgeError("The concept to erase is empty: name one.")
-    erased = [resolve(concepts, name) for name in names]
+    erased = tuple({concept.name: concept for concept in (resolve(concepts, name) for name in names)}.values())
+    for concept in erased:
+        check_target(concept, target, find_method(method).word)
+    changes = {name: value for name, value in changes.items() if value is not None}
+    asked = {"preset": preset, "target": target, "pool": pool, **changes}
     if concepts.erase_templates:
         changes.setdefault("templates", concepts.erase_templates)
-    return erased, method_options(method, preset, **changes)
+    options = method_options(method, preset, **changes)
+    return Request(method=method, concepts=erased, options=options, target=target, pool=pool, asked=asked)
 
 
 def candidates_for(
@@ -70,33 +91,47 @@ def erase_by(
     fixed target ("" is the empty prompt). changes: fields of EraseOptions. With several concepts, each fixed target is
     the same word, and gradient methods must be given it or use "empty".
     """
-    chosen = find_method(method)
-    erased, options = plan(method, names, concepts, preset, target, **changes)
-    names = [concept.name for concept in erased]
-    if resume is None and (chosen.prior or (chosen.word == "look-ahead" and target is None and len(names) == 1)):
-        trained_parameters(pipe.unet, options.train)  # an empty selection is refused now, not in half a minute
-        return _look_and_erase(pipe, candidates_for(pipe, method, erased, concepts, pool), options, concepts)
-    if chosen.word is None:
-        return erase(pipe, names, candidates_for(pipe, method, erased, concepts, pool), options, resume)
+    return carry_out(pipe, plan(method, names, concepts, preset, target, pool, **changes), concepts, resume)
+
+
+def carry_out(
+    pipe: DiffusionPipeline, request: Request, concepts: ConceptSet, resume: TrainingState | None = None
+) -> Generator[EraseEvent, None, None]:
+    """The same of a request that is planned already."""
+    method, target, options = find_method(request.method), request.target, request.options
+    names = [concept.name for concept in request.concepts]
+
+    def pools() -> dict[str, Candidates]:
+        return candidates_for(pipe, request.method, request.concepts, concepts, request.pool)
+
+    if resume is None and (method.prior or (method.word == "look-ahead" and target is None and len(names) == 1)):
+        family_of(pipe).trained(pipe, options.train)  # an empty selection is refused now, not in half a minute
+        return _look_and_erase(pipe, pools(), options, concepts)
+    if method.word is None:
+        return erase(pipe, names, pools(), options, resume)
     if target is None:
-        words = {c.name: fixed_word(pipe, chosen.word, c, concepts, pool, erased, options.seed) for c in erased}
+        words = {
+            concept.name: fixed_word(pipe, method.word, concept, concepts, request.pool, request.concepts, options.seed)
+            for concept in request.concepts
+        }
     else:
         words = dict.fromkeys(names, target)
-    if chosen.kind == "closed":
-        gone = banned(erased)
-        return _closed(pipe, method, words, [name for name in concepts.names if name not in gone])
+    if method.kind == "closed":
+        gone = banned(request.concepts)
+        return _closed(pipe, request.method, words, [name for name in concepts.names if name not in gone])
     if len(set(words.values())) > 1:
         raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
-    pools = candidates_for(pipe, method, erased, concepts, pool) if options.preserve == "neighbours" else {}
-    return erase(pipe, names, pools, replace(options, fixed_target=words[names[0]]), resume)
+    space = pools() if options.preserve == "neighbours" else {}
+    return erase(pipe, names, space, replace(options, fixed_target=words[names[0]]), resume)
 
 
+@with_gradients
 def _look_and_erase(
     pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, concepts: ConceptSet
 ) -> Generator[EraseEvent, None, None]:
-    """Try every candidate in closed form, tell how far it is, then erase from what was found."""
+    """Try every candidate in closed form, with events that say how far it is, then erase from where it points."""
     started = time.monotonic()
-    found: dict[str, Candidates] = {}
+    with_priors: dict[str, Candidates] = {}
     for name, candidates in pools.items():
         for part in look_ahead(pipe, name, candidates, concepts):
             if isinstance(part, int):
@@ -104,15 +139,16 @@ def _look_and_erase(
                 elapsed = time.monotonic() - started
                 yield EraseEvent(0, options.steps, note, name, candidates=candidates.names, elapsed_s=elapsed)
             else:
-                found[name], best = with_prior(candidates, part, options.prior_strength), best_target(part)
-    if options.target == "fixed":
+                with_priors[name], best = with_prior(candidates, part, options.prior_strength), best_target(part)
+    if SELECTORS[options.target].takes_word:
         options = replace(options, fixed_target=best)
     before = time.monotonic() - started
-    with closing(erase(pipe, list(found), found, options)) as events:
+    with closing(erase(pipe, list(with_priors), with_priors, options)) as events:
         for event in events:
             yield replace(event, elapsed_s=event.elapsed_s + before)
 
 
+@with_gradients
 def _closed(
     pipe: DiffusionPipeline, method: str, words: Mapping[str, str], preserve: Sequence[str]
 ) -> Generator[EraseEvent, None, None]:

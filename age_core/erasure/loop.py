@@ -1,12 +1,15 @@
-"""The one loop: a way to choose the target times a loss, as a generator of events that ends in an Eraser."""
+"""The one loop: a generator of events that ends in an Eraser.
+
+Each step draws a concept to erase; its target comes from a selector (`selectors`), the latents to look at from `batch`,
+the loss from `objective`, and the `Student` takes one step down; where the selector learns, it then takes one step up.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import torch
 from diffusers import DiffusionPipeline
@@ -15,38 +18,43 @@ from torch import Tensor
 
 from age_core.concepts.candidates import Candidates
 from age_core.concepts.concept_set import fill
+from age_core.erasure.batch import draw_batch
 from age_core.erasure.events import EraseEvent, TrainingState
-from age_core.erasure.latents import LatentCache, draw_batch, prepare
-from age_core.erasure.objective import autocast, inner_gradient, losses
+from age_core.erasure.latents import LatentCache, prepare
+from age_core.erasure.objective import inner_gradient, losses
 from age_core.erasure.options import EraseOptions
-from age_core.erasure.selectors import TargetSelector, adam_state, make_selector, restore_adam
+from age_core.erasure.selectors import SELECTORS
 from age_core.erasure.student import Student
+from age_core.erasure.torch_modes import advice_when_memory_runs_out, autocast, with_gradients
+from age_core.erasure.training import Training, stored_cache
 from age_core.errors import AgeError, RunFailed
-from age_core.models.eraser import Eraser, trained_parameters
-from age_core.models.pipelines import decode, device_of, encode_text, sample_latents
+from age_core.models.eraser import Eraser
+from age_core.models.families import device_of, encode_text, family_of
+from age_core.models.sampling import decode, sample_latents
 
 
 def erase(
     pipe: DiffusionPipeline,
-    concepts: str | Sequence[str],
+    names: str | Sequence[str],
     candidates: Candidates | Mapping[str, Candidates],
     options: EraseOptions,
     resume: TrainingState | None = None,
 ) -> Generator[EraseEvent, None, None]:
-    """Fine-tune `pipe` to map each concept onto a target of its own; the pipeline itself is not changed.
+    """Fine-tune `pipe` to map each concept in `names` onto a target of its own; the pipeline itself is not changed.
 
-    Objective (paper, method.md section B): min over theta', E over c_e, max over c_t of
-    ||e'(c_e) - e(c_t)||^2 + lambda ||e'(c_t) - e(c_t)||^2; each step draws one of the concepts. Several concepts need
-    candidates for each. Yields an event a step; the last one carries the Eraser. Closing the generator stops the run;
-    `resume` goes on from an event's `state`. Bad input raises AgeError here, before the first event.
+    `objective.published_objective` is what the two players, the student and the targets, descend and climb; each step
+    draws one of the concepts. Several concepts need candidates for each. Yields an event a step; the last one carries
+    the Eraser. Closing the generator stops the run; `resume` goes on from an event's `state`. Bad input raises AgeError
+    here, before the first event.
     """
     options.check()
-    names = [concepts] if isinstance(concepts, str) else list(concepts)
+    names = [names] if isinstance(names, str) else list(names)
     names = list(dict.fromkeys(name.strip() for name in names))
     if not names or not all(names):
         raise AgeError("The concept to erase is empty: name one.")
     pools = {name: candidates if isinstance(candidates, Candidates) else candidates.get(name) for name in names}
-    if options.target == "fixed":
+    takes_word = SELECTORS[options.target].takes_word
+    if takes_word:
         target = options.fixed_target.strip()
         if target.lower() in [name.lower() for name in names]:
             raise AgeError(f"{target!r} cannot be its own target: nothing would be erased. Choose another word.")
@@ -55,63 +63,24 @@ def erase(
         else:
             pools = dict.fromkeys(names, Candidates((target,), (math.nan,)))
     lacking = [name for name, pool in pools.items() if pool is None]
-    if lacking or (len(names) > 1 and isinstance(candidates, Candidates) and options.target != "fixed"):
+    if lacking or (len(names) > 1 and isinstance(candidates, Candidates) and not takes_word):
         raise AgeError(f"Each erased concept needs candidates of its own; {(lacking or names)[0]!r} has none.")
-    trained_parameters(pipe.unet, options.train)
+    family_of(pipe).trained(pipe, options.train)
     return _run(pipe, {name: pool for name, pool in pools.items() if pool is not None}, options, resume)
-
-
-@contextmanager
-def _advice_when_memory_runs_out() -> Iterator[None]:
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        words = str(error).lower()
-        if isinstance(error, RuntimeError) and "out of memory" not in words and "allocate memory" not in words:
-            raise
-        raise RunFailed(
-            "The memory ran out: lower `batch` and `pi_batch`, load the pipeline with offload=True, "
-            "gradient_checkpointing=True, attention_slicing=True or dtype='float16' (--low-memory does the first "
-            "three), or train fewer weights (train='lora')."
-        ) from error
-
-
-@dataclass
-class _Training:
-    """The moving parts of one run."""
-
-    student: Student
-    adam: torch.optim.Adam
-    selectors: dict[str, TargetSelector]
-    caches: dict[str, LatentCache]
-    generator: torch.Generator
-
-    def state(self, step: int) -> TrainingState:
-        parts = {"student": {n: leaf.detach().clone() for n, leaf in self.student.leaves.items()}}
-        parts["optimiser"] = adam_state(self.adam)
-        for row, name in enumerate(self.selectors):
-            parts[f"target{row}"] = self.selectors[name].state()
-            parts[f"scene{row}"] = self.caches[name].state()
-        tensors = {f"{part}/{k}": v.cpu() for part, held in parts.items() for k, v in held.items()}
-        return TrainingState(step, tensors | {"generator": self.generator.get_state()})
-
-
-def _parts(state: TrainingState, part: str) -> dict[str, Tensor]:
-    return {key.split("/", 1)[1]: value for key, value in state.tensors.items() if key.startswith(f"{part}/")}
 
 
 def _prepare_all(
     pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, resume: TrainingState | None
 ) -> Iterator[tuple[str, float] | dict[str, LatentCache]]:
-    """Yield (concept, share done) while the unedited model draws, then every concept's scene."""
+    """Yield (concept, share done) while the unedited model draws, then every concept's cache."""
     caches: dict[str, LatentCache] = {}
     for row, (name, pool) in enumerate(pools.items()):
         if resume is not None:
-            caches[name] = LatentCache.restore(_parts(resume, f"scene{row}"), device_of(pipe))
+            caches[name] = stored_cache(resume, row, device_of(pipe))
             continue
         drawing = prepare(pipe, name, pool.names, options)
         while True:
-            with _advice_when_memory_runs_out(), autocast(pipe, options):
+            with advice_when_memory_runs_out(), autocast(pipe, options):
                 part = next(drawing)
             if isinstance(part, LatentCache):
                 caches[name] = part
@@ -120,6 +89,7 @@ def _prepare_all(
     yield caches
 
 
+@with_gradients
 def _run(
     pipe: DiffusionPipeline,
     pools: Mapping[str, Candidates],
@@ -136,33 +106,25 @@ def _run(
         note = f"drawing what the original model makes of {name} and its neighbours: {share:.0%}"
         elapsed = time.monotonic() - started
         yield EraseEvent(0, options.steps, note, name, candidates=pools[name].names, elapsed_s=elapsed)
-    kept = {name: caches[name].kept.tolist() for name in pools}
-    names = {name: tuple(pools[name].names[row] for row in kept[name]) for name in pools}
-    student = Student(pipe.unet, options)
-    priors = {name: [pools[name].prior[row] for row in kept[name]] if pools[name].prior else [] for name in pools}
-    selectors = {name: make_selector(options, len(names[name]), priors[name]) for name in pools}
-    generator = torch.Generator().manual_seed(options.seed)
-    training = _Training(
-        student, torch.optim.Adam(student.leaves.values(), lr=options.lr), selectors, caches, generator
-    )
+    training = Training.start(pipe, pools, caches, options)
     if resume is not None:
-        _restore(training, resume)
+        training.restore(resume)
+    candidates = {name: tuple(pool.names[row] for row in caches[name].kept.tolist()) for name, pool in pools.items()}
     first = 1 + (resume.step if resume else 0)
     loop_started = time.monotonic()
     for step in range(first, options.steps + 1):
-        drawn = int(torch.randint(len(pools), (1,), generator=generator)) if len(pools) > 1 else 0
-        concept = list(pools)[drawn]
-        with _advice_when_memory_runs_out(), autocast(pipe, options):
+        row = int(torch.randint(len(pools), (1,), generator=training.generator)) if len(pools) > 1 else 0
+        concept = list(pools)[row]
+        with advice_when_memory_runs_out(), autocast(pipe, options):
             weights, loss_erase, loss_preserve = _step(pipe, training, concept, options, step)
         last = step == options.steps
         prompts: tuple[str, ...] = ()
         previews: tuple[Image.Image, ...] = ()
         if options.preview_every and (step % options.preview_every == 0 or last):
-            shown = (concept, *names[concept][:3]) if options.target != "fixed" else (concept,)
-            prompts = tuple(fill(options.templates[-1], noun) for noun in shown if noun)
-            previews = tuple(_preview(pipe, student, prompts, options))
-        due = options.checkpoint_every and (step % options.checkpoint_every == 0 or last)
-        logits = selectors[concept].logits.detach()
+            prompts = _preview_prompts(concept, candidates[concept], options)
+            previews = tuple(_preview(pipe, training.student, prompts, options))
+        checkpoint = options.checkpoint_every and (step % options.checkpoint_every == 0 or last)
+        logits = training.selectors[concept].logits.detach()
         probabilities = torch.softmax(logits, -1)
         now = time.monotonic()
         yield EraseEvent(
@@ -171,7 +133,7 @@ def _run(
             concept=concept,
             loss_erase=loss_erase,
             loss_preserve=loss_preserve,
-            candidates=names[concept],
+            candidates=candidates[concept],
             logits=tuple(logits.tolist()),
             probabilities=tuple(probabilities.tolist()),
             sampled=tuple(weights.mean(0).tolist()),
@@ -180,23 +142,13 @@ def _run(
             remaining_s=(now - loop_started) / (step - first + 1) * (options.steps - step),
             preview_prompts=prompts,
             previews=previews,
-            state=training.state(step) if due else None,
+            state=training.state(step) if checkpoint else None,
             eraser=_eraser(training, options) if last else None,
         )
 
 
-def _restore(training: _Training, state: TrainingState) -> None:
-    with torch.no_grad():
-        for name, value in _parts(state, "student").items():
-            training.student.leaves[name].copy_(value)
-    restore_adam(training.adam, _parts(state, "optimiser"))
-    for row, selector in enumerate(training.selectors.values()):
-        selector.restore(_parts(state, f"target{row}"))
-    training.generator.set_state(state.tensors["generator"].clone())
-
-
 def _step(
-    pipe: DiffusionPipeline, training: _Training, concept: str, options: EraseOptions, step: int
+    pipe: DiffusionPipeline, training: Training, concept: str, options: EraseOptions, step: int
 ) -> tuple[Tensor, float, float]:
     """One descent of the student and, when it is due, one ascent of pi; the drawn weights (B, n) and both losses."""
     student, selector, generator = training.student, training.selectors[concept], training.generator
@@ -214,17 +166,23 @@ def _step(
         leaf.grad = gradient
     training.adam.param_groups[0]["lr"] = options.lr_at(step)
     training.adam.step()
-    if step % options.pi_every == 0 and options.target == "adaptive":
+    if selector.learns and step % options.pi_every == 0:
 
-        def inner_objective(drawn: Tensor) -> Tensor:
+        def inner_objective(weights: Tensor) -> Tensor:
             """Linear in the drawn weights, with the gradient of what pi climbs."""
-            chosen = drawn.detach().to(device_of(pipe))
-            inputs = draw_batch(pipe, cache, chosen, options, generator, student, for_pi=True)
-            prompt_embeds = inputs.mix(drawn.to(device_of(pipe)))
-            return (prompt_embeds * inner_gradient(pipe, student, inputs, prompt_embeds, options)).sum()
+            weights = weights.to(device_of(pipe))
+            batch = draw_batch(pipe, cache, weights.detach(), options, generator, student, for_pi=True)
+            prompt_embeds = batch.mix(weights)
+            return (prompt_embeds * inner_gradient(pipe, student, batch, prompt_embeds, options)).sum()
 
         selector.update(inner_objective, options.pi_batch, generator)
     return weights, float(loss_erase.detach()), float(loss_preserve.detach())
+
+
+def _preview_prompts(concept: str, candidates: Sequence[str], options: EraseOptions) -> tuple[str, ...]:
+    """The concept and, unless its target is one word from the start, the candidates nearest to it."""
+    nouns = (concept,) if SELECTORS[options.target].takes_word else (concept, *candidates[:3])
+    return tuple(fill(options.templates[-1], noun) for noun in nouns if noun)
 
 
 @torch.no_grad()
@@ -238,12 +196,12 @@ def _preview(
     return decode(pipe, latents)
 
 
-def _eraser(training: _Training, options: EraseOptions) -> Eraser:
+def _eraser(training: Training, options: EraseOptions) -> Eraser:
     names = list(training.caches)
     info = {
         "concept": names[0],
         "concepts": names,
-        "target": options.fixed_target if options.target == "fixed" else options.target,
+        "target": options.fixed_target if SELECTORS[options.target].takes_word else options.target,
         "options": asdict(options),
         "train": options.train,
         "steps": options.steps,

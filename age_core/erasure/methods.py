@@ -14,7 +14,7 @@ WordKind = Literal["synonym", "in-class", "general", "unrelated", "empty", "near
 
 @dataclass(frozen=True)
 class Method:
-    """One named way to erase. `changes` are options on top of the defaults; a preset and the caller come after them."""
+    """One named way to erase. `changes` make it what it is; `defaults` are options that a preset may set anew."""
 
     label: str
     about: str  # one sentence, with its source
@@ -23,6 +23,7 @@ class Method:
     prior: bool = False  # whether a look-ahead sets the first logits
     published_space: bool = False  # candidates as the published code takes them
     changes: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 _ESD = {"target": "fixed", "preserve": "none", "negative_guidance": 1.0, "latents": "student", "templates": ("{noun}",)}
@@ -54,7 +55,8 @@ METHODS: dict[str, Method] = {
         published_space=True,
         changes=_BARE
         | {"inner_objective": "student", "negative_guidance": 1.0, "weighting": "x0", "latents": "student"}
-        | {"legacy_offset": True, "pi_every": 1, "pi_temperature": 0.1},
+        | {"legacy_offset": True, "pi_every": 1},
+        defaults={"pi_temperature": 0.1},
     ),
     "look-ahead": _fixed("look-ahead", "The one candidate whose closed-form trial erases most for its damage."),
     "random": Method(
@@ -67,7 +69,12 @@ METHODS: dict[str, Method] = {
     "empty": _fixed("empty", "The empty prompt."),
     "nearest": _fixed("nearest", "The nearest candidate."),
     "random-word": _fixed("random-word", "One word of the vocabulary, drawn by the seed."),
-    "esd-x": Method("ESD-x", "Away from the concept; keeps nothing (arXiv 2303.07345).", word="empty", changes=_ESD),
+    "esd-x": Method(
+        "ESD-x",
+        "Away from the concept; keeps nothing (arXiv 2303.07345).",
+        word="empty",
+        changes=_ESD | {"train": "xattn"},
+    ),
     "esd-u": Method(
         "ESD-u", "ESD on everything but cross-attention.", word="empty", changes=_ESD | {"train": "noxattn"}
     ),
@@ -82,7 +89,8 @@ METHODS: dict[str, Method] = {
         "CA",
         "Concept ablation: the concept's prediction is the anchor's, on the anchor's pictures (arXiv 2303.13516).",
         word="general",
-        changes={"target": "fixed", "preserve": "none", "latents_of": "target", "candidate_samples": 16},
+        changes={"target": "fixed", "preserve": "none", "latents_of": "target"},
+        defaults={"candidate_samples": 16},
     ),
     "ap": Method(
         "AP",
@@ -113,8 +121,7 @@ def method_label(name: str, target: str | None = None) -> str:
     return f"fixed target: {word}" if label.startswith("fixed target") else f"{label} to {word}"
 
 
-def method_options(name: str, preset: str = "balanced", **changes: object) -> EraseOptions:
+def method_options(name: str, preset: str = "balanced", **changes: Any) -> EraseOptions:
     """The options of a method under a preset; `changes` that are not None come last. Raises AgeError on bad ones."""
-    options = make_options(preset, find_method(name).changes, changes)
-    options.check()
-    return options
+    method = find_method(name)
+    return make_options(preset, method.changes, changes, method.defaults)

@@ -1,102 +1,111 @@
-"""AGE's two terms: the loss that the student descends and the gain that the target logits climb."""
+"""AGE's two terms: first as the paper writes them, then as the loop computes them."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from age_core.erasure.latents import Batch
+from age_core.erasure.batch import Batch
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.student import Student
-from age_core.models.noise import guided_target, row_errors
-from age_core.models.pipelines import device_of, predict
-
-LARGEST_PLAIN = 32  # width of the latents up to which attention may be plain
+from age_core.models.families import predict
+from age_core.models.noise import row_errors
 
 
-@contextmanager
-def autocast(pipe: DiffusionPipeline, options: EraseOptions) -> Iterator[None]:
-    """The UNet's arithmetic in `options.precision`; float32 masters are cast where they are used."""
-    dtype = getattr(torch, options.precision) if options.precision != "float32" else pipe.unet.dtype
-    device = device_of(pipe).type
-    with ExitStack() as stack:
-        if dtype != torch.float32:
-            stack.enter_context(torch.autocast(device, dtype=dtype))
-            # torch's fused attention took half of a training step there, going back in bfloat16; but plain attention
-            # holds all pairs of places at once: at Stable Diffusion's 64 x 64 they are gigabytes
-            if device == "cpu" and pipe.unet.config.sample_size <= LARGEST_PLAIN:
-                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        yield
+def published_objective(
+    edited: DiffusionPipeline,  # θ'
+    original: DiffusionPipeline,  # θ
+    z_e: Tensor,  # (B, C, h, w) noisy pictures of the concept to erase
+    z_t: Tensor,  # (B, C, h, w) noisy pictures of its target
+    t: Tensor,  # (B,)
+    c_e: Tensor,  # (B, L, D) text states of the concept to erase
+    c_t: Tensor,  # (B, L, D) text states of its target
+    lam: float,  # λ
+) -> tuple[Tensor, Tensor]:
+    """The paper's two terms, (B,) each: θ' descends their sum, and c_t, a mixture of candidates, climbs it.
+
+    min over θ', E over c_e, max over c_t (Bui et al. 2025, arXiv 2501.18950; docs/method.md, section B); ‖·‖² is the
+    mean square of a row. Written to be read: `losses` and `inner_gradient` below compute the same in fewer calls.
+    """
+    erase = predict(edited, z_e, t, c_e) - predict(original, z_e, t, c_t)  # ‖ε_θ'(z_e, c_e) − ε_θ(z_e, c_t)‖²
+    preserve = predict(edited, z_t, t, c_t) - predict(original, z_t, t, c_t)  # λ ‖ε_θ'(z_t, c_t) − ε_θ(z_t, c_t)‖²
+    return erase.square().mean((1, 2, 3)), lam * preserve.square().mean((1, 2, 3))
+
+
+def guided_target(teacher_target: Tensor, teacher_erased: Tensor, eta: float) -> Tensor:
+    """(1 + eta) eps(c_t) - eta eps(c_e): the erased concept's prediction goes to the target and past it.
+
+    eta = 0 is the published equation, eta = 1 the published code (docs/method.md, section B). No gradient reaches the
+    student through it.
+    """
+    return ((1 + eta) * teacher_target - eta * teacher_erased).detach()
 
 
 def losses(
     pipe: DiffusionPipeline, student: Student, batch: Batch, prompt_embeds: Tensor, options: EraseOptions
 ) -> tuple[Tensor, Tensor]:
-    """(erasing, preserving) losses of the student. `states` (B, L, D) of the drawn targets carry no gradient here.
+    """The two terms (erasing, preserving) that the student descends, without lambda; means over the batch.
 
-    ||e'(z_e, c_e) - [(1 + eta) e(z_e, c_t) - eta e(z_e, c_e)]||^2 and ||e'(z_t, c_t) - e(z_t, c_t)||^2, each row times
+    prompt_embeds (B, L, D): the drawn targets, which get no gradient here. Beyond `published_objective`: eta pushes the
+    erasing term's goal past the target (`guided_target`), what is preserved need not be the target, and each row has
     its weight. The caller must hold `student.active()` open around the backward pass.
     """
-    prompt_embeds = prompt_embeds.detach()
-    erased = batch.erased.expand_as(prompt_embeds)
-    toward = batch.empty.expand_as(prompt_embeds) if options.erase_to == "empty" else prompt_embeds
+    c_t = prompt_embeds.detach()
+    c_e = batch.erased.expand_as(c_t)
+    c_goal = batch.empty.expand_as(c_t) if options.erase_to == "empty" else c_t
     # one call a model: small batches are slow
-    z, t, asked, goals = batch.z_erased, batch.t, erased, toward
+    z, t, c_student, c_teacher = batch.z_erased, batch.t, c_e, c_goal
     if options.preserve != "none":
         z, t = torch.cat([z, batch.z_kept]), torch.cat([t, t])
-        asked, goals = torch.cat([asked, batch.kept]), torch.cat([goals, batch.kept])
+        c_student, c_teacher = torch.cat([c_student, batch.kept]), torch.cat([c_teacher, batch.kept])
     with torch.no_grad():
-        at = predict(pipe, z, t, goals)
-        at_erased, at_kept = at[: len(prompt_embeds)], at[len(prompt_embeds) :]
-        pushed = predict(pipe, batch.z_erased, batch.t, erased) if options.negative_guidance else at_erased
+        teacher = predict(pipe, z, t, c_teacher)
+        teacher_goal, teacher_preserve = teacher[: len(c_t)], teacher[len(c_t) :]
+        teacher_erased = predict(pipe, batch.z_erased, batch.t, c_e) if options.negative_guidance else teacher_goal
     with student.active():
-        answer = predict(pipe, z, t, asked)
-        moved, kept = answer[: len(prompt_embeds)], answer[len(prompt_embeds) :]
-    loss_erase = (batch.weight * row_errors(moved, guided_target(at_erased, pushed, options.negative_guidance))).mean()
+        answer = predict(pipe, z, t, c_student)
+        student_erase, student_preserve = answer[: len(c_t)], answer[len(c_t) :]
+    goal = guided_target(teacher_goal, teacher_erased, options.negative_guidance)
+    loss_erase = (batch.weight * row_errors(student_erase, goal)).mean()
     if options.preserve == "none":
-        return loss_erase, torch.zeros((), device=moved.device)
-    return loss_erase, (batch.weight * row_errors(kept, at_kept)).mean()
+        return loss_erase, torch.zeros((), device=answer.device)
+    return loss_erase, (batch.weight * row_errors(student_preserve, teacher_preserve)).mean()
 
 
 def inner_gradient(
     pipe: DiffusionPipeline, student: Student, batch: Batch, prompt_embeds: Tensor, options: EraseOptions
 ) -> Tensor:
-    """Gradient of what pi climbs with respect to the target states (B, L, D).
+    """Gradient of what pi climbs with respect to the target states prompt_embeds; both (B, L, D).
 
-    inner_objective="both": ||e'(z_e, c_e) - e(z_e, c_t)||^2 + lambda ||e'(z_t, c_t) - e(z_t, c_t)||^2, differentiated
-    through the target in teacher and student (the published equation); "preserve": its second term alone (AP);
-    "student": that term through the student alone, the teacher's side being a constant (the published code; section C,
-    point 1).
+    inner_objective="both": the sum of `published_objective`, differentiated through the target in teacher and student;
+    "preserve": its second term alone (AP); "student": that term through the student alone, the teacher's side being a
+    constant (the published code; docs/method.md, section C, point 1).
     Teacher and student are differentiated one after the other, each with its own weights in place, because a
     checkpointed UNet runs its forward pass again inside the backward pass.
     """
-    leaf = prompt_embeds.detach().requires_grad_(True)
-    erased = batch.erased.expand_as(prompt_embeds)
+    c_t = prompt_embeds.detach().requires_grad_(True)
+    c_e = batch.erased.expand_as(c_t)
     through_teacher, both = options.inner_objective != "student", options.inner_objective == "both"
-    z, t, asked = batch.z_target, batch.t, leaf
+    z, t, c_teacher = batch.z_target, batch.t, c_t
     if both:
-        z, t, asked = torch.cat([z, batch.z_erased]), torch.cat([t, t]), torch.cat([leaf, leaf])
+        z, t, c_teacher = torch.cat([z, batch.z_erased]), torch.cat([t, t]), torch.cat([c_t, c_t])
     with torch.set_grad_enabled(through_teacher):
-        teacher = predict(pipe, z, t, asked)  # kept, then (both) goal
+        teacher = predict(pipe, z, t, c_teacher)  # of the preserving term, then (both) of the erasing one
     with student.active():
-        kept = predict(pipe, batch.z_target, batch.t, leaf)
-    heads = [output.detach().requires_grad_(True) for output in (teacher, kept)]
-    total = (batch.weight * row_errors(heads[1], heads[0][: len(prompt_embeds)])).mean() * options.preserve_weight
+        student_preserve = predict(pipe, batch.z_target, batch.t, c_t)
+    heads = [output.detach().requires_grad_(True) for output in (teacher, student_preserve)]
+    total = (batch.weight * row_errors(heads[1], heads[0][: len(c_t)])).mean() * options.preserve_weight
     if both:
         with torch.no_grad(), student.active():
-            moved = predict(pipe, batch.z_erased, batch.t, erased)
-        erase = (batch.weight * row_errors(moved, heads[0][len(prompt_embeds) :])).mean()
+            student_erase = predict(pipe, batch.z_erased, batch.t, c_e)
+        erase = (batch.weight * row_errors(student_erase, heads[0][len(c_t) :])).mean()
         if options.normalise_terms:
             total, erase = total / (total.detach() + 1e-12), erase / (erase.detach() + 1e-12)
         total = total + erase
     of_teacher, of_student = torch.autograd.grad(total, heads)
     with student.active():
-        (gradient,) = torch.autograd.grad(kept, leaf, of_student)
+        (gradient,) = torch.autograd.grad(student_preserve, c_t, of_student)
     if through_teacher:
-        gradient = gradient + torch.autograd.grad(teacher, leaf, of_teacher)[0]
+        gradient = gradient + torch.autograd.grad(teacher, c_t, of_teacher)[0]
     return gradient

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
 
 from age_core.errors import AgeError
+from age_core.validation import Texts, fault_of, in_one_sentence, strict
 
 TargetKind = Literal["adaptive", "fixed", "random"]
 Relaxation = Literal["straight-through", "top-k", "soft"]
@@ -15,14 +22,20 @@ InnerObjective = Literal["both", "preserve", "student"]
 Weighting = Literal["none", "x0", "clipped"]
 Latents = Literal["cached", "student", "teacher"]
 Schedule = Literal["constant", "linear"]
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
 
 
-@dataclass(frozen=True, kw_only=True)
+@in_one_sentence()
+@dataclass(frozen=True, kw_only=True, config=strict("option"))
 class EraseOptions:
     """Everything an erasure depends on besides the model, the concepts and the candidates.
 
     The defaults are AGE's improved profile; `age_core.erasure.methods` names the others. Symbols are the paper's.
+    Values that cannot work raise AgeError as soon as they are set.
     """
 
     # the target c_t, and what each of the two terms compares
@@ -30,113 +43,74 @@ class EraseOptions:
     fixed_target: str = ""  # for target="fixed"; "" is the empty prompt
     erase_to: Literal["target", "empty"] = "target"  # AP erases to "" and only preserves the target
     preserve: Literal["target", "neighbours", "empty", "none"] = "neighbours"  # any candidate, drawn evenly
-    preserve_weight: float = 1.0  # lambda
+    preserve_weight: NotNegative = 1.0  # lambda
     negative_guidance: float = 0.0  # eta
     weighting: Weighting = "none"  # of a row's squared error; x0: as an error of the clean latent, 1/SNR for epsilon
-    weight_clip: float = 5.0  # for weighting="clipped"
-    min_candidate_distance: float = (
-        0.02  # candidates closer than this share of the empty prompt's distance are left out; 0: none
-    )
+    weight_clip: Positive = 5.0  # for weighting="clipped"
+    # candidates closer than this share of the empty prompt's distance are left out; 0: none
+    min_candidate_distance: NotNegative = 0.02
 
     # the logits pi
-    inner_objective: InnerObjective = (
-        "preserve"  # what pi climbs: L1 + lambda L2, L2 alone, or (published code) L2's student side alone
+    # what pi climbs: L1 + lambda L2, L2 alone, or (published code) L2's student side alone
+    inner_objective: InnerObjective = "preserve"
+    normalise_terms: bool = (
+        False  # weigh the two terms of what pi climbs by their sizes, so that neither drowns the other
     )
-    normalise_terms: bool = False  # weigh the two terms of the gain by their sizes, so that neither drowns the other
     relaxation: Relaxation = "straight-through"
-    top_k: int = 5  # for relaxation="top-k"
-    prior_strength: float = 6.0  # of the first logits, where a look-ahead sets them; 0: all alike
-    pi_lr: float = 0.15
-    pi_temperature: float = 1.0
+    top_k: Count = 5  # for relaxation="top-k"
+    prior_strength: NotNegative = 6.0  # of the first logits, where a look-ahead sets them; 0: all alike
+    pi_lr: Positive = 0.15
+    pi_temperature: Positive = 1.0
     argmax_target: bool = False  # the student erases to the likeliest candidate alone; pi goes on exploring all
-    pi_every: int = 3
-    pi_batch: int = 4
+    pi_every: Count = 3
+    pi_batch: Count = 4
 
     # the latents z
     latents: Latents = "cached"  # noised pictures made once, or partial samplings at each step by student or teacher
     latents_of: Literal["erased", "target"] = "erased"  # whose pictures the erasing term looks at (CA: the target's)
-    grid: int = 50  # DDIM steps of the grid that partial samplings stop on
+    grid: Count = 50  # DDIM steps of the grid that partial samplings stop on
     legacy_offset: bool = False  # the published code's: the UNet is asked 39 to 58 timesteps above z's own noise
-    samples: int = 16  # cached pictures of the erased concept
-    candidate_samples: int = 2  # and of each candidate
-    sample_steps: int = 6
+    samples: Count = 16  # cached pictures of the erased concept
+    candidate_samples: Count = 2  # and of each candidate
+    sample_steps: Count = 6
     sample_guidance: float = 3.0
-    templates: tuple[str, ...] = ("{noun}", "a picture of {a_noun}")  # prompts to erase; the last draws samples
+    templates: Texts = ("{noun}", "a picture of {a_noun}")  # prompts to erase; the last draws samples
 
     # the student
     train: str = "xattn"
-    lora_rank: int = 8  # for train="lora"
+    lora_rank: Count = 8  # for train="lora"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the UNet's arithmetic; masters stay float32
-    steps: int = 60
-    batch: int = 8  # rows of each of the two terms in a step
-    lr: float = 6e-4
+    steps: Count = 60
+    batch: Count = 8  # rows of each of the two terms in a step
+    lr: Positive = 6e-4
     lr_schedule: Schedule = "linear"  # linear: falls straight to nothing at the end
-    preview_every: int = 10  # 0: none
-    checkpoint_every: int = 0  # 0: none
-    seed: int = 0
+    preview_every: CountOrNone = 10  # 0: none
+    checkpoint_every: CountOrNone = 0  # 0: none
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0  # what torch and JSON both hold
 
     @staticmethod
-    def preset(name: str, **changes: object) -> EraseOptions:
+    def preset(name: str, **changes: Any) -> EraseOptions:
         """How much computing to spend, one of PRESETS; `changes` that are not None override fields."""
-        return make_options(name, {}, changes)
+        return make_options(name, changes=changes)
 
     def lr_at(self, step: int) -> float:
         """The student's learning rate at a step, the first being 1."""
         return self.lr * (1 - (step - 1) / self.steps) if self.lr_schedule == "linear" else self.lr
 
     def check(self) -> None:
-        """Raise AgeError on values that cannot work."""
-        for field, allowed in CHOICES.items():
-            if getattr(self, field) not in allowed:
-                raise AgeError(
-                    f"Unknown {field.replace('_', ' ')} {getattr(self, field)!r}; choose one of {', '.join(allowed)}."
-                )
-        for field in COUNTS:
-            if getattr(self, field) < 1:
-                raise AgeError(f"The option {field!r} must be at least 1, not {getattr(self, field)}.")
-        for field in ("lr", "pi_lr", "pi_temperature", "weight_clip"):
-            if not getattr(self, field) > 0:
-                raise AgeError(f"The option {field!r} must be above 0, not {getattr(self, field)}.")
-        for field in (
-            "preserve_weight",
-            "min_candidate_distance",
-            "prior_strength",
-            "preview_every",
-            "checkpoint_every",
-        ):
-            if not getattr(self, field) >= 0:
-                raise AgeError(f"The option {field!r} must be 0 or more, not {getattr(self, field)}.")
+        """Raise AgeError on values that cannot work, as setting them does."""
+        replace(self)
+
+    @field_validator("templates")
+    @classmethod
+    def _check_templates(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
         # they are filled in by str.format, which can also read attributes and pad to any width
-        named = [re.sub(r"\{(a_)?noun\}", "", template) for template in self.templates]
-        pairs = zip(named, self.templates, strict=True)
-        if not named or any(rest == whole or re.search("[{}]", rest) for rest, whole in pairs):
+        rests = [re.sub(r"\{(a_)?noun\}", "", template) for template in templates]
+        pairs = zip(rests, templates, strict=True)
+        if not rests or any(rest == whole or re.search("[{}]", rest) for rest, whole in pairs):
             raise AgeError("Every template must hold {noun} or {a_noun} and no other brace: 'a picture of {a_noun}'.")
+        return templates
 
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "target": TARGET_KINDS,
-    "erase_to": ("target", "empty"),
-    "preserve": ("target", "neighbours", "empty", "none"),
-    "weighting": get_args(Weighting),
-    "inner_objective": get_args(InnerObjective),
-    "relaxation": get_args(Relaxation),
-    "latents": get_args(Latents),
-    "latents_of": ("erased", "target"),
-    "lr_schedule": get_args(Schedule),
-    "precision": ("float32", "bfloat16", "float16"),
-}
-COUNTS = (
-    "steps",
-    "batch",
-    "pi_every",
-    "pi_batch",
-    "top_k",
-    "samples",
-    "candidate_samples",
-    "sample_steps",
-    "lora_rank",
-    "grid",
-)
 
 # The paper's hyper-parameters for Stable Diffusion (method.md, section B); pi climbs after every student step.
 PAPER = {
@@ -159,7 +133,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     | {"pi_lr": 1e-2, "pi_temperature": 2.0, "relaxation": "straight-through", "train": "noxattn"},
 }
 
-
+NAMES = tuple(EraseOptions.__dataclass_fields__)
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 RENAMED = {  # what options were called in runs that were recorded before
     "gain": "inner_objective",
     "balance": "normalise_terms",
@@ -174,13 +149,42 @@ def current_names(options: Mapping[str, Any]) -> dict[str, Any]:
     return {RENAMED.get(name, name): value for name, value in options.items()}
 
 
-def make_options(preset: str, method: Mapping[str, object], changes: Mapping[str, object]) -> EraseOptions:
-    """The defaults, changed by a method, then by a preset, then by hand. Raises AgeError on an unknown name."""
+def parse_option(name: str, text: str) -> Any:
+    """What a person typed for an option, as the option's own type. Raises AgeError on other words and unknown names."""
+    name = RENAMED.get(name, name)
+    _check_names([name])
+    default = getattr(EraseOptions(), name)
+    value: Any = text
+    if not isinstance(default, str):
+        with suppress(ValueError):
+            value = json.loads(text)
+    try:
+        return getattr(EraseOptions(**{name: value}), name)
+    except AgeError as error:
+        if fault_of(error).endswith("_type"):
+            raise AgeError(f"The option {name!r} takes a value such as {json.dumps(default)}, not {text!r}.") from None
+        raise
+
+
+def make_options(
+    preset: str,
+    method: Mapping[str, Any] = NOTHING,
+    changes: Mapping[str, Any] = NOTHING,
+    defaults: Mapping[str, Any] = NOTHING,
+) -> EraseOptions:
+    """A method's `defaults`, changed by a preset, then by what makes the method, then by hand (None: not at all).
+
+    Raises AgeError on an unknown name and on values that cannot work.
+    """
     if preset not in PRESETS:
         raise AgeError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
-    wanted = dict(method) | PRESETS[preset] | {k: v for k, v in current_names(changes).items() if v is not None}
-    unknown = [field for field in wanted if field not in EraseOptions.__dataclass_fields__]
-    if unknown:
-        allowed = ", ".join(EraseOptions.__dataclass_fields__)
-        raise AgeError(f"There is no option {unknown[0]!r}; the options are {allowed}.")
-    return replace(EraseOptions(), **wanted)  # type: ignore[arg-type]
+    by_hand = {name: value for name, value in current_names(changes).items() if value is not None}
+    values = {**defaults, **PRESETS[preset], **method, **by_hand}
+    _check_names(values)
+    return EraseOptions(**values)
+
+
+def _check_names(names: Iterable[str]) -> None:
+    for name in names:
+        if name not in NAMES:
+            raise AgeError(f"There is no option {name!r}; the options are {', '.join(NAMES)}.")

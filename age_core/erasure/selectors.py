@@ -1,4 +1,8 @@
-"""Ways to choose the target: fixed, a random neighbour each time, or AGE's Gumbel-softmax minimax."""
+"""Ways to choose the target: fixed, a random neighbour each time, or AGE's Gumbel-softmax minimax.
+
+`EraseOptions.target` names one of SELECTORS. Each step of the loop draws the target from it and, where it learns, hands
+it the objective to climb. A selector of your own is a class and a row of the table.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ def gumbel_softmax(
     """`rows` draws y of weights over the candidates, differentiable in the logits (n,); returns (rows, n).
 
     straight-through: one-hot draws from softmax(logits), with the gradient of their relaxation; soft: the
-    relaxation itself; top-k: its k largest entries, renormalised (method.md, section B step 2). Noise is drawn in
+    relaxation itself; top-k: its k largest entries, renormalised (docs/method.md, section B, step 2). Noise is drawn in
     float32: its tiny offset vanishes in half precision. Jang et al. 2017, arXiv 1611.01144.
     """
     uniform = torch.rand(rows, len(logits), generator=generator).to(logits.device)
@@ -31,8 +35,8 @@ def gumbel_softmax(
     if relaxation == "soft":
         return soft
     if relaxation == "top-k":
-        kept = torch.zeros_like(soft).scatter(-1, soft.topk(min(top_k, len(logits))).indices, 1.0)
-        return soft * kept / (soft * kept).sum(-1, keepdim=True)
+        largest = torch.zeros_like(soft).scatter(-1, soft.topk(min(top_k, len(logits))).indices, 1.0)
+        return soft * largest / (soft * largest).sum(-1, keepdim=True)
     hard = torch.nn.functional.one_hot(soft.argmax(-1), len(logits)).to(soft)
     return hard + soft - soft.detach()
 
@@ -40,14 +44,24 @@ def gumbel_softmax(
 class TargetSelector(Protocol):
     """Chooses targets among n candidates."""
 
+    learns: bool  # False: `update` does nothing, and the loop spares the work of it
+    takes_word: bool  # True: the target is `options.fixed_target`, whatever the candidates
     logits: Tensor  # (n,)
+
+    @classmethod
+    def of(cls, options: EraseOptions, count: int, prior: Sequence[float] = ()) -> TargetSelector:
+        """One over `count` candidates as the options say; `prior` (n,): the first logits, where something set them."""
+        ...
 
     def draw(self, rows: int, generator: torch.Generator) -> Tensor:
         """Weights (rows, n) of the candidates, one row a picture; no gradient."""
         ...
 
     def update(self, inner_objective: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
-        """Learn from `gain`, which maps drawn weights (rows, n) to the damage (scalar) they would expose."""
+        """Learn from `inner_objective`, which maps drawn weights (rows, n) to the damage (scalar) they would expose.
+
+        Called every `options.pi_every` steps with `options.pi_batch` rows.
+        """
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -62,9 +76,16 @@ class TargetSelector(Protocol):
 class FixedTarget:
     """Always the same candidate."""
 
-    def __init__(self, count: int, index: int):
+    learns = False
+    takes_word = True
+
+    def __init__(self, count: int, index: int = 0):
         self.logits = torch.full((count,), -torch.inf)
         self.logits[index] = 0.0
+
+    @classmethod
+    def of(cls, options: EraseOptions, count: int, prior: Sequence[float] = ()) -> TargetSelector:
+        return cls(count)
 
     def draw(self, rows: int, generator: torch.Generator) -> Tensor:
         return torch.softmax(self.logits, -1).expand(rows, -1)
@@ -82,7 +103,9 @@ class FixedTarget:
 class RandomTarget(FixedTarget):
     """A uniform draw for each picture: the control that any adaptive claim must beat."""
 
-    def __init__(self, count: int):
+    takes_word = False
+
+    def __init__(self, count: int, index: int = 0):
         self.logits = torch.zeros(count)
 
     def draw(self, rows: int, generator: torch.Generator) -> Tensor:
@@ -91,12 +114,15 @@ class RandomTarget(FixedTarget):
 
 
 class AdaptiveTarget:
-    """AGE: logits pi climb the gain by Adam through the Gumbel-softmax (paper objective, method.md B).
+    """AGE: logits pi climb the objective by Adam through the Gumbel-softmax (docs/method.md, section B).
 
     One optimiser a concept, so that the momentum of one does not move the logits of another that was not drawn.
-    `prior` (n,) are the first logits, 1/n each when left out. `committed`: only pi's own steps draw; the student is
+    `prior` (n,) are the first logits, 1/n each when left out. `argmax_target`: only pi's own steps draw; the student is
     given the likeliest candidate, so that it is not pulled to and fro while two are still close.
     """
+
+    learns = True
+    takes_word = False
 
     def __init__(
         self,
@@ -108,18 +134,30 @@ class AdaptiveTarget:
         prior: Sequence[float] = (),
         argmax_target: bool = False,
     ):
-        self._committed = argmax_target
+        self._argmax_target = argmax_target
         first = torch.tensor(prior, dtype=torch.float32) if prior else torch.full((count,), 1.0 / count)
         self.logits = first.requires_grad_(True)
         self._how = {"temperature": temperature, "relaxation": relaxation, "top_k": top_k}
         self._adam = torch.optim.Adam([self.logits], lr=lr)
+
+    @classmethod
+    def of(cls, options: EraseOptions, count: int, prior: Sequence[float] = ()) -> TargetSelector:
+        return cls(
+            count,
+            options.pi_lr,
+            options.pi_temperature,
+            options.relaxation,
+            options.top_k,
+            prior,
+            options.argmax_target,
+        )
 
     def relaxed(self, rows: int, generator: torch.Generator) -> Tensor:
         """A draw with its gradient to the logits."""
         return gumbel_softmax(self.logits, rows, generator=generator, **self._how)  # type: ignore[arg-type]
 
     def draw(self, rows: int, generator: torch.Generator) -> Tensor:
-        if self._committed:
+        if self._argmax_target:
             best = torch.nn.functional.one_hot(self.logits.detach().argmax(), len(self.logits))
             return best.float().expand(rows, -1)
         return self.relaxed(rows, generator).detach()
@@ -139,6 +177,13 @@ class AdaptiveTarget:
         restore_adam(self._adam, state)
 
 
+SELECTORS: dict[str, type[TargetSelector]] = {  # by `EraseOptions.target`
+    "adaptive": AdaptiveTarget,
+    "fixed": FixedTarget,
+    "random": RandomTarget,
+}
+
+
 def adam_state(adam: torch.optim.Adam) -> dict[str, Tensor]:
     """Adam's moments and step counts as a flat dict of copies."""
     parameters = adam.param_groups[0]["params"]
@@ -153,17 +198,6 @@ def restore_adam(adam: torch.optim.Adam, state: Mapping[str, Tensor]) -> None:
     """Put `adam_state`'s tensors back; a parameter without any had never moved."""
     for row, parameter in enumerate(adam.param_groups[0]["params"]):
         prefix = f"adam.{row}."
-        mine = {key[len(prefix) :]: value.clone() for key, value in state.items() if key.startswith(prefix)}
-        if mine:
-            adam.state[parameter] = mine
-
-
-def make_selector(options: EraseOptions, count: int, prior: Sequence[float] = ()) -> TargetSelector:
-    """The selector that the options ask for, over `count` candidates."""
-    if options.target == "fixed":
-        return FixedTarget(count, 0)
-    if options.target == "random":
-        return RandomTarget(count)
-    return AdaptiveTarget(
-        count, options.pi_lr, options.pi_temperature, options.relaxation, options.top_k, prior, options.argmax_target
-    )
+        moments = {key[len(prefix) :]: value.clone() for key, value in state.items() if key.startswith(prefix)}
+        if moments:
+            adam.state[parameter] = moments

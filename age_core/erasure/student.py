@@ -1,4 +1,8 @@
-"""The student: the weights that train, and the UNet that it shares with its teacher."""
+"""The student: the weights that train, and the UNet that it shares with its teacher.
+
+`objective` asks the same UNet once as the teacher and once, while the student is `active`, as the student; the loop
+moves the student's `leaves` and makes the Eraser of their change.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from age_core.erasure.options import EraseOptions
-from age_core.models.eraser import trained_parameters
+from age_core.models.parameters import TRAINED, Selections, trained_parameters
 
 
 class Student:
@@ -22,8 +26,8 @@ class Student:
     peft does it; peft itself would wrap the modules that the teacher shares.
     """
 
-    def __init__(self, unet: nn.Module, options: EraseOptions):
-        self.teacher = trained_parameters(unet, options.train)
+    def __init__(self, unet: nn.Module, options: EraseOptions, selections: Selections = TRAINED):
+        self.teacher = trained_parameters(unet, options.train, selections)
         self._owners = [(unet.get_submodule(n.rpartition(".")[0]), n.rpartition(".")[2], n) for n in self.teacher]
         self._low_rank = options.train == "lora"
         self.leaves: dict[str, Tensor] = {}
@@ -52,10 +56,10 @@ class Student:
     @contextmanager
     def active(self) -> Iterator[None]:
         """The UNet predicts as the student. A backward pass that recomputes (checkpointing) must run inside too."""
-        mine = self.weights()
+        weights = self.weights()
         try:
             for module, attribute, name in self._owners:
-                module._parameters[attribute] = mine[name]  # type: ignore[assignment]
+                module._parameters[attribute] = weights[name]  # type: ignore[assignment]
             yield
         finally:
             for module, attribute, name in self._owners:

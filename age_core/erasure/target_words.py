@@ -13,7 +13,7 @@ from age_core.concepts.concept_set import Concept, ConceptSet
 from age_core.erasure.look_ahead import best_target, look_ahead
 from age_core.erasure.methods import WordKind
 from age_core.errors import AgeError
-from age_core.models.pipelines import TOKENIZING
+from age_core.models.families import TOKENIZING
 
 POOL = 30  # candidates of a target unless said otherwise
 
@@ -34,6 +34,17 @@ def banned(erased: Sequence[Concept]) -> tuple[str, ...]:
     return tuple(word for concept in erased for word in (concept.name, *concept.synonyms, *concept.labels))
 
 
+def check_target(concept: Concept, target: str | None, kind: WordKind | None) -> None:
+    """Raise AgeError on a target that is the concept itself or means the same: nothing would be erased.
+
+    kind: of the method's own fixed target; "synonym" is there to show how little a synonym does.
+    """
+    word = (target or "").strip()
+    same = (concept.name, *(() if kind == "synonym" else concept.synonyms))
+    if word and word.lower() in [name.lower() for name in same]:
+        raise AgeError(f"{word!r} is {concept.name!r} itself and cannot be its own target: choose another.")
+
+
 def neighbours(
     pipe: DiffusionPipeline, concept: Concept, concepts: ConceptSet, k: int = POOL, erased: Sequence[Concept] = ()
 ) -> Candidates:
@@ -42,22 +53,22 @@ def neighbours(
 
 
 def outside(pipe: DiffusionPipeline, prompt: str, concepts: ConceptSet) -> str:
-    """What to know of a prompt that leaves `world`, the concepts that a model was trained on; "" when nothing is."""
-    read = pipe.tokenizer.model_max_length
-    said = ""
+    """What to know of a prompt that leaves `concepts`, the world that a model was trained on; "" when nothing is."""
+    limit = pipe.tokenizer.model_max_length
+    text = ""
     if not prompt.strip():
-        said = "The prompt is empty: this is what the model draws when it is asked for nothing."
+        text = "The prompt is empty: this is what the model draws when it is asked for nothing."
     elif not concepts.named_in(prompt):
         near = Vocabulary.of(concepts.names).near(pipe, prompt, 3).names
-        said = (
+        text = (
             f"Outside this model's world: the prompt names none of its {len(concepts)} concepts, so that it draws a "
             f"blend of what it knows. Nearest in meaning: {', '.join(near)}."
         )
     with TOKENIZING:
         pieces = len(pipe.tokenizer(prompt).input_ids)
-    if pieces > read:
-        said += f" The prompt is long: the model reads its first {read} word pieces and no more."
-    return said.strip()
+    if pieces > limit:
+        text += f" The prompt is long: the model reads its first {limit} word pieces and no more."
+    return text.strip()
 
 
 def fixed_word(
@@ -69,7 +80,7 @@ def fixed_word(
     erased: Sequence[Concept] = (),
     seed: int = 0,
 ) -> str:
-    """The target word of a kind (method.md, section A): the one that its set names, else as the kind says.
+    """The target word of a kind (docs/method.md, section A): the one that its set names, else as the kind says.
 
     `pool` and `erased` as for `neighbours`. Raises AgeError where the concept has none.
     """

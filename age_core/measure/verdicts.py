@@ -1,48 +1,38 @@
-"""How much was erased, and what else was lost: ESR, PSR, same-seed pairs and noise shift."""
+"""How much was erased, and what else was lost, as a probe sees it: ESR and PSR."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
-import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
-from torch import Tensor
 
 from age_core.concepts.concept_set import Concept, ConceptSet
-from age_core.errors import AgeError
-from age_core.measure.intervals import share_interval
 from age_core.measure.pictures import pair_distance
 from age_core.models.eraser import Eraser
-from age_core.models.noise import add_noise, row_errors, spread_timesteps
-from age_core.models.pipelines import encode_text, generate, predict_all, sample_latents
-from age_core.models.probes import Probe
+from age_core.models.probes import AnyProbe
+from age_core.models.sampling import generate
 
 STEPS, GUIDANCE = 4, 3.0  # the sampler that judges; the same for every number that is compared
 AT_ONCE = 64  # pictures of each model that are held in memory
-PAIR_STEPS = 8  # pictures for people: a little finer, same verdicts
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One prompt and seed, drawn by the original and by the edited model, with the probe's best guess.
+class Drawn:
+    """Pictures by one model, and what each was drawn of."""
 
-    `distance`: how differently the probe sees the two (metrics.pair_distance), 0 for the same picture. Where no probe
-    judged, the verdicts are ("", nan) and the distance is nan.
-    """
+    concepts: list[Concept]
+    seeds: list[int]
+    prompts: list[str]
+    pictures: list[Image.Image]
 
-    prompt: str
-    seed: int
-    original: Image.Image
-    edited: Image.Image
-    original_verdict: tuple[str, float]  # label, probability
-    edited_verdict: tuple[str, float]
-    distance: float
+    def __add__(self, other: Drawn) -> Drawn:
+        return Drawn(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(Drawn)))
 
 
 def seeds_of(name: str, count: int, first: int = 0) -> list[int]:
@@ -51,30 +41,9 @@ def seeds_of(name: str, count: int, first: int = 0) -> list[int]:
     return [base * 1000 + first + row for row in range(count)]
 
 
-def same_seed_pairs(
-    pipe: DiffusionPipeline, eraser: Eraser, probe: Probe | None, prompts: Sequence[str], seeds: Sequence[int]
-) -> list[Pair]:
-    """Original beside edited for every prompt, from the same noise; without a probe unjudged."""
-    original = generate(pipe, prompts, seeds, PAIR_STEPS, GUIDANCE)
-    with eraser.applied_to(pipe):
-        edited = generate(pipe, prompts, seeds, PAIR_STEPS, GUIDANCE)
-    if probe is None:
-        unknown = ("", float("nan"))
-        rows = zip(prompts, seeds, original, edited, strict=True)
-        return [Pair(*row, unknown, unknown, float("nan")) for row in rows]
-    before, after = probe.top(original), probe.top(edited)
-    distances = pair_distance(probe, original, edited)
-    return [
-        Pair(*row, b[0], a[0], float(d))
-        for row, b, a, d in zip(
-            zip(prompts, seeds, original, edited, strict=True), before, after, distances, strict=True
-        )
-    ]
-
-
 def hits(
     pipe: DiffusionPipeline,
-    probe: Probe,
+    probe: AnyProbe,
     concepts: ConceptSet,
     names: Sequence[str | Concept],
     images: int,
@@ -88,25 +57,25 @@ def hits(
     One row a picture: concept, seed, top1, top5 (bool). `images` pictures of each concept, on fixed seeds. Names may be
     synonyms; a Concept need not be in the set. Raises AgeError, before anything is drawn, on an unknown name or label.
     """
-    asked = [known(concepts, name) for name in names]
-    for concept in asked:
+    chosen = [known(concepts, name) for name in names]
+    for concept in chosen:
         probe.rows(concept.labels)
-    return draw_and_judge(pipe, probe, concepts, asked, images, eraser, first, steps, guidance)[0]
+    return draw_and_judge(pipe, probe, concepts, chosen, images, eraser, first, steps, guidance)[0]
 
 
 def known(concepts: ConceptSet, name: str | Concept) -> Concept:
     """A concept by its name; a synonym stays the word that is asked for, but is seen where its concept is seen."""
     if isinstance(name, Concept):
         return name
-    found = concepts.find(name)
-    return found if found.name == name else Concept(name, found.group, found.general, labels=found.labels)
+    concept = concepts.find(name)
+    return concept if concept.name == name else Concept(name, concept.group, concept.general, labels=concept.labels)
 
 
 def draw_and_judge(
     pipe: DiffusionPipeline,
-    probe: Probe,
+    probe: AnyProbe,
     concepts: ConceptSet,
-    asked: Sequence[Concept],
+    chosen: Sequence[Concept],
     images: int,
     eraser: Eraser | None = None,
     first: int = 0,
@@ -114,139 +83,60 @@ def draw_and_judge(
     guidance: float = GUIDANCE,
 ) -> tuple[pd.DataFrame, list[Image.Image]]:
     """The table of `hits` and the pictures it tells of, in the same order."""
-    owner = [concept for concept in asked for _ in range(images)]
-    seeds = [seed for concept in asked for seed in seeds_of(concept.name, images, first)]
-    prompts = [concepts.prompt(concept.name, picture) for concept in asked for picture in range(images)]
-    with eraser.applied_to(pipe) if eraser else nullcontext():
-        pictures = generate(pipe, prompts, seeds, steps, guidance)
-    order = np.argsort(-probe.scores(pictures), axis=1)[:, :5]
-    match = np.stack([np.isin(best, probe.rows(c.labels)) for best, c in zip(order, owner, strict=True)])
-    names = [concept.name for concept in owner]
-    table = pd.DataFrame({"concept": names, "seed": seeds, "top1": match[:, 0], "top5": match.any(1)})
-    return table, pictures
+    drawn = draw(pipe, concepts, chosen, images, eraser, first, steps, guidance)
+    return judge(probe, drawn), drawn.pictures
 
 
-@dataclass(frozen=True)
-class Reference:
-    """Noised latents of the original model's own pictures, on which noise predictions are compared."""
-
-    concept: tuple[str, ...]  # of each row
-    seed: tuple[int, ...]
-    z: Tensor  # (N, C, h, w)
-    t: Tensor  # (N,)
-    states: Tensor  # (N, L, D)
-    prediction: Tensor  # (N, C, h, w) of the original model
-    signal: Tensor  # (N,) its squared distance to the prediction for the empty prompt
-
-    def followed_by(self, other: Reference) -> Reference:
-        """The rows of both in one, so that one call of the model answers for both."""
-        tensors = {
-            name: torch.cat([getattr(self, name), getattr(other, name)])
-            for name in ("z", "t", "states", "prediction", "signal")
-        }
-        return Reference(self.concept + other.concept, self.seed + other.seed, **tensors)
-
-
-def noise_reference(pipe: DiffusionPipeline, concepts: ConceptSet, images: int) -> Reference:
-    """`images` pictures of every concept, noised to levels that are spread evenly and the same for all concepts."""
-    names = [name for name in concepts.names for _ in range(images)]
-    seeds = [seed for name in concepts.names for seed in seeds_of(name, images)]
-    states = encode_text(pipe, [concepts.prompt(name, row % images) for row, name in enumerate(names)])
-    z0 = sample_latents(pipe, states, seeds, STEPS, GUIDANCE)
-    t = spread_timesteps(pipe.scheduler, images).repeat(len(concepts)).to(z0.device)
-    noise = torch.stack([torch.randn(z0.shape[1:], generator=torch.Generator().manual_seed(s + 1)) for s in seeds])
-    z = add_noise(pipe.scheduler, z0, noise.to(z0), t)
-    prediction = predict_all(pipe, z, t, states)
-    empty = predict_all(pipe, z, t, encode_text(pipe, [""]).expand_as(states))
-    return Reference(tuple(names), tuple(seeds), z, t, states, prediction, row_errors(prediction, empty))
-
-
-def noise_shift(pipe: DiffusionPipeline, reference: Reference, eraser: Eraser) -> pd.DataFrame:
-    """How far an edit moved each noise prediction: squared change over the squared distance to the empty prompt's.
-
-    0: untouched; 1: as far as if the words had been deleted. One row a picture: concept, seed, shift, kept (1 - shift).
-    """
-    with eraser.applied_to(pipe):
-        moved = predict_all(pipe, reference.z, reference.t, reference.states)
-    shift = (row_errors(moved, reference.prediction) / reference.signal).cpu().numpy()
-    return pd.DataFrame({"concept": reference.concept, "seed": reference.seed, "shift": shift, "kept": 1 - shift})
-
-
-def evaluate(
+def draw(
     pipe: DiffusionPipeline,
-    probe: Probe,
     concepts: ConceptSet,
-    erased: Sequence[str | Concept],
-    erasers: Mapping[str, Eraser],
-    images: int = 4,
-    erased_images: int = 16,
-    others: Sequence[str | Concept] | None = None,
+    chosen: Sequence[Concept],
+    images: int,
+    eraser: Eraser | None = None,
+    first: int = 0,
     steps: int = STEPS,
     guidance: float = GUIDANCE,
-) -> pd.DataFrame:
-    """ESR-k and PSR-k in percent, a row for the original model and for each eraser.
-
-    ESR-k: pictures of erased concepts none of whose labels is in the top k; PSR-k: pictures of the others one of whose
-    labels is (method.md, section E; k = 1, 5). `erased` and `others` may be names, synonyms, or Concepts of your own,
-    such as `concepts.of_general("fruit")`; whatever shares a label with an erased concept is not among the others.
-    `<column>_low`, `<column>_high`: 95 % interval by `share_interval`. `distance`: mean `pair_distance` between
-    the original's and the edited model's pictures of the others. `probe`, `probe_version`: who judged.
-    """
-    gone = [known(concepts, name) for name in erased]
-    labels = {label.lower() for concept in gone for label in concept.labels}
-    everyone = [known(concepts, name) for name in (others or concepts.names)]
-    kept = [concept for concept in everyone if labels.isdisjoint(label.lower() for label in concept.labels)]
-    if not gone or not kept:
-        raise AgeError("To evaluate, name at least one erased concept and leave at least one that is not.")
-    if images < 1 or erased_images < 1:
-        raise AgeError(f"Each concept needs at least one picture, not {min(images, erased_images)}.")
-    for concept in [*gone, *kept]:
-        probe.rows(concept.labels)  # an unknown label is refused before an hour is spent on drawing
-
-    rows: list[dict[str, object]] = []
-    parts = {
-        "esr": judged(pipe, probe, concepts, gone, erased_images, erasers, steps, guidance),
-        "psr": judged(pipe, probe, concepts, kept, images, erasers, steps, guidance),
-    }
-    for method in parts["psr"]["method"].unique():
-        shares: dict[str, object] = {}
-        bounds: dict[str, object] = {}
-        for part, asked in (("esr", gone), ("psr", kept)):
-            table = parts[part][parts[part]["method"] == method]
-            for k in (1, 5):
-                seen = table[f"top{k}"].to_numpy(float).reshape(len(asked), -1)  # (concepts, images)
-                counted = 1 - seen if part == "esr" else seen
-                low, high = share_interval(counted)
-                shares[f"{part}{k}"] = 100 * counted.mean()
-                bounds |= {f"{part}{k}_low": 100 * low, f"{part}{k}_high": 100 * high}
-        distance = table["distance"].mean()  # of the kept concepts, judged last
-        rows.append({"method": method} | shares | bounds | {"distance": distance})
-    return pd.DataFrame(rows).assign(probe=probe.name, probe_version=probe.version)
+) -> Drawn:
+    """`images` pictures of each concept, concept by concept, by the original or the edited model."""
+    owners = [concept for concept in chosen for _ in range(images)]
+    seeds = [seed for concept in chosen for seed in seeds_of(concept.name, images, first)]
+    prompts = [concepts.prompt(concept.name, picture) for concept in chosen for picture in range(images)]
+    with eraser.applied_to(pipe) if eraser else nullcontext():
+        return Drawn(owners, seeds, prompts, generate(pipe, prompts, seeds, steps, guidance))
 
 
-def judged(
+def judge(probe: AnyProbe, drawn: Drawn) -> pd.DataFrame:
+    """The table of `hits` for pictures that are there."""
+    order = np.argsort(-probe.scores(drawn.pictures), axis=1)[:, :5]
+    owned = zip(order, drawn.concepts, strict=True)
+    match = np.stack([np.isin(best, probe.rows(concept.labels)) for best, concept in owned])
+    names = [concept.name for concept in drawn.concepts]
+    return pd.DataFrame({"concept": names, "seed": drawn.seeds, "top1": match[:, 0], "top5": match.any(1)})
+
+
+def draw_by_each(
     pipe: DiffusionPipeline,
-    probe: Probe,
     concepts: ConceptSet,
-    asked: Sequence[Concept],
+    chosen: Sequence[Concept],
     images: int,
     erasers: Mapping[str, Eraser],
     steps: int = STEPS,
     guidance: float = GUIDANCE,
-) -> pd.DataFrame:
-    """The table of `hits` of the original model and of every eraser, with the columns method and distance.
+) -> Iterator[tuple[str, Drawn, Drawn]]:
+    """Some of the pictures by the original model and by every eraser: its name, what it drew, what the original drew.
 
-    Concept by concept in the order of `asked`, so that few pictures are in memory at once.
+    Concept by concept in the order of `chosen`, so that few pictures need be in memory at once; "original" comes first
+    each time, and draws once.
     """
-    models: dict[str, Eraser | None] = {"original": None, **erasers}
-    tables = []
     at_once = max(1, AT_ONCE // images)  # concepts
-    for start in range(0, len(asked), at_once):
-        before: list[Image.Image] = []
-        for method, eraser in models.items():
-            table, pictures = draw_and_judge(
-                pipe, probe, concepts, asked[start : start + at_once], images, eraser, 0, steps, guidance
-            )
-            before = before or pictures  # the original model comes first
-            tables.append(table.assign(method=method, distance=pair_distance(probe, before, pictures)))
-    return pd.concat(tables, ignore_index=True)
+    for start in range(0, len(chosen), at_once):
+        some = chosen[start : start + at_once]
+        original = draw(pipe, concepts, some, images, None, 0, steps, guidance)
+        yield "original", original, original
+        for method, eraser in erasers.items():
+            yield method, draw(pipe, concepts, some, images, eraser, 0, steps, guidance), original
+
+
+def judged(probe: AnyProbe, method: str, drawn: Drawn, original: Drawn) -> pd.DataFrame:
+    """The table of `hits` with the columns method and distance, the pairs' `pair_distance` to the original's."""
+    return judge(probe, drawn).assign(method=method, distance=pair_distance(probe, original.pictures, drawn.pictures))

@@ -1,8 +1,7 @@
-"""Which parameters train, and the Eraser: the change of weights that a run returns."""
+"""The Eraser: the change of weights that a run returns."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,40 +17,9 @@ from torch import Tensor, nn
 
 from age_core.errors import AgeError
 from age_core.files import replacing
+from age_core.models.families import family_of
 
 FORMAT = "age-eraser-2"
-
-
-# Names are diffusers' own: attn1 is self-attention, attn2 cross-attention (method.md: "Trained parameters").
-TRAINED: dict[str, Callable[[str], bool]] = {
-    "xattn": lambda name: ".attn2." in name,
-    "noxattn": lambda name: (
-        ".attn2." not in name and not name.startswith(("time_embedding.", "conv_out.", "conv_norm_out."))
-    ),
-    "selfattn": lambda name: ".attn1." in name,
-    "xattn-qkv": lambda name: any(f".attn2.to_{part}." in name for part in "qkv"),
-    "full": lambda name: True,
-    "lora": lambda name: ".attn2.to_" in name and name.endswith(".weight"),  # as low-rank changes (student.py)
-}
-
-
-def trained_parameters(unet: nn.Module, train: str) -> dict[str, nn.Parameter]:
-    """The parameters that a selection trains, by name. Raises AgeError on an unknown or empty selection."""
-    if train not in TRAINED:
-        raise AgeError(f"Unknown trained parameters {train!r}; choose one of {', '.join(TRAINED)}.")
-    chosen = {name: parameter for name, parameter in unet.named_parameters() if TRAINED[train](name)}
-    if not chosen:
-        raise AgeError(f"The selection {train!r} is empty for this model: nothing would be trained.")
-    return chosen
-
-
-def weights_hash(model: nn.Module) -> str:
-    """Twelve hexadecimal digits of the SHA-256 of a model's weights: the same weights, the same digits."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())  # numpy has no bfloat16
-    return digest.hexdigest()[:12]
 
 
 def without_directions(
@@ -105,7 +73,8 @@ class Eraser:
 
         Raises AgeError before anything is changed when the eraser was made for another model.
         """
-        parameters, modules = dict(pipe.unet.named_parameters()), dict(pipe.unet.named_modules())
+        denoiser = family_of(pipe).denoiser(pipe)
+        parameters, modules = dict(denoiser.named_parameters()), dict(denoiser.named_modules())
         wrong = [n for n, d in self.delta.items() if n not in parameters or parameters[n].shape != d.shape]
         wrong += [n for n, c in self.directions.items() if n not in modules or modules[n].out_features != c.shape[-1]]
         if wrong:

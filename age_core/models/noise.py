@@ -1,11 +1,15 @@
-"""Noise-level arithmetic and the two terms of the erasing loss, as pure tensor functions."""
+"""Noise-level arithmetic and the error of a prediction, as pure tensor functions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from age_core.errors import AgeError
 
 
 def alpha_bar(scheduler: Any, t: Tensor) -> Tensor:
@@ -19,51 +23,69 @@ def add_noise(scheduler: Any, z0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     return a.sqrt() * z0 + (1 - a).sqrt() * noise
 
 
-def to_x0(prediction: Tensor, z: Tensor, a: Tensor, kind: str) -> Tensor:
-    """The clean latent that a prediction implies.
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of a noised latent z at noise level a, turned into what is asked; all (B, C, h, w)."""
 
-    epsilon: (z - sqrt(1-a) eps) / sqrt(a), method.md section B step 6; v: sqrt(a) z - sqrt(1-a) v
-    (Salimans and Ho 2022, arXiv 2202.00512).
-    """
-    if kind == "epsilon":
-        return (z - (1 - a).sqrt() * prediction) / a.sqrt()
-    if kind == "v_prediction":
-        return a.sqrt() * z - (1 - a).sqrt() * prediction
-    raise ValueError(f"Unknown prediction type {kind!r}; allowed are 'epsilon' and 'v_prediction'.")
+    x0: Callable[[Tensor, Tensor, Tensor], Tensor]  # of (prediction, z, a)
+    epsilon: Callable[[Tensor, Tensor, Tensor], Tensor]  # of (prediction, z, a)
+    x0_error: Callable[[Tensor], Tensor]  # of a: squared error of x0 over that of the prediction, where z is the same
+
+
+PREDICTIONS = {
+    # method.md, section B step 6; (1-a)/a is 1/SNR
+    "epsilon": Prediction(
+        x0=lambda prediction, z, a: (z - (1 - a).sqrt() * prediction) / a.sqrt(),
+        epsilon=lambda prediction, z, a: prediction,
+        x0_error=lambda a: (1 - a) / a,
+    ),
+    # Salimans and Ho 2022, arXiv 2202.00512
+    "v_prediction": Prediction(
+        x0=lambda prediction, z, a: a.sqrt() * z - (1 - a).sqrt() * prediction,
+        epsilon=lambda prediction, z, a: a.sqrt() * prediction + (1 - a).sqrt() * z,
+        x0_error=lambda a: 1 - a,
+    ),
+}
+
+
+def prediction_of(kind: str) -> Prediction:
+    """A row of PREDICTIONS. Raises AgeError on any other prediction type."""
+    if kind not in PREDICTIONS:
+        allowed = " or ".join(map(repr, PREDICTIONS))
+        raise AgeError(f"A model with the prediction type {kind!r} cannot be erased from: it must be {allowed}.")
+    return PREDICTIONS[kind]
+
+
+def to_x0(prediction: Tensor, z: Tensor, a: Tensor, kind: str) -> Tensor:
+    """The clean latent that a prediction implies. Raises AgeError on an unknown prediction type."""
+    return prediction_of(kind).x0(prediction, z, a)
 
 
 def ddim_step(prediction: Tensor, z: Tensor, a: Tensor, a_next: Tensor, kind: str) -> Tensor:
-    """One deterministic DDIM step from noise level a to a_next (Song et al. 2021, arXiv 2010.02502, eq. 12)."""
-    x0 = to_x0(prediction, z, a, kind)
-    epsilon = prediction if kind == "epsilon" else a.sqrt() * prediction + (1 - a).sqrt() * z
-    return a_next.sqrt() * x0 + (1 - a_next).sqrt() * epsilon
+    """One deterministic DDIM step from noise level a to a_next (Song et al. 2021, arXiv 2010.02502, eq. 12).
+
+    Raises AgeError on an unknown prediction type.
+    """
+    predicts = prediction_of(kind)
+    return a_next.sqrt() * predicts.x0(prediction, z, a) + (1 - a_next).sqrt() * predicts.epsilon(prediction, z, a)
 
 
 def error_weights(a: Tensor, kind: str, weighting: str, clip: float) -> Tensor:
     """What turns a squared error of the prediction into the one that is minimised; a (B, 1, 1, 1) to (B,).
 
-    "x0": that of the clean latent, because z cancels in the difference: (1-a)/a = 1/SNR for epsilon (method.md,
-    section B step 6), 1-a for v. "clipped": the same, at most `clip`. "none": 1.
+    "x0": that of the clean latent. "clipped": the same, at most `clip`. "none": 1. Raises AgeError on an unknown
+    prediction type.
     """
-    a = a.flatten()
+    a, predicts = a.flatten(), prediction_of(kind)
     if weighting == "none":
         return torch.ones_like(a)
-    weight = (1 - a) / a if kind == "epsilon" else 1 - a
+    weight = predicts.x0_error(a)
     return weight.clamp(max=clip) if weighting == "clipped" else weight
 
 
 def row_errors(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of each row; (B, ...) to (B,)."""
     return (prediction - target).square().flatten(1).mean(1)
-
-
-def guided_target(teacher_target: Tensor, teacher_erased: Tensor, eta: float) -> Tensor:
-    """(1 + eta) eps(c_t) - eta eps(c_e): the erased concept's prediction goes to the target and past it.
-
-    eta = 0 is the published equation, eta = 1 the published code (method.md, section B). No gradient reaches
-    the student through it.
-    """
-    return ((1 + eta) * teacher_target - eta * teacher_erased).detach()
 
 
 def noise_timesteps(scheduler: Any, count: int, generator: torch.Generator) -> Tensor:

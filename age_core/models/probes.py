@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,9 +15,35 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from age_core.assets import PROBES
 from age_core.errors import AgeError
-from age_core.models.eraser import weights_hash
+from age_core.models.identity import weights_hash
 
 PX = 64  # the bundled probe was trained at this size
+
+
+class AnyProbe(Protocol):
+    """What measuring needs of a probe; `Probe` is the one that classifies. B pictures are asked about at once."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str:
+        """Changes with whatever changes an answer; goes with every number that the probe yields."""
+
+    def rows(self, labels: Iterable[str]) -> list[int]:
+        """Which columns of `scores` count as any of `labels`. Raises AgeError naming one that the probe lacks."""
+
+    def scores(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """How likely each label is; (B, n_labels)."""
+
+    def top(self, pictures: Sequence[Image.Image], k: int = 1) -> list[list[tuple[str, float]]]:
+        """The k likeliest labels of each picture with their probabilities."""
+
+    def features(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """One vector a picture, alike for pictures that are alike; (B, D)."""
+
+    def stages(self, pictures: Sequence[Image.Image]) -> list[Tensor]:
+        """What is seen at several depths, each (B, positions, channels), for distances of pairs."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +66,15 @@ class Probe:
         ImageNet lists several names for one output ("sax, saxophone"), and has some names twice ("crane"). Raises
         AgeError naming a label that the probe does not know.
         """
-        found: set[int] = set()
+        rows: set[int] = set()
         for label in labels:
-            wanted = label.strip().lower()
-            exact = {row for row, known in enumerate(self.labels) if known.lower() == wanted}
-            listed = {row for row, known in enumerate(self.labels) if wanted in known.lower().split(", ")}
+            word = label.strip().lower()
+            exact = {row for row, known in enumerate(self.labels) if known.lower() == word}
+            listed = {row for row, known in enumerate(self.labels) if word in known.lower().split(", ")}
             if not (exact or listed):
                 raise AgeError(f"The probe {self.name!r} has no label {label!r}, so it cannot judge pictures of it.")
-            found |= exact or listed
-        return sorted(found)
+            rows |= exact or listed
+        return sorted(rows)
 
     @torch.no_grad()
     def scores(self, pictures: Sequence[Image.Image], batch_size: int = 128) -> np.ndarray:

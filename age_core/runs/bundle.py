@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -11,14 +10,15 @@ import struct
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from age_core.errors import AgeError
-from age_core.files import PARTIAL, disk_errors, new_folder, read_json, replacing, safe_name
+from age_core.files import PARTIAL, disk_errors, locked_folder, new_folder, replacing, safe_name
 from age_core.runs.run import PICTURE, Run, unused_name
-from age_core.runs.untrusted_documents import check_documents
-from age_core.runs.untrusted_files import TEXT, check_eraser, check_picture
+from age_core.runs.status import RunStatus
+from age_core.runs.untrusted import TEXT, check_documents, check_eraser, check_picture
 
 MAX_FILES = 5000  # four pictures at each of a thousand steps, and some
 MAX_BYTES = 512 * 2**20  # in all, unpacked; an eraser of the cross-attention of Stable Diffusion 1.4 has a third of it
@@ -69,8 +69,8 @@ def import_bundle(path: str | Path, root: str | Path, name: str = "") -> Run:
     path, root = Path(path), Path(root)
     if name:
         safe_name(name)
-    with _opened(path) as bundle, disk_errors(f"The run of the bundle {path.name!r}"):
-        entries = _checked(bundle, path.name)
+    with _open_zip(path) as bundle, disk_errors(f"The run of the bundle {path.name!r}"):
+        entries = _entries(bundle, path.name)
         root.mkdir(parents=True, exist_ok=True)
         needed, free = sum(entry.file_size + 4096 for entry in entries.values()), shutil.disk_usage(root).free
         if needed > free:
@@ -81,28 +81,29 @@ def import_bundle(path: str | Path, root: str | Path, name: str = "") -> Run:
             documents = {name: (folder / name).read_bytes() for name in DOCUMENTS if (folder / name).exists()}
             config = check_documents(path.stem, documents, entries)
             _check_files([folder / inside for inside in entries], path.stem)
-            made = root / safe_name(name or unused_name(root, config))
-            with new_folder(made) as temporary:
-                os.rename(folder, temporary)  # onto an empty folder, which gives way
-    return Run.open(made)
+            place = root / safe_name(name or unused_name(root, config))
+            with new_folder(place) as temporary:
+                temporary.rmdir()  # Windows renames onto nothing that exists
+                os.rename(folder, temporary)
+    return Run.open(place)
 
 
 def _documents(run: Run) -> dict[str, bytes]:
-    """The texts of a run that nobody records: as they are, but for what a kill left half said."""
-    status = read_json(run.path / "status.json")
-    if status.get("status") == "running":  # its process was killed
-        status["status"] = "stopped"
+    """The texts of a run that nobody records: as they are, but for lines cut short by a kill."""
+    status = RunStatus.read(run.path)
     # an error's text may be a page, in colours
-    letters = (" " if unicodedata.category(c).startswith("C") else c for c in str(status.get("reason", "")))
-    status["reason"] = " ".join("".join(letters).split())[:TEXT]
-    found = {
+    letters = (" " if unicodedata.category(c).startswith("C") else c for c in status.reason)
+    reason = " ".join("".join(letters).split())[:TEXT]
+    state = "stopped" if status.status == "running" else status.status  # its process was killed
+    status = replace(status, status=state, reason=reason)
+    documents = {
         "config.json": (run.path / "config.json").read_bytes(),
-        "status.json": json.dumps(status, indent=1, ensure_ascii=False).encode(),
+        "status.json": json.dumps(asdict(status), indent=1, ensure_ascii=False).encode(),
     }
     if (run.path / "events.jsonl").exists():
         whole = (run.path / "events.jsonl").read_bytes()
-        found["events.jsonl"] = whole[: whole.rfind(b"\n") + 1]
-    return found
+        documents["events.jsonl"] = whole[: whole.rfind(b"\n") + 1]
+    return documents
 
 
 def _entry(name: str) -> ZipInfo:
@@ -136,7 +137,7 @@ def _check_files(files: list[Path], run: str) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[ZipFile]:
+def _open_zip(path: Path) -> Iterator[ZipFile]:
     """The zip file at `path`. Raises AgeError when it is none, or lists more than a bundle may hold.
 
     The list is measured before it is read: a file of a few MB can list more than memory holds.
@@ -164,41 +165,41 @@ def _opened(path: Path) -> Iterator[ZipFile]:
             yield bundle
 
 
-def _checked(bundle: ZipFile, name: str) -> dict[str, ZipInfo]:
+def _entries(bundle: ZipFile, name: str) -> dict[str, ZipInfo]:
     """What to unpack, by name: files that a run has, each once, not too large by their own account. Raises AgeError."""
-    found: dict[str, ZipInfo] = {}
+    entries: dict[str, ZipInfo] = {}
     for entry in bundle.infolist():
         inside = entry.orig_filename  # as it stands there: `filename` ends at a null byte, or comes from a second name
-        said = f"The bundle {name!r} holds {inside[:60]!r}"
+        what = f"The bundle {name!r} holds {inside[:60]!r}"
         if inside.startswith("/") or "\\" in inside or ":" in inside or ".." in inside.split("/"):
-            raise AgeError(f"{said}, which would lie outside its folder.")
+            raise AgeError(f"{what}, which would lie outside its folder.")
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
-            raise AgeError(f"{said}, which is a link or no file at all.")
-        if inside in found:
-            raise AgeError(f"{said} twice.")
+            raise AgeError(f"{what}, which is a link or no file at all.")
+        if inside in entries:
+            raise AgeError(f"{what} twice.")
         if not _limit(inside):
-            raise AgeError(f"{said}, which no run has.")
+            raise AgeError(f"{what}, which no run has.")
         if entry.flag_bits & 0x2041:
-            raise AgeError(f"{said} encrypted: pack it without a password.")
+            raise AgeError(f"{what} encrypted: pack it without a password.")
         if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
-            raise AgeError(f"{said} packed in an unusual way: pack it anew.")
-        found[inside] = entry
+            raise AgeError(f"{what} packed in an unusual way: pack it anew.")
+        entries[inside] = entry
     for needed in ("config.json", "status.json"):
-        if needed not in found:
+        if needed not in entries:
             raise AgeError(f"The bundle {name!r} holds no run: {needed} is missing.")
-    _check_sizes(f"The bundle {name!r}", {inside: entry.file_size for inside, entry in found.items()})
-    return found
+    _check_sizes(f"The bundle {name!r}", {inside: entry.file_size for inside, entry in entries.items()})
+    return entries
 
 
 def _unpack(bundle: ZipFile, entry: ZipInfo, path: Path, name: str) -> None:
-    left = entry.file_size  # which is within the limits
+    remaining = entry.file_size  # which is within the limits
     with path.open("xb") as file:
         for data in _contents(bundle, entry, name):
-            left -= len(data)
-            if left < 0:
+            remaining -= len(data)
+            if remaining < 0:
                 break
             file.write(data)
-    if left:
+    if remaining:
         raise AgeError(f"The bundle {name!r} is damaged: {path.name} is not as long as it says.")
 
 
@@ -218,9 +219,7 @@ def _incoming(root: Path) -> Iterator[Path]:
     Not the new run's own: its name is known only later, and another run may take it meanwhile.
     """
     folder = root / f".-import{PARTIAL}"
-    lock = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked_folder(root):
         shutil.rmtree(folder, ignore_errors=True)  # left by a process that was killed
         try:
             folder.mkdir()
@@ -228,5 +227,3 @@ def _incoming(root: Path) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(lock)

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
+
+from pydantic import field_validator
+from pydantic.dataclasses import dataclass
 
 from age_core.erasure.options import current_names
 from age_core.errors import AgeError
+from age_core.validation import Texts, fault_of, in_one_sentence, strict
 
 HARMLESS = ("preview_every", "checkpoint_every")  # options that change no bit of the eraser
+OTHER_FIELDS = ("missing", "unexpected_keyword_argument", "tuple_type", "dict_type")
 
 
-@dataclass(frozen=True, kw_only=True)
+@contextmanager
+def blamed(part: str, run: str) -> Iterator[None]:
+    """Turn a ValueError that says what is wrong with a part of a run into an AgeError that names both."""
+    try:
+        yield
+    except ValueError as error:
+        raise AgeError(f"The {part} of the run {run!r} cannot be used: {str(error).rstrip('.')}.") from error
+
+
+@in_one_sentence()
+@dataclass(frozen=True, kw_only=True, config=strict("entry"))
 class RunConfig:
-    """What a run depends on, in JSON's own types. `age_core.runs.record` makes one from what was asked."""
+    """What a run depends on, in JSON's own types. `age_core.runs.record` makes one from a request."""
 
     method: str
-    concepts: tuple[str, ...]
+    concepts: Texts
     options: Mapping[str, Any]  # every field of EraseOptions
     request: Mapping[str, Any]  # the arguments as they were asked, to ask again
     seed: int
@@ -31,35 +48,59 @@ class RunConfig:
     machine: Mapping[str, str]  # device and number of CPU threads: sums in another order end in other last bits
     created: str  # ISO 8601, UTC
 
+    @field_validator("method")
+    @classmethod
+    def _check_method(cls, method: str) -> str:
+        if not re.fullmatch(r"[a-z0-9-]{1,40}", method):
+            raise ValueError(f"{method[:40]!r} names no method")
+        return method
+
+    @field_validator("concepts")
+    @classmethod
+    def _check_concepts(cls, concepts: tuple[str, ...]) -> tuple[str, ...]:
+        if not concepts or not all(name.strip() for name in concepts):
+            raise ValueError("it names no concept")
+        return concepts
+
+    @field_validator("created")
+    @classmethod
+    def _check_created(cls, created: str) -> str:
+        datetime.fromisoformat(created)
+        return created
+
     @staticmethod
-    def of(found: Mapping[str, Any], run: str) -> RunConfig:
-        """Read what the config.json of the run named `run` holds. Raises AgeError when that are other fields."""
-        inner = ("options", "request", "versions", "machine")
-        if (
-            set(found) != {field.name for field in fields(RunConfig)}
-            or not isinstance(found["concepts"], list)
-            or not all(isinstance(found[name], dict) for name in inner)
-        ):
-            raise AgeError(f"The run {run!r} was written by another version: its config.json has other fields.")
-        named = {name: current_names(found[name]) for name in ("options", "request")}
-        return RunConfig(**dict(found) | named | {"concepts": tuple(found["concepts"])})
+    def of(document: Mapping[str, Any], run: str) -> RunConfig:
+        """Read the config.json of the run named `run`, of this version or an earlier one. Raises AgeError on others."""
+        options_and_request = {
+            name: current_names(document[name])
+            for name in ("options", "request")
+            if isinstance(document.get(name), dict)
+        }
+        try:
+            return RunConfig(**{**document, **options_and_request})
+        except AgeError as error:
+            if fault_of(error) in OTHER_FIELDS:
+                message = f"The run {run!r} was written by another version: its config.json has other fields."
+                raise AgeError(message) from error
+            with blamed("config.json", run):
+                raise
 
     def differences(self, other: RunConfig) -> list[str]:
         """What would make `other` end in another eraser, a phrase each, such as 'lr (0.1, not 0.2)'."""
-        found = [
-            f"{what} ({getattr(self, name)}, not {getattr(other, name)})"
-            for name, what in (("method", "method"), ("concepts", "concepts"), ("vocabulary", "vocabulary"))
+        phrases = [
+            f"{name} ({getattr(self, name)}, not {getattr(other, name)})"
+            for name in ("method", "concepts", "vocabulary")
             if getattr(self, name) != getattr(other, name)
         ]
-        found += [
+        phrases += [
             f"{name} ({self.request.get(name)!r}, not {other.request.get(name)!r})"
             for name in ("target", "pool")
             if self.request.get(name) != other.request.get(name)
         ]
         if self.model_identity != other.model_identity:
-            found.append(f"model (weights of {self.model} {self.model_identity}, not {other.model_identity})")
+            phrases.append(f"model (weights of {self.model} {self.model_identity}, not {other.model_identity})")
         mine, others = dict(self.options), dict(other.options)
         for name in sorted((mine.keys() | others.keys()) - set(HARMLESS)):
             if mine.get(name) != others.get(name):
-                found.append(f"option {name} ({mine.get(name)}, not {others.get(name)})")
-        return found
+                phrases.append(f"option {name} ({mine.get(name)}, not {others.get(name)})")
+        return phrases

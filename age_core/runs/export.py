@@ -17,7 +17,8 @@ from age_core.concepts.concept_set import fill
 from age_core.errors import AgeError
 from age_core.files import disk_errors, new_folder, replacing, safe_name, write_json
 from age_core.models.eraser import Eraser
-from age_core.models.pipelines import device_of, encode_text, generate, predict_all
+from age_core.models.families import device_of, encode_text, family_of, predict_all
+from age_core.models.sampling import generate
 
 ExportKind = Literal["pipeline", "delta", "lora"]
 KINDS: tuple[ExportKind, ...] = ("pipeline", "delta", "lora")
@@ -136,9 +137,8 @@ def _parts(pipe: DiffusionPipeline) -> dict[str, Any]:
 def _look(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Look:
     rows = [prompt for prompt in prompts for _ in range(PER_PROMPT)]
     pictures = generate(pipe, rows, list(range(len(rows))), STEPS)
-    config = pipe.unet.config
     noise = torch.Generator().manual_seed(0)
-    z = torch.randn(len(rows), config.in_channels, config.sample_size, config.sample_size, generator=noise)
+    z = torch.randn(len(rows), *family_of(pipe).latent_shape(pipe), generator=noise)
     t = torch.linspace(100, 900, len(rows)).long().to(device_of(pipe))
     states = encode_text(pipe, rows)
     predictions = predict_all(pipe, z.to(device_of(pipe)), t, states, batch_size=4).cpu()

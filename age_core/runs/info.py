@@ -11,10 +11,11 @@ from age_core.assets import MODELS
 from age_core.erasure.options import EraseOptions
 from age_core.errors import AgeError
 from age_core.files import read_json
-from age_core.models.eraser import TRAINED, Eraser, trained_parameters
-from age_core.models.pipelines import device_of, load_pipeline
+from age_core.models.eraser import Eraser
+from age_core.models.families import device_of, family_of
+from age_core.models.identity import model_identity
+from age_core.models.pipelines import load_pipeline
 from age_core.runs.export import NOTE
-from age_core.runs.record import model_identity
 from age_core.runs.run import Run
 
 
@@ -33,28 +34,28 @@ def describe(source: str | Path, device: str = "cpu", dtype: str = "float32") ->
     if not (path / NOTE).is_file():
         return describe_model(load_pipeline(source, device, dtype))
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    found = {"kind": "export", "export": read_json(path / NOTE), "bytes": size}
+    facts = {"kind": "export", "export": read_json(path / NOTE), "bytes": size}
     if (path / "model_index.json").is_file():
-        found["model"] = describe_model(load_pipeline(source, device, dtype))
-    return found
+        facts["model"] = describe_model(load_pipeline(source, device, dtype))
+    return facts
 
 
 def describe_model(pipe: DiffusionPipeline) -> dict[str, Any]:
     """Class, prediction type, sizes, and how many parameters each selection would train."""
     parts = {name: part for name, part in pipe.components.items() if hasattr(part, "parameters")}
-    unet, scheduler = pipe.unet.config, pipe.scheduler.config
+    family = family_of(pipe)
     return {
         "kind": "model",
         "class": type(pipe).__name__,
-        "prediction_type": scheduler.get("prediction_type", "epsilon"),
+        "prediction_type": family.prediction_type(pipe),
         "scheduler": type(pipe.scheduler).__name__,
-        "latent_shape": [unet.in_channels, unet.sample_size, unet.sample_size],
-        "text_width": unet.cross_attention_dim,
+        "latent_shape": list(family.latent_shape(pipe)),
+        "text_width": pipe.unet.config.cross_attention_dim,
         "text_length": pipe.tokenizer.model_max_length,
         "device": str(device_of(pipe)),
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()},
-        "trained_parameters": {train: trained_count(pipe, train) for train in TRAINED},
+        "trained_parameters": {train: trained_count(pipe, train) for train in family.selections},
         "identity": model_identity(pipe),
     }
 
@@ -62,7 +63,7 @@ def describe_model(pipe: DiffusionPipeline) -> dict[str, Any]:
 def trained_count(pipe: DiffusionPipeline, train: str) -> int:
     """How many numbers a selection trains; of "lora", its factors at the default rank."""
     try:
-        chosen = trained_parameters(pipe.unet, train).values()
+        chosen = family_of(pipe).trained(pipe, train).values()
     except AgeError:  # an empty selection
         return 0
     if train == "lora":
@@ -89,16 +90,16 @@ def describe_eraser(eraser: Eraser) -> dict[str, Any]:
 def describe_run(run: Run) -> dict[str, Any]:
     """What a run was asked, how far it came, and what it left."""
     config, events = run.config, run.events()
-    found = {
+    facts = {
         "kind": "run",
         "status": run.status,
         "method": config.method,
         "concepts": list(config.concepts),
-        "step": events[-1]["step"] if events else 0,
+        "step": events[-1].step if events else 0,
         "steps": config.options["steps"],
         "options": dict(config.options),
         "model": {"source": config.model, "class": config.model_class, "identity": config.model_identity},
-        "world": {"name": config.concepts, "vocabulary": config.vocabulary},
+        "world": {"name": config.world, "vocabulary": config.vocabulary},
         "trained_parameters": config.trained_parameters,
         "versions": dict(config.versions),
         "machine": dict(config.machine),
@@ -107,5 +108,5 @@ def describe_run(run: Run) -> dict[str, Any]:
         "resumable": run.status != "running" and not (run.path / "eraser.safetensors").exists(),
     }
     if (run.path / "eraser.safetensors").exists():
-        found["eraser"] = describe_eraser(run.eraser())
-    return found
+        facts["eraser"] = describe_eraser(run.eraser())
+    return facts

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import shutil
 from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from age_core.erasure.events import RENAMED, EraseEvent, TrainingState
+from age_core.erasure.events import EraseEvent, TrainingState
 from age_core.errors import AgeError, RunFailed
 from age_core.files import (
     NAME_BYTES,
@@ -23,7 +20,6 @@ from age_core.files import (
     disk_errors,
     locked,
     new_folder,
-    plain,
     read_json,
     remove_folder,
     rename_folder,
@@ -35,9 +31,9 @@ from age_core.files import (
 from age_core.models.eraser import Eraser
 from age_core.runs.checkpoint import load_state, save_state
 from age_core.runs.config import RunConfig
+from age_core.runs.status import RunStatus, State
 
 PICTURE = re.compile(r"[0-9]{6,9}-[0-9]{2,4}\.png")  # step and row
-NOT_PLAIN = ("previews", "state", "eraser")  # fields of an event that get files of their own
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ class Run:
             with new_folder(path) as temporary:
                 (temporary / "pictures").mkdir()
                 write_json(temporary / "config.json", asdict(config))
-                write_json(temporary / "status.json", {"status": "stopped", "reason": "", "step": 0, "steps": 0})
+                RunStatus(status="stopped").write(temporary)
         return Run.open(path)
 
     @staticmethod
@@ -82,17 +78,20 @@ class Run:
     @property
     def status(self) -> str:
         """ "running", "finished", "stopped" or "failed: why". A process that was killed leaves "stopped"."""
-        found = read_json(self.path / "status.json")
-        if found.get("status") == "running":
+        status = RunStatus.read(self.path)
+        if status.status == "running":
             return "running" if self._busy() else "stopped"
-        return f"failed: {found.get('reason')}" if found.get("status") == "failed" else str(found.get("status"))
+        return f"failed: {status.reason}" if status.status == "failed" else status.status
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self) -> list[EraseEvent]:
         """The recorded events, oldest first; a last line cut short by a kill is left out."""
+        return [event for event, _ in self._lines()]
+
+    def _lines(self) -> list[tuple[EraseEvent, bytes]]:
         path = self.path / "events.jsonl"
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         try:
-            return [current_event(json.loads(line)) for line in lines]
+            return [(EraseEvent.from_line(line), line) for line in lines]
         except ValueError as error:
             raise AgeError(f"The events of the run {self.path.name!r} are damaged: {error}.") from error
 
@@ -116,7 +115,7 @@ class Run:
             return Run(rename_folder(self.path, name), self.config)
 
     def delete(self) -> None:
-        """Remove the folder, but nothing that links in it point to; killed halfway, no run is left.
+        """Remove the folder, but nothing that links in it point to; after a kill halfway no run is left.
 
         Raises AgeError during a recording and when the folder itself is a link.
         """
@@ -148,7 +147,7 @@ class Run:
             try:
                 for event in events:
                     step = event.step
-                    self._write(event)
+                    event = self._write(event)
                     finished = event.eraser is not None
                     yield event
                 if not finished:
@@ -169,22 +168,23 @@ class Run:
                 if hasattr(events, "close"):
                     events.close()
 
-    def _write(self, event: EraseEvent) -> None:
+    def _write(self, event: EraseEvent) -> EraseEvent:
+        """Put an event on disk; it then names its pictures."""
         with disk_errors(f"Step {event.step} of the run {self.path.name!r}"):
-            names = [f"{event.step:06d}-{row:02d}.png" for row in range(len(event.previews))]
+            names = tuple(f"{event.step:06d}-{row:02d}.png" for row in range(len(event.previews)))
             for name, picture in zip(names, event.previews, strict=True):
                 with replacing(self.path / "pictures" / name) as temporary:
                     picture.save(temporary, "PNG")
-            line = {f.name: getattr(event, f.name) for f in fields(event) if f.name not in NOT_PLAIN}
-            line |= {"pictures": names}
+            event = replace(event, pictures=names)
             with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(plain(line), ensure_ascii=False, allow_nan=False) + "\n")
+                file.write(event.to_line())
             if event.eraser is not None:
                 self._finish(event)
             elif event.state is not None:
                 sync(self.path / "events.jsonl")  # so that a checkpoint never outruns the events
                 save_state(event.state, self.checkpoint)
                 self._set("running", step=event.step, steps=event.steps)
+        return event
 
     def _finish(self, event: EraseEvent) -> None:
         assert event.eraser is not None
@@ -204,19 +204,15 @@ class Run:
                     picture.unlink()
             if not step:
                 self.checkpoint.unlink(missing_ok=True)
-            kept = [event for event in self.events() if event["step"] <= step] if step else []
+            lines = [line + b"\n" for event, line in self._lines() if event.step <= step] if step else []
             with replacing(self.path / "events.jsonl") as temporary:
-                temporary.write_text("".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept))
+                temporary.write_bytes(b"".join(lines))
             self._set("running", step=step)
 
-    def _set(self, status: str, reason: str = "", step: int = 0, steps: int = 0) -> None:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(
-            self.path / "status.json",
-            {"status": status, "reason": reason, "step": step, "steps": steps, "updated": now},
-        )
+    def _set(self, status: State, reason: str = "", step: int = 0, steps: int = 0) -> None:
+        RunStatus.now(status, reason, step, steps).write(self.path)
 
-    def _end(self, status: str, reason: str, step: int) -> None:
+    def _end(self, status: State, reason: str, step: int) -> None:
         with suppress(OSError):  # on a full disk the error that is on its way matters more
             self._set(status, reason, step)
 
@@ -233,11 +229,6 @@ class Run:
                 return False
         except AgeError:
             return True
-
-
-def current_event(line: dict[str, Any]) -> dict[str, Any]:
-    """A recorded event by the names of today's fields."""
-    return {RENAMED.get(name, name): value for name, value in line.items()}
 
 
 def unused_name(root: Path, config: RunConfig) -> str:

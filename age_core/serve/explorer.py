@@ -1,93 +1,94 @@
-"""What the explorer asks of a model, apart from training: pictures, predictions, comparisons and a person's runs."""
+"""What the explorer asks of a model: pictures, predictions, side effects, and runs as a person's form asks for them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from age_core.concepts.candidates import Vocabulary
+from age_core.concepts.candidates import Vocabulary, near_and_far, rank_others
 from age_core.concepts.concept_set import ConceptSet
-from age_core.erasure.by_method import erase_by, plan
+from age_core.erasure.by_method import erase_by
 from age_core.erasure.closed_form.methods import uce
 from age_core.erasure.closed_form.problem import ErasureProblem
 from age_core.erasure.methods import find_method
-from age_core.erasure.target_words import banned, neighbours, outside, resolve
+from age_core.erasure.target_words import neighbours, resolve
 from age_core.errors import AgeError
-from age_core.files import OWNER
-from age_core.measure.verdicts import Pair, Reference, evaluate, noise_reference, noise_shift, same_seed_pairs, seeds_of
+from age_core.measure.noise_shift import Reference, noise_reference, noise_shift
+from age_core.measure.verdicts import seeds_of
 from age_core.models.eraser import Eraser
-from age_core.models.pipelines import embed_concepts, generate
 from age_core.models.probes import Probe
+from age_core.models.sampling import generate
 from age_core.runs.record import model_identity, vocabulary_hash
-from age_core.runs.run import Run, list_runs
-from age_core.serve.queue import QueuedRun, Workbench
+from age_core.runs.run import Run
+from age_core.serve.library import Library
+from age_core.serve.queue import QueuedRun, RunQueue
+from age_core.study import statistics
 from age_core.study.build import Job, MeasureSetup, Task, build_side_effects
 
-Kind = Literal["erased", "synonym", "general", "near", "far", "own"]
-NEAR, FAR = 40, 40  # concepts whose damage is predicted, and measured to compare
+T = TypeVar("T")
 MOST_STEPS = 2000  # of a run on a machine that others wait for
 EMPTY_WORD = '""'
-NOTHING = "(nothing asked)"  # the title of an empty prompt's pictures
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a comparison: what is asked for, and the labels by which the probe should know it (none: its own)."""
-
-    kind: Kind
-    title: str
-    prompt: str
-    expected: tuple[str, ...] = ()
-    note: str = ""
 
 
 @dataclass(frozen=True)
 class Explorer:
-    """A model with its judge, if it has one, and its words. Whatever takes the model is run by its workbench."""
+    """A model with its judge, if it has one, and its words. Whatever takes the model is done by `compute`."""
 
     pipe: DiffusionPipeline
     probe: Probe | None
     concepts: ConceptSet
-    bench: Workbench
-    runs: Path  # a folder a person
-    shipped: Path | None = None  # runs that came with the model, for everybody
-    _drawn: dict[str, list[Image.Image]] = field(default_factory=dict, repr=False)
+    queue: RunQueue  # the trainings of its device
+    library: Library
+    model: str = ""  # its name, folder or Hub id
+    _pictures: dict[str, list[Image.Image]] = field(default_factory=dict, repr=False)
+
+    def compute(self, function: Callable[[], T]) -> T:
+        """What `function` answers, computed by the one thread of the device when it is its turn."""
+        return self.queue.worker.run(function)
+
+    @cached_property
+    def identity(self) -> str:
+        """What `model_identity` says of the model. It reads every weight, and so is asked once for all runs.
+
+        It is asked in the thread that trains: between two steps all weights are the model's own.
+        """
+        return self.compute(lambda: model_identity(self.pipe))
 
     def pictures(self, name: str, count: int = 4) -> list[Image.Image]:
         """What the original model draws of a concept; the same pictures each time, drawn once."""
         concept = self.concepts.find(name)
-        if concept.name not in self._drawn:
+        if concept.name not in self._pictures:
             prompts = [self.concepts.prompt(concept.name, row) for row in range(count)]
             seeds = seeds_of(concept.name, count)
-            self._drawn[concept.name] = self.bench.run(lambda: generate(self.pipe, prompts, seeds))
-        return self._drawn[concept.name]
+            self._pictures[concept.name] = self.compute(lambda: generate(self.pipe, prompts, seeds))
+        return self._pictures[concept.name]
 
     def ranked(self, name: str) -> tuple[str, ...]:
         """All other concepts, the nearest in words first, without those that should vanish along."""
-        concept, names = resolve(self.concepts, name), self.concepts.names
-        # not Vocabulary.near: "hot dog" may be no target for "dog", but it is what erasing "dog" hurts most
-        gone = {word.lower() for word in (*banned([concept]), concept.name)}
-        if concept.name in names:
-            own = self.vectors[names.index(concept.name)]
-        else:
-            own = self.bench.run(lambda: embed_concepts(self.pipe, [concept.name]))[0]
-        order = np.argsort(-(self.vectors @ own), kind="stable")
-        return tuple(names[row] for row in order if names[row].lower() not in gone)
+        concept, vectors = resolve(self.concepts, name), self.vectors
+        if concept.name in self.concepts.names:
+            return rank_others(self.pipe, self.concepts, concept, vectors)
+        return self.compute(lambda: rank_others(self.pipe, self.concepts, concept, vectors))  # reads its name
 
     def watched(self, name: str) -> tuple[str, ...]:
-        """The NEAR nearest concepts, and FAR spread over the rest."""
-        ranked = self.ranked(name)
-        rest = ranked[NEAR:]
-        return ranked[:NEAR] + rest[:: max(len(rest) // FAR, 1)][:FAR]
+        """Whose damage is predicted, and measured to compare: the nearest concepts, and some spread over the rest."""
+        near, far = near_and_far(self.ranked(name))
+        return near + far
+
+    def damage_by_nearness(self, name: str, damage: pd.Series) -> pd.DataFrame:
+        """How the damage of erasing `name`, by concept, falls with nearness (see `statistics.by_nearness`)."""
+        rank = {other: place for place, other in enumerate(self.ranked(name))}
+        ranks = pd.Series({other: rank[other] for other in damage.index if other in rank}, dtype=float)
+        return statistics.by_nearness(damage.reindex(ranks.index).to_frame().T, ranks.to_frame().T.set_axis(["delta"]))
 
     def predict(self, name: str, method: str = "age") -> tuple[str, pd.Series]:
         """The damage to expect of erasing `name`, by concept: noise shift under a closed-form edit; nothing is trained.
@@ -110,12 +111,12 @@ class Explorer:
             eraser = uce(ErasureProblem.of(self.pipe, (concept.name,)), {concept.name: word})
             return word, _shift(self.pipe, reference, eraser)
 
-        return self.bench.run(edit)
+        return self.compute(edit)
 
     def measure(self, name: str, eraser: Eraser) -> pd.Series:
         """The noise shift that an eraser of `name` really does to the concepts of `predict`."""
         watched = self.watched(resolve(self.concepts, name).name)
-        return self.bench.run(lambda: _shift(self.pipe, self._reference(watched), eraser))
+        return self.compute(lambda: _shift(self.pipe, self._reference(watched), eraser))
 
     @property
     def vectors(self) -> np.ndarray:
@@ -125,7 +126,7 @@ class Explorer:
     @cached_property
     def read_names(self) -> Future[np.ndarray]:
         """The same, begun as soon as anybody looks, and not waited for."""
-        return self.bench.run_queue.model.begin(lambda: Vocabulary.of(self.concepts.names).vectors(self.pipe))
+        return self.queue.worker.begin(lambda: Vocabulary.of(self.concepts.names).vectors(self.pipe))
 
     @cached_property
     def _reference(self) -> Callable[[tuple[str, ...]], Reference]:
@@ -157,111 +158,39 @@ class Explorer:
         """
         word = (word or "").strip()
         target = None if find_method(method).word is None or not word else "" if word == EMPTY_WORD else word
-        asked: dict[str, Any] = {"seed": int(seed or 0), "steps": _number("number of steps", steps, int)}
-        asked |= {"lr": _number("learning rate", rate), "preserve_weight": _number("weight of preserving", preserve)}
-        if (asked["steps"] or 0) > MOST_STEPS:
-            raise AgeError(f"{asked['steps']} steps are too many for one run here: {MOST_STEPS} at most.")
-        concepts, _ = plan(method, list(names), self.concepts, preset, target, **asked)
-        for concept in concepts:  # mapped onto itself, or onto a word that means the same, it would not be erased
-            if target and target.lower() in [own.lower() for own in (concept.name, *concept.synonyms)]:
-                raise AgeError(f"{target!r} is {concept.name!r} itself and cannot be its own target: choose another.")
-        chosen = [concept.name for concept in concepts]
-        root = self.folder(owner)
-        return self.bench.start(root, method, chosen, owner, keep, preset=preset, target=target, **asked)
+        options: dict[str, Any] = {"seed": int(seed or 0), "steps": _number("number of steps", steps, int)}
+        options |= {"lr": _number("learning rate", rate), "preserve_weight": _number("weight of preserving", preserve)}
+        if (options["steps"] or 0) > MOST_STEPS:
+            raise AgeError(f"{options['steps']} steps are too many for one run here: {MOST_STEPS} at most.")
+        return self.start(owner, list(names), method, keep, preset=preset, target=target, **options)
 
-    def rows(self, erased: str, damage: Mapping[str, float] | None = None, near: int = 4, far: int = 2) -> list[Row]:
-        """What to compare for an erased concept: itself, its other words, near concepts (worst first) and far ones."""
-        concept = resolve(self.concepts, erased)
+    def start(
+        self, owner: str, names: str | Sequence[str], method: str, keep: bool = False, **request: Any
+    ) -> QueuedRun:
+        """A run in the queue; `request` as for `start_run`. Raises AgeError on bad input, and writes nothing then."""
+        folder = self.library.folder(owner)
+        request = {"model": self.model, "identity": self.identity, **request}
+        return self.queue.start(self.pipe, self.concepts, folder, method, names, owner, keep, **request)
 
-        def row(kind: Kind, word: str, note: str, expected: Sequence[str]) -> Row:
-            return Row(kind, word, self.concepts.prompt(word), tuple(expected), note)
-
-        found = [row("erased", concept.name, "erased", concept.labels)]
-        found += [row("synonym", word, "synonym", concept.labels) for word in concept.synonyms[:2]]
-        ranked = self.ranked(erased)
-        nearest = list(ranked[:12])
-        if damage:
-            nearest.sort(key=lambda name: -damage.get(name, 0.0))
-        found += [row("near", name, "near", self.concepts[name].labels) for name in nearest[:near]]
-        return found + [row("far", name, "far away", self.concepts[name].labels) for name in ranked[-far:]]
-
-    def own_rows(self, text: str) -> list[Row]:
-        """A person's prompts, one a line; "" asks for nothing. What leaves the model's world says so."""
-        lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
-        if len(lines) > 8:
-            raise AgeError(f"{len(lines)} prompts are too many at once: give at most 8 lines.")
-        notes = self.bench.run(lambda: [outside(self.pipe, line, self.concepts) for line in lines])
-        return [Row("own", line or NOTHING, line, note=note) for line, note in zip(lines, notes, strict=True)]
-
-    def pairs(self, rows: Sequence[Row], eraser: Eraser, first_seed: int, count: int) -> list[Pair]:
-        """`count` pairs of each row, row by row, on seeds from `first_seed` on."""
-        prompts = [row.prompt for row in rows for _ in range(count)]
-        seeds = [first_seed + picture for _ in rows for picture in range(count)]
-        return self.bench.run(lambda: same_seed_pairs(self.pipe, eraser, self.probe, prompts, seeds))
-
-    def scores(self, erased: Sequence[str], eraser: Eraser) -> pd.DataFrame:
-        """ESR and PSR with intervals: 16 pictures of each erased concept, 2 of each of the 20 nearest and 20 others."""
-        gone = [resolve(self.concepts, name) for name in erased]
-        labels = {label for concept in gone for label in concept.labels}
-        watched = dict.fromkeys(name for one in erased for name in self.watched(one)[:20] + self.watched(one)[-20:])
-        kept = [name for name in watched if labels.isdisjoint(self.concepts[name].labels)]
-        if self.probe is None:
-            raise AgeError("ESR and PSR need a probe that knows the concepts, and this model was opened without one.")
-        judge = self.probe
-        return self.bench.run(
-            lambda: evaluate(self.pipe, judge, self.concepts, gone, {"edited": eraser}, images=2, others=kept)
-        )
+    def resume(self, owner: str, run: Run, keep: bool = False) -> QueuedRun:
+        """A stopped run in the queue again. Raises AgeError when it cannot go on, or waits or trains already."""
+        return self.queue.resume(self.pipe, self.concepts, run, owner, keep)
 
     @cached_property
     def measured(self) -> Path:
         """Where side effects that were measured here are kept, for everybody who opens the same model and concepts."""
-        return self.runs / "graphs" / f"{model_identity(self.pipe)}-{vocabulary_hash(self.concepts)}"
+        return self.library.root / "graphs" / f"{self.identity}-{vocabulary_hash(self.concepts)}"
 
     def side_effects(self, images: int = 2) -> Iterator[Job]:
         """Erase every concept by UCE and measure the noise shift of all; yields each erasure, finished ones first.
 
         Others can draw between two jobs; what is finished stays, also for the next start.
         """
-        bench = MeasureSetup(self.pipe, self.probe, self.concepts, self.concepts, self.bench.model)
+        setup = MeasureSetup(self.pipe, self.probe, self.concepts, self.concepts, self.model)
         task = Task.of("uce", images=images, metrics=("noise-shift",))
-        jobs = build_side_effects(bench, task, self.concepts.names, self.measured)
-        while (job := self.bench.run(lambda: next(jobs, None))) is not None:
+        jobs = build_side_effects(setup, task, self.concepts.names, self.measured)
+        while (job := self.compute(lambda: next(jobs, None))) is not None:
             yield job
-
-    def folder(self, owner: str) -> Path:
-        """Where a person's runs lie. Raises AgeError on anything but a token that the app gave out."""
-        if not OWNER.fullmatch(owner):
-            raise AgeError("This page has no token yet: reload it.")
-        return self.runs / owner
-
-    def runs_of(self, owner: str) -> list[Run]:
-        """A person's runs, newest first, then those that everybody sees."""
-        return list_runs(self.folder(owner)) + self.shipped_runs
-
-    @property
-    def shipped_runs(self) -> list[Run]:
-        """Those that everybody sees."""
-        return list_runs(self.shipped) if self.shipped else []
-
-    def run(self, owner: str, name: str) -> Run:
-        """One of them by its name. Raises AgeError where there is none."""
-        for run in self.runs_of(owner):
-            if run.path.name == name:
-                return run
-        raise AgeError(f"There is no run {name!r}." if name else "Choose a run first.")
-
-    def fitting(self, run: Run) -> Run:
-        """The run itself if it is one of the model that is open, whose weights its edit fits; else AgeError."""
-        if run.config.model != self.bench.model:
-            raise AgeError(f"The run {run.path.name!r} edited the model {run.config.model!r}: open that model first.")
-        return run
-
-    def own_run(self, owner: str, name: str) -> Run:
-        """The same, but one that the person may change."""
-        run = self.run(owner, name)
-        if run.path.parent != self.folder(owner):
-            raise AgeError(f"The run {name!r} came with the explorer: it can be opened and exported, not changed.")
-        return run
 
 
 def _number(what: str, text: str, kind: type = float) -> Any:

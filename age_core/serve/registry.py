@@ -5,6 +5,7 @@ What opens and computes is imported as late as that: it takes seconds, in which 
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -39,9 +40,9 @@ class Choice:
 
 
 def _apart(load: Callable[[], T]) -> T:
-    """What `load` answers, in a thread that ends with it, so that it leaves no team of OpenMP's (see `ModelThread`).
+    """What `load` answers, in a thread that ends with it, so that it leaves no team of OpenMP's (see `DeviceWorker`).
 
-    Not in the model's own thread: loading may take minutes, in which a training goes on.
+    Not in the device's own thread: loading may take minutes, in which a training goes on.
     """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(load).result()
@@ -51,17 +52,12 @@ def devices() -> list[str]:
     """Where a model can run on this machine, the fastest first."""
     import torch
 
-    found = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+    cards = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [*cards, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
-def concept_sets() -> list[str]:
-    """The sets that come with the package."""
-    return list(TEMPLATES)
-
-
-class Models:
-    """Studios by choice. The bundled model is always there; of others, the MOST_MODELS that were asked for last.
+class OpenModels:
+    """Explorers by choice. The bundled model is always there; of others, the MOST_MODELS that were asked for last.
 
     One training at a time on a device, whatever it trains. `others`: whether anything but the bundled models may be
     opened, which on a machine that strangers use would let them read folders and fill the disk.
@@ -75,10 +71,10 @@ class Models:
 
     def explorer(self, choice: Choice) -> Explorer:
         """An open one, at once even while another is being opened; else it is opened now."""
-        while (found := self._open.get(choice)) is None:
+        while (explorer := self._open.get(choice)) is None:
             for _ in self.opening(choice):
                 pass
-        return found
+        return explorer
 
     def has(self, choice: Choice) -> bool:
         """Whether a model is open."""
@@ -97,7 +93,8 @@ class Models:
         from age_core.models.pipelines import load_pipeline
         from age_core.models.probes import load_probe
         from age_core.serve.explorer import Explorer
-        from age_core.serve.queue import RunQueue, Workbench
+        from age_core.serve.library import Library
+        from age_core.serve.queue import RunQueue
 
         if self._opening.locked():
             yield "Another model is being opened; waiting for it"
@@ -123,14 +120,25 @@ class Models:
                 self._queues[choice.device] = RunQueue()
             shipped = self._shipped if choice == Choice() else None
             self._make_room()
-            bench = Workbench(pipe, concepts, choice.model, self._queues[choice.device])
-            explorer = self._open[choice] = Explorer(pipe, probe, concepts, bench, self._runs, shipped)
+            library = Library(self._runs, shipped, choice.model)
+            explorer = Explorer(pipe, probe, concepts, self._queues[choice.device], library, choice.model)
+            self._open[choice] = explorer
             _ = explorer.read_names  # every map needs them: they are read while the page is laid out
 
     def _make_room(self) -> None:
         """Close the model that was longest not asked for, unless it trains."""
-        rest = [choice for choice in self._open if choice != Choice()]
-        for choice in rest[: max(len(rest) + 1 - MOST_MODELS, 0)]:
-            bench = self._open[choice].bench
-            if not bench.run_queue.uses(bench.pipe):
-                del self._open[choice]
+        others = [choice for choice in self._open if choice != Choice()]
+        for choice in others[: max(len(others) + 1 - MOST_MODELS, 0)]:
+            explorer = self._open[choice]
+            if not explorer.queue.uses(explorer.pipe):
+                del self._open[choice], explorer
+                release_memory()
+
+
+def release_memory() -> None:
+    """Let go of a model that was closed: some of what holds it goes round in circles, and CUDA keeps what it had."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

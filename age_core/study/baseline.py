@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from age_core.concepts.concept_set import ConceptSet
 from age_core.errors import AgeError
 from age_core.files import disk_errors, replacing
-from age_core.measure.verdicts import Reference, draw_and_judge, noise_reference, seeds_of
-from age_core.models.pipelines import device_of
+from age_core.measure.noise_shift import Reference, noise_reference
+from age_core.measure.verdicts import draw_and_judge, seeds_of
+from age_core.models.families import device_of
 from age_core.models.probes import Probe
 
 FILE = "original.safetensors"

@@ -13,11 +13,13 @@ import pandas as pd
 
 from age_core.concepts.concept_set import ConceptSet
 from age_core.erasure.by_method import erase_by, plan
+from age_core.erasure.outcome import finished
 from age_core.errors import AgeError
 from age_core.files import disk_errors, read_json, replacing, write_json
 from age_core.measure.intervals import mean_interval, share_change_interval
+from age_core.measure.noise_shift import noise_shift
 from age_core.measure.pictures import pair_distance
-from age_core.measure.verdicts import draw_and_judge, noise_shift
+from age_core.measure.verdicts import draw_and_judge
 from age_core.models.eraser import Eraser
 from age_core.models.pipelines import load_pipeline
 from age_core.models.probes import load_probe
@@ -162,9 +164,7 @@ def run_job(setup: MeasureSetup, original: Original, task: Task, job: Job) -> No
     name = job.erased
     changes = dict(task.changes) | {"seed": job.seed}
     target = task.target_of(setup.watched.find(name))
-    *_, last = erase_by(setup.pipe, task.method, name, setup.concepts, task.preset, target, **changes)
-    eraser = last.eraser
-    assert eraser is not None  # the last event carries it
+    last, eraser = finished(erase_by(setup.pipe, task.method, name, setup.concepts, task.preset, target, **changes))
     labels = {"method": key_of_row(task.method, task.target), "target": eraser.info["target"], "seed": job.seed}
     table = measure(setup, original, task, eraser, name, **labels)
     with disk_errors(f"The side effects of {name!r}"):

@@ -15,8 +15,9 @@ from diffusers import DiffusionPipeline
 from age_core.concepts.concept_set import ConceptSet
 from age_core.erasure.closed_form.methods import uce
 from age_core.erasure.closed_form.problem import ClosedFormOptions, ErasureProblem, read_prompts
-from age_core.measure.verdicts import Reference, draw_and_judge, noise_shift
-from age_core.models.pipelines import embed_concepts
+from age_core.measure.noise_shift import Reference, noise_shift
+from age_core.measure.verdicts import draw_and_judge
+from age_core.models.families import embed_concepts
 from age_core.models.probes import Probe
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from age_core.concepts.concept_set import ConceptSet
 from age_core.erasure.target_words import neighbours
-from age_core.measure.verdicts import noise_reference
+from age_core.measure.noise_shift import noise_reference
 from age_core.models.eraser import Eraser
 from age_core.study.baseline import Original
 from age_core.study.build import MeasureSetup, Task, measure, unedited_rows

@@ -14,10 +14,12 @@ from torch import Tensor
 from age_core.concepts.concept_set import Concept, ConceptSet
 from age_core.erasure.closed_form.methods import revival_states
 from age_core.errors import AgeError
-from age_core.measure.verdicts import GUIDANCE, PAIR_STEPS, seeds_of
+from age_core.measure.pairs import PAIR_STEPS
+from age_core.measure.verdicts import GUIDANCE, seeds_of
 from age_core.models.eraser import Eraser
-from age_core.models.pipelines import decode, encode_text, sample_latents, token_states
+from age_core.models.families import encode_text, token_states
 from age_core.models.probes import Probe
+from age_core.models.sampling import decode, sample_latents
 
 COMPLETED = (0.125, 0.25, 0.5)  # shares of the steps that the original model does before the edited one goes on
 RIDGE = 0.1  # RECE's rho

@@ -121,6 +121,10 @@ class SideEffects:
         """How many measured effects are not clear."""
         return int((~self._touching(source, name, direction)["clear"]).sum())
 
+    def measured(self, source: Source, name: str, direction: Direction) -> bool:
+        """Whether anything is known of a concept in that direction."""
+        return not self._touching(source, name, direction).empty
+
     def mean_damage_received(self, source: Source) -> pd.Series:
         """Each affected concept's mean damage over the erasures of all others."""
         return self.pairs(source).groupby("affected", sort=False)["delta"].mean()

@@ -4,12 +4,13 @@
     python -m benchmarks.evidence.ablation build/ablation.jsonl --methods age:normalise_terms=true,pi_lr=0.3
     python -m benchmarks.evidence.ablation build/ablation.jsonl --methods --summary build/ablation.csv
 
-A method may carry options after a colon. ESR-k on 16 pictures of the erased concept; PSR-k near (the 20 nearest
-concepts) and far (40 others spread over the rest), 4 pictures each, and distance: 1000 times the mean `pair_distance`
-to the original model's pictures of the same seeds; seconds of computing that the erasure alone takes a thread, so that
-a run may be paused. With --comebacks N also `back_...`: how often, in percent of N pictures, each kind of attempt of
-`age_core.study.robustness` still shows the concept. With --strengths also `sweep`: the erased concept and the near ones
-at that many times the eraser, for `matched.py`.
+A method may carry options after a colon. ESR-k on 16 pictures of the erased concept; PSR-k near (the nearest concepts)
+and far (others spread over the rest, `near_and_far`), 4 pictures each, and distance: 1000 times the mean
+`pair_distance` to the original model's pictures of the same seeds; seconds of computing that the erasure alone takes a
+thread, so that a run may be paused. With --comebacks N also `back_...`: how often, in percent of N pictures, each kind
+of attempt of `age_core.study.robustness` still shows the concept. With --strengths also `sweep`: the erased concept and
+the near ones at that many times the eraser, for `matched.py`. (The rows in benchmarks/results were judged on 20 near
+and 40 far concepts, those that share a word with the erased one left out.)
 
 The summary has a row a method: means with 95 % intervals over concepts, and for each measure the paired difference of
 --reference to it, on the concepts and seeds that both have. Several of these may write the same file at once, each its
@@ -31,6 +32,7 @@ import torch
 
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import finished
 from benchmarks.evidence.judging import CONCEPTS, Judge, columns
 
 MEASURES = ["esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far", "distance_near", "distance_far"]
@@ -61,9 +63,8 @@ def measure(
         return row | untouched | judge.verdict(concept, None)
     name, changes = parse(method)
     started = time.process_time()
-    *_, last = erase_by(pipe, name, concept, concepts, preset, seed=seed, preview_every=0, **changes)
-    eraser = last.eraser
-    assert eraser is not None  # the last event carries it
+    events = erase_by(pipe, name, concept, concepts, preset, seed=seed, preview_every=0, **changes)
+    last, eraser = finished(events)
     row["seconds"] = round((time.process_time() - started) / torch.get_num_threads(), 2)
     row["threads"] = torch.get_num_threads()
     row["targets"] = last.top_targets(3)
@@ -131,7 +132,7 @@ def main() -> None:
     for method, concept, seed in jobs:
         if (method, concept, seed, args.preset) in done:
             continue
-        row = measure(pipe, concepts, judge, method, concept, seed, args.preset, args.recovery_rates, args.strengths)
+        row = measure(pipe, concepts, judge, method, concept, seed, args.preset, args.comebacks, args.strengths)
         rows.append(row)
         with args.out.open("a") as file:
             file.write(json.dumps(row) + "\n")

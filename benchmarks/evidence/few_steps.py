@@ -16,6 +16,7 @@ import pandas as pd
 
 from age_core import ConceptSet, load_pipeline, load_probe
 from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import last_eraser
 from age_core.measure.verdicts import STEPS, hits
 
 
@@ -27,13 +28,13 @@ def main() -> None:
     args = parser.parse_args()
     pipe, probe, concepts = load_pipeline("emoji"), load_probe("emoji"), ConceptSet.load("emoji")
     others = [name for name in concepts.names[:: args.every] if name != args.concept]
-    *_, last = erase_by(pipe, "empty", args.concept, concepts, preview_every=0)
+    edited = last_eraser(erase_by(pipe, "empty", args.concept, concepts, preview_every=0))
     rows, verdicts = [], {}
     for steps in sorted(args.steps):
         started = time.perf_counter()
         parts = {
             (model, side): hits(pipe, probe, concepts, names, images, eraser, steps=steps)["top1"]
-            for model, eraser in (("original", None), ("edited", last.eraser))
+            for model, eraser in (("original", None), ("edited", edited))
             for side, names, images in (("others", others, 4), ("erased", [args.concept], 16))
         }
         verdicts[steps] = pd.concat(parts.values(), ignore_index=True)

@@ -23,13 +23,14 @@ import pandas as pd
 from PIL import Image
 
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
+from age_core.concepts.candidates import near_and_far, rank_others
 from age_core.concepts.concept_set import TEMPLATES
 from age_core.emoji.__main__ import CONCEPTS_CSV
 from age_core.emoji.denoiser import load_unet
 from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import finished
 from age_core.measure.pictures import energy_distance
 from age_core.measure.verdicts import draw_and_judge, known
-from benchmarks.evidence.judging import near_and_far
 
 METHODS = ["uce", "empty", "random", "in-class", "nearest", "look-ahead", "age"]
 
@@ -43,8 +44,8 @@ def reference(pipe, checkpoint: Path) -> Eraser:
 def compare(pipe, probe, concepts: ConceptSet, concept: str, models: Mapping[str, Eraser | None]) -> pd.DataFrame:
     """One row a model and word; the first of `models` is the reference."""
     rows = []
-    near, far = near_and_far(pipe, concepts, concept)
-    watched = {"erased": ([concept, *concepts[concept].synonyms], 16), "near": (near, 4), "far": (far, 4)}
+    near, far = near_and_far(rank_others(pipe, concepts, concepts[concept]))
+    watched = {"erased": ((concept, *concepts[concept].synonyms), 16), "near": (near, 4), "far": (far, 4)}
     for side, (words, images) in watched.items():
         asked = [known(concepts, word) for word in words]
         gold: np.ndarray | None = None
@@ -101,13 +102,12 @@ def main() -> None:
         "original": None,
     }
     for method in args.methods:
-        *_, last = erase_by(pipe, method, args.concept, concepts, preview_every=0)
-        models[method] = last.eraser
+        last, models[method] = finished(erase_by(pipe, method, args.concept, concepts, preview_every=0))
         print(f"{method}: erased to {last.top_targets(3)}", file=sys.stderr, flush=True)
     table = compare(pipe, probe, concepts, args.concept, models)
     table.round(3).to_csv(args.out, index=False)
     if args.sheet:
-        near, _ = near_and_far(pipe, concepts, args.concept)
+        near, _ = near_and_far(rank_others(pipe, concepts, concepts[args.concept]))
         sheet(pipe, probe, concepts, [args.concept, *near[:5]], models, 3).save(args.sheet)
     means = table.groupby(["side", "model"], sort=False)[["right", "distance"]].mean().unstack("side")
     print(means.round(2).to_string())

@@ -8,23 +8,16 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from age_core import ConceptSet, Eraser, Vocabulary
+from age_core import ConceptSet, Eraser
+from age_core.concepts.candidates import near_and_far, rank_others
 from age_core.measure.intervals import bootstrap
 from age_core.measure.pictures import pair_distance
 from age_core.measure.verdicts import draw_and_judge
 from age_core.study.robustness import recovery_rates
 
-NEAR, FAR = 20, 40
 # One each of eight groups, all with a synonym that the model knows.
 CONCEPTS = ["dog", "duck", "apple", "hamburger", "mushroom", "car", "guitar", "castle"]
 OTHERS = ("near", "far")
-
-
-def near_and_far(pipe, concepts: ConceptSet, concept: str) -> tuple[list[str], list[str]]:
-    """The NEAR nearest other concepts, and FAR spread evenly over the rest."""
-    ranked = [n for n in Vocabulary(concepts.names).near(pipe, concept, len(concepts)).names if n != concept]
-    rest = ranked[NEAR:]
-    return ranked[:NEAR], rest[:: max(len(rest) // FAR, 1)][:FAR]
 
 
 def columns(measure: str, values: pd.Series, reference: pd.Series | None = None) -> dict[str, float]:
@@ -48,14 +41,14 @@ class Judge:
 
     def __init__(self, pipe, probe, concepts: ConceptSet):
         self._parts = pipe, probe, concepts
-        self._watched: dict[str, dict[str, tuple[list[str], int]]] = {}
+        self._watched: dict[str, dict[str, tuple[Sequence[str], int]]] = {}
         self._originals: dict[str, dict[str, list[Image.Image]]] = {}
 
-    def watched(self, concept: str) -> dict[str, tuple[list[str], int]]:
+    def watched(self, concept: str) -> dict[str, tuple[Sequence[str], int]]:
         """(names, pictures of each): the erased concept, the nearest others, and a spread of the rest."""
         if concept not in self._watched:  # ranking the world reads every name: once a concept, not at each drawing
             pipe, _, concepts = self._parts
-            near, far = near_and_far(pipe, concepts, concept)
+            near, far = near_and_far(rank_others(pipe, concepts, concepts[concept]))
             self._watched[concept] = {"own": ([concept], 16), "near": (near, 4), "far": (far, 4)}
         return self._watched[concept]
 

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from age_core import AgeError, ConceptSet, Vocabulary, load_pipeline, load_probe
+from age_core import AgeError, ConceptSet, load_pipeline, load_probe
+from age_core.concepts.candidates import near_and_far, rank_others
 from age_core.erasure.by_method import erase_by
-from age_core.erasure.look_ahead import oracle, regrets
+from age_core.erasure.outcome import finished
 from age_core.erasure.target_words import WordKind, fixed_word, neighbours
+from age_core.study.oracle import oracle, regrets
 
 WORDS: tuple[WordKind, ...] = ("nearest", "in-class", "look-ahead")
-NEAR, EVERY = 20, 12  # watched: the nearest others, and every twelfth of the rest
 
 
 def choices(pipe, concepts: ConceptSet, name: str, methods: list[str]) -> dict[str, dict[str, float]]:
@@ -34,7 +35,7 @@ def choices(pipe, concepts: ConceptSet, name: str, methods: list[str]) -> dict[s
         except AgeError as error:
             print(f"{name}: no {word}: {error}", file=sys.stderr)
     for method in methods:
-        *_, last = erase_by(pipe, method, name, concepts, preview_every=0)
+        last, _ = finished(erase_by(pipe, method, name, concepts, preview_every=0))
         found[method] = dict(zip(last.candidates, last.probabilities, strict=True))
     return found
 
@@ -52,9 +53,8 @@ def main() -> None:
         candidates = neighbours(pipe, concepts[name], concepts)
         path = args.folder / f"{name.replace(' ', '_')}.csv"
         if not path.exists():
-            ranked = [n for n in Vocabulary(concepts.names).near(pipe, name, len(concepts)).names if n != name]
-            others = ranked[:NEAR] + ranked[NEAR::EVERY]
-            oracle(pipe, probe, concepts, name, candidates, others).to_csv(path, index=False)
+            near, far = near_and_far(rank_others(pipe, concepts, concepts[name]))
+            oracle(pipe, probe, concepts, name, candidates, near + far).to_csv(path, index=False)
         table = pd.read_csv(path)
         found = choices(pipe, concepts, name, args.methods)
         known = set(table["candidate"])

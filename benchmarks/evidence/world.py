@@ -2,6 +2,7 @@
 
     python -m benchmarks.evidence.world build/world                   # ESD and AGE of all 450 concepts: 25 hours a core
     python -m benchmarks.evidence.world build/world --only esd --part 0/2 # one of two processes that share the work
+    python -m benchmarks.evidence.world build/world --pack assets/world   # what is finished, small enough to ship
 
 For each erasure: one picture of every concept by the atlas's prompt and seed, with the probe's five guesses, its
 features, and the distance from the original's picture; three more of those that moved and of the nearest, for
@@ -21,20 +22,23 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from age_core import ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.concepts.candidates import Vocabulary
 from age_core.erasure.by_method import erase_by
+from age_core.erasure.outcome import last_eraser
 from age_core.files import read_json, replacing, write_json
+from age_core.measure.noise_shift import noise_reference, noise_shift
 from age_core.measure.pictures import pair_distance
-from age_core.measure.verdicts import GUIDANCE, STEPS, noise_reference, noise_shift, seeds_of
-from age_core.models.pipelines import generate
+from age_core.measure.verdicts import GUIDANCE, STEPS, seeds_of
+from age_core.models.sampling import generate
 from age_core.study.baseline import Original
 
 SHEET = 25  # tiles in a row
 NEAREST, MOVED = 24, 0.1  # whom four pictures are drawn of: these nearest in words, and all that moved so far
 PICTURES, OF_ERASED = 4, 16
+VISIBLE, QUALITY = 0.2, 80  # the distance from which on a tile is shipped, and how well (WebP)
 METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "esd": ("naive", "fast", {"preview_every": 0, "seed": 0, "latents": "cached"}),
     "age": ("age", "balanced", {"preview_every": 0, "seed": 0}),
@@ -115,9 +119,7 @@ class World:
         folder, key = self.folder / method, f"{self.names.index(name):03d}"
         started = time.monotonic()
         how, preset, changes = METHODS[method]
-        *_, last = erase_by(self.pipe, how, name, self.concepts, preset, None, **changes)
-        eraser = last.eraser
-        assert eraser is not None  # the last event carries it
+        eraser = last_eraser(erase_by(self.pipe, how, name, self.concepts, preset, None, **changes))
         erasing = time.monotonic() - started
         with eraser.applied_to(self.pipe):
             first = self.draw(self.names, [0])
@@ -144,6 +146,55 @@ class World:
         return folder / f"{key}.json"
 
 
+def pack(folder: Path, shipped: Path) -> None:
+    """Write the finished erasures of a method small: one parquet file of numbers, and a WebP an erasure of its tiles.
+
+    Rows: erased and affected (places in the concept set), picture, distance, top1, top5, label, share, own, noise_shift
+    (of picture 0), tile (place in the WebP, SHEET a row; -1 where the original's tile will do).
+    """
+    places = {name: place for place, name in enumerate(ConceptSet.load("emoji").names)}
+    for method in METHODS:
+        tables = []
+        for about in sorted((folder / method).glob("*.json")):
+            rows = pd.read_parquet(about.with_suffix(".parquet"))
+            rows = rows[rows["part"].isin(["all", "more"])].drop_duplicates(["concept", "picture"])
+            tables.append(numbers_of(rows, int(about.stem), places, about))
+            (shipped / method).mkdir(parents=True, exist_ok=True)
+            save_tiles(tables[-1], about.with_suffix(".webp"), shipped / method / f"{about.stem}.webp")
+        if tables:
+            with replacing(shipped / f"{method}.parquet") as temporary:
+                pd.concat(tables, ignore_index=True).astype({"label": "category"}).to_parquet(
+                    temporary, index=False, compression="zstd"
+                )
+
+
+def numbers_of(rows: pd.DataFrame, erased: int, places: dict[str, int], about: Path) -> pd.DataFrame:
+    """The rows of one erasure as `pack` writes them."""
+    shift = load_file(about.with_name(f"{about.stem}-features.safetensors"))["noise_shift"].numpy()
+    affected = rows["concept"].map(places).to_numpy()
+    table = pd.DataFrame({"erased": np.int16(erased), "affected": affected.astype("int16")})
+    for column, kind in (("picture", "int8"), ("top1", "bool"), ("top5", "bool")):
+        table[column] = rows[column].to_numpy().astype(kind)
+    for column, source in (("distance", "distance"), ("share", "share1"), ("own", "own")):
+        table[column] = rows[source].to_numpy().astype("float32").round(3)
+    table["label"] = rows["label1"].to_numpy()
+    first = table["picture"] == 0
+    table["noise_shift"] = np.where(first, shift[affected].round(4), np.nan).astype("float32")
+    visible = first & ((table["distance"] > VISIBLE) | ~table["top1"])
+    table["tile"] = np.where(visible, visible.cumsum() - 1, -1).astype("int16")
+    return table
+
+
+def save_tiles(table: pd.DataFrame, whole: Path, path: Path) -> None:
+    """Cut the tiles that `table` keeps out of the sheet `whole`."""
+    with Image.open(whole) as image:
+        side = image.width // SHEET
+        corners = [(place % SHEET * side, place // SHEET * side) for place in table.loc[table["tile"] >= 0, "affected"]]
+        tiles = [image.crop((left, top, left + side, top + side)) for left, top in corners]
+    if tiles:
+        sheet(tiles).save(path, quality=QUALITY, method=6)
+
+
 def parts(names: list[str], only: list[str]) -> Iterator[tuple[str, str]]:
     """Method and concept of each erasure, what matters most first: netfive by both, then the rest by ESD, by AGE."""
     for some in (names[:25], names[25:]):
@@ -157,7 +208,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--part", default="0/1", help="which of how many processes this is, such as 0/2")
     parser.add_argument("--most", type=int, default=10**6, help="so many erasures at most, this time")
+    parser.add_argument("--pack", type=Path, help="write what is finished into this folder, and erase nothing")
     args = parser.parse_args()
+    if args.pack:
+        pack(args.folder, args.pack)
+        return
     turn, processes = map(int, args.part.split("/"))
     for method in args.only:
         (args.folder / method).mkdir(parents=True, exist_ok=True)

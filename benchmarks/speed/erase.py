@@ -40,8 +40,8 @@ from age_core.erasure.by_method import erase_by
 from age_core.erasure.methods import method_options
 from age_core.erasure.target_words import neighbours
 from age_core.measure.verdicts import hits
+from age_core.models.families import encode_text
 from age_core.models.noise import alpha_bar, ddim_step, error_weights, row_errors
-from age_core.models.pipelines import encode_text
 
 GRID, GUIDANCE, ETA = 50, 3.0, 1.0
 EVERY = 3e-3  # learning rate times updates between two looks at ESR-1

@@ -22,7 +22,8 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from age_core import Candidates, EraseOptions, encode_text, erase
-from age_core.models.pipelines import decode, predict_all
+from age_core.models.families import predict_all
+from age_core.models.sampling import decode
 from tests.support import tiny_tokenizer
 
 

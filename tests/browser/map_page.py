@@ -13,6 +13,7 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import viz.gradio_tuning  # noqa: F401, I001  # before anything that imports Gradio
 import gradio as gr
 import numpy as np
 import pandas as pd

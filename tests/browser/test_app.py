@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,34 +13,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from browser_support import LONELY_JS, NODE_JS
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from support import build_tiny_sd
 
+pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).parents[2]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 START_S = 240  # a cold start compiles the map's layout
 RUN_MS = 240_000
 STEPS = "#steps input, #steps textarea"
-NODE_JS = """name => {
-  const plot = document.querySelector('#concept-map .plot'), box = plot.getBoundingClientRect();
-  const {xaxis, yaxis} = plot._fullLayout, dots = plot.data[0], i = dots.customdata.indexOf(name);
-  return [box.x + xaxis._offset + xaxis.d2p(dots.x[i]), box.y + yaxis._offset + yaxis.d2p(dots.y[i])];
-}"""
-# The dot that stands furthest from all others, so that a click cannot hit a neighbour. Not the one already picked.
-LONELY_JS = """picked => {
-  const {x, y, customdata} = document.querySelector('#concept-map .plot').data[0];
-  const gap = i => Math.min(...x.map((_, j) => j === i ? 9 : Math.hypot(x[i] - x[j], y[i] - y[j])));
-  const others = [...customdata.keys()].filter(i => customdata[i] !== picked);
-  return customdata[others.sort((a, b) => gap(b) - gap(a))[0]];
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +57,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if name and (found := shutil.which(name))), None)
-    assert path, "these tests need Chromium: install it, or set CHROMIUM to its path"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 def open_page(context: BrowserContext, url: str, settled: bool = True) -> Page:
@@ -224,25 +195,25 @@ def test_a_run_is_predicted_stopped_resumed_finished_seen_again_and_compared(pag
     page.click("#predict-button")
     expect(page.locator("#predicted")).to_contain_text("hot dog", timeout=RUN_MS)
 
-    set_steps(page, 60)
+    set_steps(page, 40)
     page.click("#erase-button")
     status = page.locator("#live-status")
-    expect(status).to_contain_text(re.compile(r"Erasing dog: step \d+ of 60"), timeout=RUN_MS)
+    expect(status).to_contain_text(re.compile(r"Erasing dog: step \d+ of 40"), timeout=RUN_MS)
     before = page.inner_html("#live-targets")
     page.wait_for_function("html => document.querySelector('#live-targets').innerHTML !== html", arg=before)
     assert page.locator("#live-targets li[data-share]").count() == 15
     pressed = time.monotonic()
     page.click("#stop-button")
-    expect(status).to_contain_text(re.compile(r"Stopped at step \d+ of 60"))
+    expect(status).to_contain_text(re.compile(r"Stopped at step \d+ of 40"))
     assert time.monotonic() - pressed < 5  # 2 s on an idle machine
     expect(page.locator("#erase-button")).to_be_enabled()
     page.click("#resume-button")
-    expect(status).to_contain_text("Done: dog was erased in 60 steps", timeout=RUN_MS)
+    expect(status).to_contain_text("Done: dog was erased in 40 steps", timeout=RUN_MS)
     assert page.locator("#live-previews img").count() == 4
     expect(page.locator("#live-history polyline")).to_have_count(5)
     page.fill("#scrub input[type=number]", "10")
     page.keyboard.press("Enter")
-    expect(status).to_contain_text("Recorded: dog, step 10 of 60")
+    expect(status).to_contain_text("Recorded: dog, step 10 of 40")
     expect(page.locator("#live-previews h3")).to_contain_text("step 10")
 
     open_tab(page, "Compare")
@@ -326,7 +297,7 @@ def test_two_people_wait_for_each_other_and_see_only_their_own(browser: Browser,
 
 def test_a_run_that_was_kept_goes_on_without_its_page_and_is_found_again(context: BrowserContext, address: str) -> None:
     page = open_page(context, address)
-    set_steps(page, 40)
+    set_steps(page, 20)
     page.check("#keep-running input")
     page.click("#erase-button")
     expect(page.locator("#live-status")).to_contain_text("Erasing", timeout=RUN_MS)
@@ -334,7 +305,7 @@ def test_a_run_that_was_kept_goes_on_without_its_page_and_is_found_again(context
     again = open_page(context, address, settled=False)
     open_tab(again, "Erase")
     expect(again.locator("#live-status")).to_contain_text(re.compile("Erasing|Done"), timeout=RUN_MS)
-    expect(again.locator("#live-status")).to_contain_text("erased in 40 steps", timeout=RUN_MS)
+    expect(again.locator("#live-status")).to_contain_text("erased in 20 steps", timeout=RUN_MS)
 
 
 def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> None:

@@ -6,12 +6,11 @@ import json
 from collections.abc import Callable
 
 import pytest
-from map_fixtures import opened, parts_address
 from playwright.sync_api import Page, expect
-from test_app import browser
 
 from viz.components.theme import DARK, LIGHT
 
+pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
 COLOURS_JS = """() => { const plot = document.querySelector('#chart .plot'), {data, layout} = plot;

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from map_fixtures import opened, parts_address
+from browser_support import LONELY_JS, NODE_JS
 from map_page import NAMES, places
 from playwright.sync_api import Page, expect
-from test_app import LONELY_JS, NODE_JS, browser
 
+pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
 STATE_JS = """() => { const plot = document.querySelector('#concept-map .plot'), {x, y} = plot.data[0];

@@ -18,7 +18,7 @@ from age_core.erasure.closed_form.methods import (
 )
 from age_core.measure.verdicts import hits
 from age_core.models.eraser import without_directions
-from age_core.models.pipelines import predict, token_states
+from age_core.models.families import predict, token_states
 
 EMOJI = ConceptSet.load("emoji")
 BARE = ClosedFormOptions(tokens="last", preserve=0.0)

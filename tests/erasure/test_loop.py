@@ -11,7 +11,7 @@ import torch
 from support import SMALL, WORDS, build_tiny_sd
 
 from age_core import AgeError, Candidates, Vocabulary, encode_text, erase, generate
-from age_core.models.eraser import trained_parameters
+from age_core.models.parameters import trained_parameters
 
 
 def weights_of(pipe):
@@ -80,6 +80,24 @@ def test_a_resumed_run_ends_in_the_same_bits(tiny_sd, schedule):
     assert [event.step for event in again] == [3, 4]
     assert all(torch.equal(again[-1].eraser.delta[n], d) for n, d in whole[-1].eraser.delta.items())
     assert again[-1].logits == whole[-1].logits
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_it_trains_within_a_mode_without_gradients_and_leaves_the_mode_alone(tiny_sd, mode):
+    plain = run(tiny_sd, checkpoint_every=2)
+    pool = Vocabulary(WORDS).near(tiny_sd, "dog", 4)
+    with mode():
+        inside = []
+        for event in erase(tiny_sd, "dog", pool, replace(SMALL, checkpoint_every=2)):
+            assert not torch.is_grad_enabled() and torch.is_inference_mode_enabled() is (mode is torch.inference_mode)
+            inside.append(event)
+        read = next(event.state for event in inside if event.state)
+        read = replace(read, tensors={name: value.clone() for name, value in read.tensors.items()})
+        resumed = list(erase(tiny_sd, "dog", pool, SMALL, resume=read))
+    for events in (inside, resumed):
+        delta = events[-1].eraser.delta
+        assert all(torch.equal(delta[name], value) for name, value in plain[-1].eraser.delta.items())
+        assert not any(value.is_inference() for value in delta.values())
 
 
 def test_a_linear_schedule_takes_ever_smaller_steps(tiny_sd):

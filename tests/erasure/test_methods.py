@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 import torch
 from support import QUICK, SMALL, WORLD
 
-from age_core import AgeError, Candidates, ConceptSet, Vocabulary, erase
-from age_core.erasure.by_method import candidates_for, erase_by
-from age_core.erasure.look_ahead import look_ahead, oracle, regrets, with_prior
+from age_core import AgeError, Candidates, ConceptSet, RunFailed, Vocabulary, erase
+from age_core.erasure.by_method import candidates_for, erase_by, plan
+from age_core.erasure.look_ahead import look_ahead, with_prior
 from age_core.erasure.methods import METHODS, find_method, method_options
+from age_core.erasure.outcome import finished, last_eraser
 from age_core.erasure.target_words import banned, fixed_word, resolve
 
 
@@ -41,7 +41,7 @@ def test_an_unknown_method_or_option_lists_the_valid_ones(tiny_sd):
 
 
 def test_presets_carry_the_papers_hyper_parameters():
-    """method.md, section B, the table of shipped values."""
+    """docs/method.md, section B, the table of shipped values."""
     for preset, lr, temperature, relaxation, train in (
         ("paper-object", 1e-2, 0.1, "straight-through", "xattn"),
         ("paper-style", 1e-3, 2.0, "top-k", "xattn"),
@@ -62,6 +62,43 @@ def test_presets_carry_the_papers_hyper_parameters():
             True,
         )
         assert (options.sample_guidance, options.grid, options.preserve_weight) == (3.0, 50, 1.0)
+
+
+@pytest.mark.parametrize("method", ["uce", "empty", "esd-x"])
+def test_a_concept_is_not_erased_to_itself_nor_to_a_word_that_means_it(tiny_sd, method):
+    for word in ("dog", " Dog ", "hound"):
+        with pytest.raises(AgeError, match=f"'{word.strip()}' is 'dog' itself and cannot be its own target: choose"):
+            erase_by(tiny_sd, method, ["cat", "dog"], WORLD, target=word)
+    assert plan(method, "dog", WORLD, target="")[0] == [WORLD["dog"]]  # the empty prompt is nobody
+    with pytest.raises(AgeError, match="its own target"):
+        plan("synonym", "dog", WORLD, target="dog")
+    assert plan("synonym", "dog", WORLD, target="hound")[1].target == "fixed"  # as the method itself would choose
+
+
+def test_a_concept_named_twice_is_erased_once(tiny_sd):
+    for method, changes in (("uce", {}), ("random", QUICK)):
+        eraser = last_eraser(erase_by(tiny_sd, method, ["dog", "Dog", "hound"], WORLD, **changes))
+        assert eraser.info["concepts"] == ["dog"]
+
+
+def test_events_that_end_without_an_eraser_say_so(tiny_sd):
+    last, eraser = finished(erase_by(tiny_sd, "random", "dog", WORLD, **QUICK))
+    assert last.step == 2 and last.eraser is eraser
+    with pytest.raises(RunFailed, match="ended at step 1, before there was an eraser"):
+        last_eraser(event for event in erase_by(tiny_sd, "random", "dog", WORLD, **QUICK) if event.step < 2)
+    with pytest.raises(RunFailed, match="step 0"):
+        finished([])
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("method", ["age", "uce", "rece", "adavd", "age-paper"])
+def test_a_method_makes_the_same_eraser_in_a_mode_without_gradients(tiny_sd, method, mode):
+    plain = last_eraser(erase_by(tiny_sd, method, "dog", WORLD, **QUICK))
+    with mode():
+        eraser = last_eraser(erase_by(tiny_sd, method, "dog", WORLD, **QUICK))
+    for before, after in ((plain.delta, eraser.delta), (plain.directions, eraser.directions)):
+        assert before.keys() == after.keys()
+        assert all(torch.equal(after[name], value) and not after[name].is_inference() for name, value in before.items())
 
 
 def test_fixed_words_are_what_they_are_called(tiny_sd):
@@ -140,21 +177,3 @@ def test_a_prior_is_where_the_logits_start(tiny_sd):
     pool = Candidates(("wolf", "cat", "pizza"), (0.1, 0.2, 0.9), prior=(3.0, 0.0, -3.0))
     first = next(e for e in erase(tiny_sd, "dog", pool, replace(SMALL, pi_every=100)) if e.step)
     assert first.logits == (3.0, 0.0, -3.0)
-
-
-def test_the_oracle_measures_every_candidate_on_pictures(emoji_pipe, emoji_probe):
-    """A synonym as the target erases nothing, and another thing erases."""
-    concepts, pool = ConceptSet.load("emoji"), Candidates(("kitty", "pizza"), (0.05, 0.9))
-    table = oracle(emoji_pipe, emoji_probe, concepts, "cat", pool, ["dog", "cat", "bus"], 2, 4).set_index("candidate")
-    assert table.loc["pizza", "esr1"] == 100 > table.loc["kitty", "esr1"]
-    assert (table["balance"] == (table["esr1"] + table["psr1"]) / 2).all()
-
-
-def test_regret_is_what_a_choice_gives_away():
-    table = pd.DataFrame(
-        {"candidate": ["a", "b"], "esr1": [100.0, 50.0], "psr1": [90.0, 90.0], "balance": [95.0, 70.0]}
-    )
-    found = regrets(table, {"first": {"a": 1}, "worst": {"b": 1}, "random": {"a": 0.5, "b": 0.5}}).set_index("selector")
-    assert found["regret"].to_dict() == {"oracle": 0.0, "first": 0.0, "worst": 25.0, "random": 12.5}
-    with pytest.raises(AgeError, match="did not try 'c'"):
-        regrets(table, {"x": {"c": 1}})

@@ -1,4 +1,4 @@
-"""Gradients of both players against an independent plain implementation, and which leaf gets none."""
+"""Gradients of both players against those of the published equation, and which leaf gets none."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from diffusers import DDIMScheduler
 from support import SMALL
 
 from age_core import EraseOptions, encode_text
-from age_core.erasure.latents import LatentCache, _partial_samples, draw_batch, prepare
-from age_core.erasure.objective import inner_gradient, losses
+from age_core.erasure.batch import _partial_samples, draw_batch
+from age_core.erasure.latents import LatentCache, prepare
+from age_core.erasure.objective import guided_target, inner_gradient, losses, published_objective
 from age_core.erasure.selectors import gumbel_softmax
 from age_core.erasure.student import Student
+from age_core.models.families import predict
 from age_core.models.noise import alpha_bar, ddim_step, error_weights, to_x0
-from age_core.models.pipelines import predict
 
 PROFILES = {
     "improved": {},
@@ -44,13 +45,45 @@ def setting(pipe, **changes):
 
 
 def edited_copy(pipe, student):
-    """A second UNet with the student's weights: the plain implementation shares nothing."""
-    unet = copy.deepcopy(pipe.unet)
+    """A second pipeline whose UNet has the student's weights: with the published equation it shares nothing."""
+    edited = copy.copy(pipe)
+    edited.unet = copy.deepcopy(pipe.unet)
     with torch.no_grad():
-        for name, parameter in unet.named_parameters():
+        for name, parameter in edited.unet.named_parameters():
             if name in student.weights():
                 parameter.copy_(student.weights()[name])
-    return unet
+    return edited
+
+
+def without_gradient(pipe):
+    """A second pipeline whose predictions are constants."""
+    constant = copy.copy(pipe)
+    constant.unet = copy.copy(pipe.unet)
+    constant.unet.forward = torch.no_grad()(pipe.unet.forward)
+    return constant
+
+
+def test_the_published_equation_is_what_both_players_compute(tiny_sd):
+    """The loss that the student descends and the sum that the target climbs, each value and gradient."""
+    paper = {"inner_objective": "both", "preserve": "target", "weighting": "none", "negative_guidance": 0.0}
+    options, student, _, weights, batch = setting(tiny_sd, **paper)
+    states = batch.mix(weights.detach())
+    edited, c_e, c_t = edited_copy(tiny_sd, student), batch.erased.expand_as(states), states.requires_grad_(True)
+    trained = [p.requires_grad_(True) for name, p in edited.unet.named_parameters() if name in student.leaves]
+    erase, preserve = published_objective(
+        edited, tiny_sd, batch.z_erased, batch.z_target, batch.t, c_e, c_t, options.preserve_weight
+    )
+    *of_student, of_target = torch.autograd.grad((erase + preserve).mean(), [*trained, c_t])
+
+    loss_erase, loss_preserve = losses(tiny_sd, student, batch, c_t, options)
+    assert torch.allclose(loss_erase, erase.mean(), rtol=1e-4)
+    assert torch.allclose(options.preserve_weight * loss_preserve, preserve.mean(), rtol=1e-4)
+    loss = loss_erase + options.preserve_weight * loss_preserve
+    for mine, plain in zip(torch.autograd.grad(loss, list(student.leaves.values())), of_student, strict=True):
+        assert torch.allclose(mine, plain, rtol=1e-3, atol=1e-5 * max(float(g.abs().max()) for g in of_student))
+    mine = inner_gradient(tiny_sd, student, batch, c_t, options)
+    assert of_target.abs().max() > 0
+    assert torch.allclose(mine, of_target, rtol=1e-3, atol=1e-5 * float(of_target.abs().max()))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -61,19 +94,15 @@ def test_pi_gradient_is_that_of_the_written_out_objective(tiny_sd, profile):
     (got,) = torch.autograd.grad(ours, logits, retain_graph=True)
 
     edited = edited_copy(tiny_sd, student)
+    original = without_gradient(tiny_sd) if options.inner_objective == "student" else tiny_sd
     c_t = torch.stack([sum(w[j] * batch.candidate_embeds[j] for j in range(3)) for w in weights])
-    c_e = batch.erased.expand_as(c_t)
-    l2_teacher = tiny_sd.unet(batch.z_target, batch.t, c_t).sample
-    if options.inner_objective == "student":
-        l2_teacher = l2_teacher.detach()
-    l2 = (edited(batch.z_target, batch.t, c_t).sample - l2_teacher).pow(2).mean((1, 2, 3))
-    objective = options.preserve_weight * (batch.weight * l2).mean()
+    c_e, lam = batch.erased.expand_as(c_t), options.preserve_weight
+    terms = published_objective(edited, original, batch.z_erased, batch.z_target, batch.t, c_e, c_t, lam)
+    erase, objective = ((batch.weight * term).mean() for term in terms)
     if options.normalise_terms:
-        objective = objective / objective.detach()
+        erase, objective = erase / erase.detach(), objective / objective.detach()
     if options.inner_objective == "both":
-        l1 = edited(batch.z_erased, batch.t, c_e).sample.detach() - tiny_sd.unet(batch.z_erased, batch.t, c_t).sample
-        l1 = (batch.weight * l1.pow(2).mean((1, 2, 3))).mean()
-        objective = objective + (l1 / l1.detach() if options.normalise_terms else l1)
+        objective = objective + erase
     (want,) = torch.autograd.grad(objective, logits)
     assert want.abs().max() > 0
     assert torch.allclose(got, want, rtol=1e-3, atol=1e-6 * float(want.abs().max()) + 1e-9)
@@ -90,7 +119,7 @@ def test_the_published_code_has_no_gradient_through_the_erasing_term(tiny_sd):
 
 
 def test_at_the_start_the_true_preserving_gradient_is_zero_and_the_codes_is_too(tiny_sd):
-    """Student equals teacher, so the difference that multiplies both Jacobians is zero (method.md, section C)."""
+    """Student equals teacher, so the difference that multiplies both Jacobians is zero (docs/method.md, section C)."""
     options = replace(SMALL, batch=2, inner_objective="preserve")
     cache = next(p for p in prepare(tiny_sd, "dog", ("cat", "fox"), options) if isinstance(p, LatentCache))
     student, generator = Student(tiny_sd.unet, options), torch.Generator().manual_seed(0)
@@ -114,24 +143,31 @@ def test_student_gradient_is_that_of_the_written_out_losses(tiny_sd, eta, preser
         torch.autograd.grad(losses(tiny_sd, student, batch, batch.mix(weights), options)[0], logits)
 
     edited = edited_copy(tiny_sd, student)
+    chosen = [p.requires_grad_(True) for n, p in edited.unet.named_parameters() if n in student.leaves]
     c_t, c_e = batch.mix(weights.detach()), batch.erased.expand(3, -1, -1)
-    with torch.no_grad():
-        goal = (1 + eta) * tiny_sd.unet(batch.z_erased, batch.t, c_t).sample
-        goal = goal - eta * tiny_sd.unet(batch.z_erased, batch.t, c_e).sample
-        z, kept = {
-            "target": (batch.z_target, c_t),
-            "neighbours": (batch.z_kept, batch.kept),
-            "empty": (batch.z_erased, encode_text(tiny_sd, [""]).expand_as(c_t)),
-        }[preserve]
-        keep = tiny_sd.unet(z, batch.t, kept).sample
-    chosen = [p.requires_grad_(True) for n, p in edited.named_parameters() if n in student.leaves]
-    l1 = (edited(batch.z_erased, batch.t, c_e).sample - goal).pow(2).mean((1, 2, 3))
-    l2 = (edited(z, batch.t, kept).sample - keep).pow(2).mean((1, 2, 3))
-    want = torch.autograd.grad((batch.weight * (l1 + options.preserve_weight * l2)).mean(), chosen)
+    z_erased, t, lam = batch.z_erased, batch.t, options.preserve_weight
+    z_kept, kept = {
+        "target": (batch.z_target, c_t),
+        "neighbours": (batch.z_kept, batch.kept),
+        "empty": (batch.z_erased, encode_text(tiny_sd, [""]).expand_as(c_t)),
+    }[preserve]
+    l1, _ = published_objective(edited, tiny_sd, z_erased, z_kept, t, c_e, c_t, lam)
+    _, l2 = published_objective(edited, tiny_sd, z_erased, z_kept, t, c_e, kept, lam)
+    if eta:  # not in the published equation, but in the published code
+        goal = (1 + eta) * predict(tiny_sd, z_erased, t, c_t) - eta * predict(tiny_sd, z_erased, t, c_e)
+        l1 = (predict(edited, z_erased, t, c_e) - goal.detach()).pow(2).mean((1, 2, 3))
+    want = torch.autograd.grad((batch.weight * (l1 + l2)).mean(), chosen)
     scale = max(float(w.abs().max()) for w in want)
     for mine, plain in zip(got, want, strict=True):
         assert torch.allclose(mine, plain, rtol=1e-3, atol=1e-5 * scale)
     assert all(parameter.grad is None for parameter in tiny_sd.unet.parameters())
+
+
+def test_guided_target_passes_the_target_and_holds_no_gradient():
+    target, erased = torch.tensor([3.0], requires_grad=True), torch.tensor([1.0], requires_grad=True)
+    assert guided_target(target, erased, 0.0).item() == 3
+    pushed = guided_target(target, erased, 1.0)
+    assert pushed.item() == 5 and not pushed.requires_grad
 
 
 @pytest.mark.parametrize("latents", ["cached", "teacher"])
@@ -199,7 +235,7 @@ def test_clipped_weights_never_exceed_the_clip(tiny_sd):
 
 
 def test_published_weights_at_the_specification_s_timesteps(tiny_sd):
-    """method.md, section C point 2: 1.4 at t = 401, 26 at 801, 172 at 981 for Stable Diffusion's schedule."""
+    """docs/method.md, section C, point 2: 1.4 at t = 401, 26 at 801, 172 at 981 for Stable Diffusion's schedule."""
     weight = error_weights(alpha_bar(tiny_sd.scheduler, torch.tensor([1, 401, 801, 981])), "epsilon", "x0", 1.0)
     assert torch.allclose(weight, torch.tensor([0.0017, 1.4, 26.0, 172.0]), rtol=0.05)
 
@@ -226,7 +262,7 @@ def test_no_trajectory_is_sampled_in_vain(tiny_sd, monkeypatch, changes, for_pi,
         rows.append(len(z))
         return real(pipe, z, t, states)
 
-    monkeypatch.setattr("age_core.erasure.latents.predict", counted)
+    monkeypatch.setattr("age_core.erasure.batch.predict", counted)
     student = Student(tiny_sd.unet, options)
     batch = draw_batch(
         tiny_sd, cache, torch.eye(3)[:2], options, torch.Generator().manual_seed(1), student, for_pi=for_pi
@@ -276,7 +312,7 @@ def test_partial_samples_stop_at_the_level_that_is_asked(tiny_sd, monkeypatch, l
         kind = pipe.scheduler.config.prediction_type
         return z / (1 - a).sqrt() if kind == "epsilon" else a.sqrt() * z / (1 - a).sqrt()
 
-    monkeypatch.setattr("age_core.erasure.latents.predict", zero_clean)
+    monkeypatch.setattr("age_core.erasure.batch.predict", zero_clean)
     rows, seed = 64, 3
     batch = draw_batch(
         tiny_sd,

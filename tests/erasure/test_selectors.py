@@ -1,10 +1,16 @@
-"""Selectors: Gumbel-softmax is a sampler of softmax(pi) with a gradient; AGE's logits climb the gain."""
+"""Selectors: Gumbel-softmax is a sampler of softmax(pi) with a gradient; whatever learns is taught by the loop."""
 
 from __future__ import annotations
 
-import torch
+from dataclasses import replace
+from typing import get_args
 
-from age_core.erasure.selectors import AdaptiveTarget, FixedTarget, RandomTarget, gumbel_softmax
+import torch
+from support import SMALL
+
+from age_core import Candidates, erase
+from age_core.erasure.options import TargetKind
+from age_core.erasure.selectors import SELECTORS, AdaptiveTarget, FixedTarget, RandomTarget, gumbel_softmax
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -58,3 +64,50 @@ def test_controls():
     assert torch.equal(FixedTarget(3, 1).draw(2, seeded()), torch.tensor([[0.0, 1, 0], [0, 1, 0]]))
     draws = RandomTarget(4).draw(8000, seeded())
     assert torch.allclose(draws.mean(0), torch.full((4,), 0.25), atol=0.03)
+
+
+class Bandit(RandomTarget):
+    """Draws evenly, and remembers how much damage each candidate exposed: a selector without a gradient."""
+
+    learns = True
+
+    def __init__(self, count):
+        super().__init__(count)
+        self.taught = []
+
+    def update(self, inner_objective, rows, generator):
+        weights = self.draw(rows, generator).requires_grad_(True)
+        (damage,) = torch.autograd.grad(inner_objective(weights), weights)
+        self.logits = self.logits + (weights.detach() * damage).sum(0)
+        self.taught.append(rows)
+
+
+def test_a_selector_of_ones_own_learns_whatever_it_is_called(tiny_sd, monkeypatch):
+    bandits = []
+
+    class Recorded(Bandit):
+        @classmethod
+        def of(cls, options, count, prior=()):
+            bandits.append(cls(count))
+            return bandits[-1]
+
+    monkeypatch.setitem(SELECTORS, "random", Recorded)
+    pool = Candidates(("wolf", "cat", "pizza"), (0.1, 0.2, 0.9))
+    options = replace(SMALL, target="random", steps=6, pi_every=2, pi_batch=5, lr=1e-2, preview_every=0)
+    events = [event for event in erase(tiny_sd, "dog", pool, options) if event.step]
+    assert bandits[0].taught == [5, 5, 5]  # every second step, by as many rows as the options say
+    assert events[0].logits == (0.0, 0.0, 0.0) and any(events[-1].logits)
+
+
+def test_what_learns_nothing_costs_no_inner_step(tiny_sd, monkeypatch):
+    monkeypatch.setattr("age_core.erasure.loop.inner_gradient", None)
+    pool = Candidates(("wolf", "cat"), (0.1, 0.2))
+    for target in ("random", "fixed"):
+        *_, last = erase(tiny_sd, "dog", pool, replace(SMALL, target=target, fixed_target="cat", preview_every=0))
+        assert last.step == 4
+
+
+def test_the_table_holds_every_target_that_the_options_allow():
+    assert set(SELECTORS) == set(get_args(TargetKind))
+    assert {name for name, selector in SELECTORS.items() if selector.learns} == {"adaptive"}
+    assert {name for name, selector in SELECTORS.items() if selector.takes_word} == {"fixed"}

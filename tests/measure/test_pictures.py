@@ -10,8 +10,8 @@ import pytest
 import scipy.linalg
 import torch
 from PIL import Image, ImageFilter
-from support import noise, tiny_tokenizer
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+from support import build_tiny_clip, noise
+from transformers import CLIPModel, CLIPProcessor
 
 from age_core import AgeError, generate
 from age_core.measure.pictures import (
@@ -82,21 +82,7 @@ def test_pairs_must_be_pairs(emoji_probe, drawn):
 
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny-clip")
-    tokenizer = tiny_tokenizer(folder)
-    torch.manual_seed(1)
-    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = small | {
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": 20,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-    config = CLIPConfig(text_config=text, vision_config=small | {"image_size": 16, "patch_size": 8}, projection_dim=8)
-    CLIPModel(config).eval().save_pretrained(folder)
-    pictures = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    CLIPProcessor(pictures, tokenizer).save_pretrained(folder)
-    return folder
+    return build_tiny_clip(tmp_path_factory.mktemp("tiny-clip"))
 
 
 def test_energy_distance_is_zero_on_average_for_one_distribution_and_grows_with_the_shift():
@@ -199,9 +185,9 @@ def test_nudity_refuses_what_it_cannot_measure(monkeypatch, drawn):
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    from age_core.measure.pictures import _nudenet
+    from age_core.measure.pictures import load_nudenet
 
-    _nudenet.cache_clear()
+    load_nudenet.cache_clear()
     with pytest.raises(AgeError, match="pip install nudenet"):
         nudenet_rate(drawn[:1])
 

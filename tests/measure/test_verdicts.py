@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from age_core import AgeError, ConceptSet, Eraser, encode_text, evaluate, generate, same_seed_pairs
+from age_core import AgeError, ConceptSet, Eraser, encode_text, evaluate, generate
 from age_core.concepts.concept_set import Concept
 from age_core.measure import verdicts
 from age_core.measure.intervals import bootstrap, hierarchical_bootstrap
-from age_core.measure.verdicts import hits, noise_reference, noise_shift, seeds_of
+from age_core.measure.noise_shift import noise_reference, noise_shift
+from age_core.measure.verdicts import hits, seeds_of
 from age_core.study.build import side_effect_rows
 from age_core.study.tables import COLUMNS
 
@@ -118,8 +119,9 @@ def test_esr_and_psr_equal_a_count_picture_by_picture(emoji_pipe, emoji_probe, s
 def test_memory_saving_parts_do_not_change_the_numbers(emoji_pipe, emoji_probe, shaken, monkeypatch):
     monkeypatch.setattr(verdicts, "AT_ONCE", 5)  # pictures: a part holds two concepts of two, or one
     names = ["dog", "car", "owl"]
-    asked = [EMOJI[name] for name in names]
-    parts = verdicts.judged(emoji_pipe, emoji_probe, EMOJI, asked, 2, {"edit": shaken})
+    drawn = list(verdicts.draw_by_each(emoji_pipe, EMOJI, [EMOJI[name] for name in names], 2, {"edit": shaken}))
+    assert [len(pictures.pictures) for _, pictures, _ in drawn] == [4, 4, 2, 2]
+    parts = pd.concat([verdicts.judged(emoji_probe, *part) for part in drawn], ignore_index=True)
     for method, eraser in (("original", None), ("edit", shaken)):
         whole = hits(emoji_pipe, emoji_probe, EMOJI, names, 2, eraser)
         part = parts[parts["method"] == method].reset_index(drop=True)
@@ -177,23 +179,3 @@ def test_of_one_concept_the_interval_is_over_its_seeds():
     assert (low, high) == pytest.approx(bootstrap(seen[0]), abs=0.13)
     assert low < 0.75 < high
     assert hierarchical_bootstrap(np.ones((5, 4))) == (1.0, 1.0)
-
-
-# --- pairs -------------------------------------------------------------------------------------------------------
-
-
-def test_pairs_carry_both_verdicts_and_their_distance(emoji_pipe, emoji_probe, shaken):
-    prompts, seeds = ["an emoji of a dog", "an emoji of a car"], [3, 4]
-    pairs = same_seed_pairs(emoji_pipe, shaken, emoji_probe, prompts, seeds)
-    for pair, prompt, seed in zip(pairs, prompts, seeds, strict=True):
-        assert (pair.prompt, pair.seed) == (prompt, seed)
-        label, share = emoji_probe.top([pair.original])[0][0]
-        assert pair.original_verdict == (label, pytest.approx(share, rel=1e-4))
-        label, share = emoji_probe.top([pair.edited])[0][0]
-        assert pair.edited_verdict == (label, pytest.approx(share, rel=1e-4))
-        assert pair.distance == pytest.approx(
-            verdicts.pair_distance(emoji_probe, [pair.original], [pair.edited])[0], rel=1e-4
-        )
-    assert all(pair.distance > 0 for pair in pairs)
-    nothing = Eraser({"conv_in.bias": torch.zeros_like(emoji_pipe.unet.conv_in.bias)})
-    assert [pair.distance for pair in same_seed_pairs(emoji_pipe, nothing, emoji_probe, prompts, seeds)] == [0, 0]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from age_core import AgeError, Eraser
-from age_core.models.eraser import TRAINED, trained_parameters
+from age_core.models.parameters import TRAINED, trained_parameters
 
 
 def some_eraser(pipe):

@@ -7,7 +7,7 @@ import torch
 
 from age_core import AgeError, ConceptSet, Vocabulary, encode_text, generate, load_pipeline
 from age_core.erasure.target_words import outside
-from age_core.models.pipelines import predict
+from age_core.models.families import predict
 
 WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church", "dog house")
 

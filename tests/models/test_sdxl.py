@@ -9,7 +9,7 @@ import torch
 from support import SMALL, WORDS, build_tiny_sdxl
 
 from age_core import AgeError, Eraser, Vocabulary, encode_text, erase, generate, load_pipeline
-from age_core.models.pipelines import predict, token_states
+from age_core.models.families import predict, token_states
 
 
 @pytest.fixture(scope="module")

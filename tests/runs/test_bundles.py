@@ -118,7 +118,7 @@ def test_the_zip_holds_neither_the_checkpoint_nor_the_lock_nor_anything_else(tin
     assert run.checkpoint.exists() and (run.path / "lock").exists()
     with zipfile.ZipFile(export_bundle(run, tmp_path / "x.zip")) as bundle:
         names = bundle.namelist()
-    drawn = sorted(f"pictures/{picture}" for event in run.events() for picture in event["pictures"])
+    drawn = sorted(f"pictures/{picture}" for event in run.events() for picture in event.pictures)
     assert drawn and names == ["config.json", "status.json", "events.jsonl", *drawn]
     again = import_bundle(tmp_path / "x.zip", root)
     assert (
@@ -661,7 +661,7 @@ def test_whatever_is_changed_only_runs_come_out(contents, root, tmp_path):
             continue
         taken += 1
         assert describe(run.path)["status"] == run.status and run.path.parent == root
-        assert list_runs(root) == [run] and all(event["step"] >= 0 for event in run.events())
+        assert list_runs(root) == [run] and all(event.step >= 0 for event in run.events())
         run.delete()
         assert not list(root.iterdir())
     assert 25 < taken < 475  # so both happened

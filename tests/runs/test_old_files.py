@@ -44,8 +44,8 @@ def test_a_finished_run_opens():
     run = Run.open(OLD / "runs" / "finished")
     assert run.status == "finished" and run.config.concepts == ("dog",) and run.config.world == "six"
     last = run.events()[-1]
-    assert last["step"] == 4 and sum(last["probabilities"]) == pytest.approx(1)
-    assert len(last["sampled"]) == len(last["candidates"])
+    assert last.step == 4 and sum(last.probabilities) == pytest.approx(1)
+    assert len(last.sampled) == len(last.candidates)
     assert len(run.pictures()) == 4 and run.config.options["pi_batch"] == 4
     assert same(run.eraser().delta, Eraser.load(OLD / "eraser.safetensors").delta)
 

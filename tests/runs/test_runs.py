@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -17,11 +18,12 @@ import torch
 from support import build_tiny_sd
 
 from age_core import AgeError, EraseOptions, Vocabulary, erase, files
+from age_core.erasure import events as event_lines
 from age_core.errors import RunFailed
 from age_core.files import plain
 from age_core.models import eraser as weights
 from age_core.runs import checkpoint
-from age_core.runs import run as runs
+from age_core.runs import status as statuses
 from age_core.runs.config import RunConfig
 from age_core.runs.run import Run, list_runs, load_eraser
 
@@ -96,9 +98,11 @@ def test_a_run_tells_everything_that_happened(tiny, run, uninterrupted):
     again = Run.open(run.path)
     assert again.config == run.config and again.status == "finished"
     recorded = again.events()
-    assert [event["step"] for event in recorded] == [event.step for event in uninterrupted]
-    assert recorded[-1]["logits"] == list(passed[-1].logits) and recorded[0]["loss_erase"] is None  # no NaN in JSON
-    assert recorded[-1]["pictures"] == [path.name for path in again.pictures()][-len(passed[-1].previews) :]
+    assert recorded == [replace(event, previews=(), state=None, eraser=None) for event in passed]
+    assert [event.step for event in recorded] == [event.step for event in uninterrupted]
+    assert math.isnan(recorded[0].loss_erase) and "NaN" not in (run.path / "events.jsonl").read_text()
+    names = [path.name for path in again.pictures()]
+    assert list(recorded[-1].pictures) == names[-len(passed[-1].previews) :] == list(passed[-1].pictures)
     assert same_eraser(again.eraser(), uninterrupted[-1].eraser) and same_eraser(
         load_eraser(run.path), passed[-1].eraser
     )
@@ -142,8 +146,8 @@ def spoil(point: str) -> int:
     if name == "inside eraser":
         weights.save_file = lambda tensors, path, **_: half_then_die(path, b"x" * 5000)
     if name == "before status":
-        write = runs.write_json
-        runs.write_json = lambda path, value: die() if value.get("status") == "finished" else write(path, value)
+        write = statuses.write_json
+        statuses.write_json = lambda path, value: die() if value.get("status") == "finished" else write(path, value)
     if name == "inside line":
 
         def dumps(value, **options):
@@ -154,7 +158,7 @@ def spoil(point: str) -> int:
                 file.write(text[: len(text) // 2])
             die()
 
-        runs.json = type("json", (), {"dumps": staticmethod(dumps), "loads": staticmethod(json.loads)})
+        event_lines.json = type("json", (), {"dumps": staticmethod(dumps), "loads": staticmethod(json.loads)})
     return -1
 
 
@@ -203,7 +207,7 @@ def test_killed_anywhere_a_run_is_readable_and_ends_in_the_same_bits(
     assert process.exitcode == -signal.SIGKILL  # so the point was reached
     again = Run.open(run.path)
     assert again.status in ("stopped", "finished") and again.config == run.config
-    steps = [event["step"] for event in again.events() if event["step"]]
+    steps = [event.step for event in again.events() if event.step]
     assert steps == list(range(1, len(steps) + 1))
     for picture in again.pictures():
         assert picture.read_bytes().endswith(b"IEND\xaeB`\x82")
@@ -216,7 +220,7 @@ def test_killed_anywhere_a_run_is_readable_and_ends_in_the_same_bits(
     assert len(steps) >= (state.step if state else 0)  # a checkpoint never outruns the events
     go_on(tiny, again)
     assert again.status == "finished" and same_eraser(again.eraser(), uninterrupted[-1].eraser)
-    assert [event["step"] for event in again.events() if event["step"]] == list(range(1, SMALL.steps + 1))
+    assert [event.step for event in again.events() if event.step] == list(range(1, SMALL.steps + 1))
     assert not list(run.path.rglob("*.partial*"))
 
 

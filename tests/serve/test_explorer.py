@@ -1,26 +1,40 @@
-"""What the explorer asks of the bundled model: pictures, predictions, rows to compare, and whose runs are whose."""
+"""What the explorer asks of the bundled model: pictures, predictions, rows to compare, and runs by a form."""
 
 from __future__ import annotations
+
+import threading
+from dataclasses import replace
 
 import pytest
 
 from age_core import AgeError, ConceptSet, Eraser, erase_by
+from age_core.models.identity import model_identity
+from age_core.serve.comparison import draw_pairs, own_rows, rows_for, scores
 from age_core.serve.explorer import Explorer
-from age_core.serve.queue import Workbench
+from age_core.serve.library import Library
+from age_core.serve.queue import RunQueue
 
-ANN, BEN = "a" * 32, "b" * 32
+ANN = "a" * 32
 
 
 @pytest.fixture(scope="module")
-def shared(emoji_pipe):
-    bench = Workbench(emoji_pipe, ConceptSet.load("emoji"))
-    yield bench
-    bench.run_queue.close()
+def queue():
+    queue = RunQueue()
+    yield queue
+    queue.close()
 
 
-@pytest.fixture
-def explorer(shared, emoji_pipe, emoji_probe, tmp_path):
-    return Explorer(emoji_pipe, emoji_probe, shared.concepts, shared, tmp_path)
+@pytest.fixture(scope="module")
+def explorer(queue, emoji_pipe, emoji_probe, tmp_path_factory):
+    """One for all tests, so that it reads its concepts and what the original predicts for them once."""
+    library = Library(tmp_path_factory.mktemp("runs"))
+    return Explorer(emoji_pipe, emoji_probe, ConceptSet.load("emoji"), queue, library)
+
+
+@pytest.fixture(scope="module")
+def dog_erased(emoji_pipe, explorer) -> Eraser:
+    *_, last = erase_by(emoji_pipe, "uce", "dog", explorer.concepts)
+    return last.eraser
 
 
 def test_a_concept_has_the_same_pictures_each_time_and_by_any_of_its_names(explorer, emoji_probe):
@@ -48,33 +62,36 @@ def test_the_predicted_damage_is_local_and_tells_the_order_of_the_measured(explo
     assert (explorer.measure("dog", Eraser({})) < 1e-6).all()
 
 
-def test_a_closed_form_is_predicted_by_itself(explorer, emoji_pipe):
+def test_a_closed_form_is_predicted_by_itself(explorer, dog_erased):
     word, predicted = explorer.predict("dog", "uce")
-    *_, last = erase_by(emoji_pipe, "uce", "dog", explorer.concepts)
-    assert word == "" and (explorer.measure("dog", last.eraser) - predicted).abs().max() < 1e-5
+    assert word == "" and (explorer.measure("dog", dog_erased) - predicted).abs().max() < 1e-5
 
 
 def test_rows_to_compare_begin_with_what_should_vanish_and_put_the_worst_first(explorer):
-    rows = explorer.rows("dog", damage={"cat": 0.9, "horse": 0.5})
+    rows = rows_for(explorer, "dog", damage={"cat": 0.9, "horse": 0.5})
     kinds = [row.kind for row in rows]
     assert kinds == sorted(kinds, key=["erased", "synonym", "near", "far"].index)
     assert rows[0].prompt == "an emoji of a dog" and rows[1].expected == ("dog",)
     near = [row.title for row in rows if row.kind == "near"]
     assert near[:2] == ["cat", "horse"] and len(near) == 4
-    own = explorer.own_rows("a red dog\n\n quantum ")
+    own = own_rows(explorer, "a red dog\n\n quantum ")
     assert [row.prompt for row in own] == ["a red dog", "quantum"] and own[0].note == "" and "Outside" in own[1].note
-    assert explorer.own_rows("  ")[0].prompt == ""
+    assert own_rows(explorer, "  ")[0].prompt == ""
     with pytest.raises(AgeError, match="at most 8"):
-        explorer.own_rows("\n".join("abcdefghij"))
+        own_rows(explorer, "\n".join("abcdefghij"))
 
 
-def test_an_eraser_is_scored_on_what_it_erased_and_what_it_watched(explorer, emoji_pipe):
-    *_, last = erase_by(emoji_pipe, "uce", "dog", explorer.concepts)
-    table = explorer.scores(["dog"], last.eraser).set_index("method")
+def test_an_eraser_is_scored_on_what_it_erased_and_what_it_watched(explorer, dog_erased):
+    names = ("dog", *explorer.concepts.names[::30])
+    few = replace(explorer.concepts, concepts=tuple(explorer.concepts[name] for name in names))
+    table = scores(replace(explorer, concepts=few), ["dog"], {"edited": dog_erased}).set_index("method")
     assert table.loc["edited", "esr1"] > 80 > 20 > table.loc["original", "esr1"]
     assert table.loc["edited", "psr1_low"] <= table.loc["edited", "psr1"] <= table.loc["edited", "psr1_high"]
-    pairs = explorer.pairs(explorer.rows("dog", near=1, far=1), last.eraser, 0, 2)
-    assert [pair.seed for pair in pairs[:4]] == [0, 1, 0, 1]
+    rows, erasers = rows_for(explorer, "dog", near=1, far=1), {"UCE": dog_erased, "nothing": Eraser({})}
+    pairs = draw_pairs(explorer, rows, erasers, 0, 2)
+    assert [pair.seed for pair in pairs["UCE"][:4]] == [0, 1, 0, 1]
+    assert all(one.original is other.original for one, other in zip(*pairs.values(), strict=True))
+    assert all(pair.original == pair.edited for pair in pairs["nothing"])
 
 
 def test_a_form_that_cannot_work_is_refused_before_anything_is_written(explorer):
@@ -90,28 +107,25 @@ def test_a_form_that_cannot_work_is_refused_before_anything_is_written(explorer)
     ):
         with pytest.raises(AgeError, match=match):
             explorer.ask(ANN, keep=False, **form)
-    assert explorer.runs_of(ANN) == []
+    assert explorer.library.runs_of(ANN) == []
     for word, target in (("", None), (' "" ', ""), ("cat", "cat")):
         queued = explorer.ask(ANN, ["puppy"], "uce", False, word)
         assert queued.run.config.request["target"] == target and queued.run.config.concepts == ("dog",)
-        assert [sight.state for sight in explorer.bench.run_queue.watch(queued)][-1] == "finished"
+        assert [update.state for update in explorer.queue.watch(queued)][-1] == "finished"
 
 
-def test_nobody_sees_or_changes_the_runs_of_another(explorer):
-    queued = explorer.bench.start(explorer.folder(ANN), "uce", "dog", owner=ANN)
-    for _ in explorer.bench.run_queue.watch(queued):
-        pass
-    name = queued.run.path.name
-    assert [run.path.name for run in explorer.runs_of(ANN)] == [name] and explorer.runs_of(BEN) == []
-    assert explorer.own_run(ANN, name).status == "finished"
-    with pytest.raises(AgeError, match="no run"):
-        explorer.run(BEN, name)
-    for bad in ("", "..", "../x", "A" * 32, ANN + "/", "a" * 31):
-        with pytest.raises(AgeError, match="reload"):
-            explorer.folder(bad)
-    everybody = Explorer(
-        explorer.pipe, explorer.probe, explorer.concepts, explorer.bench, explorer.runs, explorer.folder(ANN)
-    )
-    assert everybody.run(BEN, name).path == queued.run.path
-    with pytest.raises(AgeError, match="came with the explorer"):
-        everybody.own_run(BEN, name)
+def test_the_weights_are_read_once_for_all_runs(queue, emoji_pipe, emoji_probe, tmp_path, monkeypatch):
+    """A hash of every weight, in the thread that draws for everybody, is nothing for each start."""
+    threads = []
+
+    def identity(pipe):
+        threads.append(threading.current_thread())
+        return model_identity(pipe)
+
+    monkeypatch.setattr("age_core.serve.explorer.model_identity", identity)
+    monkeypatch.setattr("age_core.runs.record.model_identity", lambda _: pytest.fail("the weights are read again"))
+    explorer = Explorer(emoji_pipe, emoji_probe, ConceptSet.load("emoji"), queue, Library(tmp_path))
+    runs = [explorer.ask(ANN, [name], "uce", False).run for name in ("dog", "cat")]
+    assert explorer.measured.name.startswith(explorer.identity)
+    assert len(threads) == 1 and threads[0] is not threading.current_thread()  # between two steps of whoever trains
+    assert {run.config.model_identity for run in runs} == {explorer.identity} == {model_identity(emoji_pipe)}

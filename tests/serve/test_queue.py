@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from functools import partial
 
 import pytest
 import torch
-from support import QUICK, WORLD
+from support import QUICK, WORLD, build_tiny_sd
 
 from age_core import AgeError, generate
 from age_core.erasure.by_method import erase_by
 from age_core.runs.run import Run, list_runs
-from age_core.serve.queue import MOST_OPEN, DeviceWorker, RunQueue, Workbench
+from age_core.serve.queue import MOST_OPEN, RunQueue
+from age_core.serve.worker import DeviceWorker
 
 
 @pytest.fixture
-def bench(tiny_sd):
-    bench = Workbench(tiny_sd, WORLD, run_queue=RunQueue(60))
-    yield bench
-    bench.run_queue.close()
+def queue():
+    queue = RunQueue(60)
+    yield queue
+    queue.close()
 
 
-def asked(**changes):
+@pytest.fixture
+def start(queue, tiny_sd):
+    """Asks for a run of the tiny model."""
+    return partial(queue.start, tiny_sd, WORLD)
+
+
+def quick(**changes):
     return {"preset": "balanced", "seed": 3, **QUICK, **changes}
 
 
-def until_ended(bench, queued):
-    sights = list(bench.run_queue.watch(queued, every=0.01))
-    return sights[-1], [event for sight in sights for event in sight.events]
+def until_ended(queue, queued):
+    updates = list(queue.watch(queued, every=0.01))
+    return updates[-1], [event for update in updates for event in update.events]
 
 
 def wait_for(condition, seconds=60):
@@ -39,92 +48,111 @@ def wait_for(condition, seconds=60):
         time.sleep(0.01)
 
 
-def test_a_run_ends_as_it_does_without_a_workbench_and_is_on_disk(bench, tiny_sd, tmp_path):
-    queued = bench.start(tmp_path, "age", "dog", **asked())
-    last, events = until_ended(bench, queued)
+def test_a_run_ends_as_it_does_without_a_queue_and_is_on_disk(queue, start, tiny_sd, tmp_path):
+    queued = start(tmp_path, "age", "dog", **quick())
+    last, events = until_ended(queue, queued)
     assert last.state == "finished" and events[-1].eraser is not None
     assert [event.step for event in events] == sorted(event.step for event in events)
-    *_, plain = erase_by(tiny_sd, "age", "dog", WORLD, **asked())
+    *_, plain = erase_by(tiny_sd, "age", "dog", WORLD, **quick())
     for name, delta in plain.eraser.delta.items():
         assert torch.equal(delta, events[-1].eraser.delta[name])
     assert Run.open(queued.run.path).status == "finished" and len(list_runs(tmp_path)) == 1
-    again, repeated = until_ended(bench, queued)  # whoever comes back sees it all from the start
+    again, repeated = until_ended(queue, queued)  # whoever comes back sees it all from the start
     assert again.state == "finished" and len(repeated) == len(events)
 
 
-def test_runs_stand_in_line_and_are_told_so(bench, tmp_path):
-    first = bench.start(tmp_path, "empty", "dog", owner="ann", **asked(steps=4000))
-    second = bench.start(tmp_path, "empty", "cat", owner="ben", **asked(steps=2))
+def test_runs_stand_in_line_and_are_told_so(queue, start, tmp_path):
+    first = start(tmp_path, "empty", "dog", owner="ann", **quick(steps=4000))
+    second = start(tmp_path, "empty", "cat", owner="ben", **quick(steps=2))
     wait_for(lambda: len(first.events) > 3)
-    sight = next(bench.run_queue.watch(second))
-    assert (sight.state, sight.ahead) == ("waiting", 1) and 0 < sight.wait_s < 4000
-    assert bench.run_queue.find(first.run.path, "ann") is first and bench.run_queue.find(first.run.path, "ben") is None
-    bench.run_queue.stop(first)
-    assert until_ended(bench, second)[0].state == "finished" and first.state == "stopped"
+    update = next(queue.watch(second))
+    assert (update.state, update.ahead) == ("waiting", 1) and 0 < update.wait_s < 4000
+    assert queue.find(first.run.path, "ann") is first and queue.find(first.run.path, "ben") is None
+    queue.stop(first)
+    assert until_ended(queue, second)[0].state == "finished" and first.state == "stopped"
 
 
 def test_a_run_that_nobody_watches_ends_unless_it_is_kept(tiny_sd, tmp_path):
-    bench = Workbench(tiny_sd, WORLD, run_queue=RunQueue(0.2))
-    left = bench.start(tmp_path, "empty", "dog", **asked(steps=100_000))
-    kept = bench.start(tmp_path, "empty", "cat", keep=True, **asked(steps=30))
+    queue = RunQueue(1)
+    start = partial(queue.start, tiny_sd, WORLD)
+    alone = start(tmp_path, "empty", "dog", **quick(steps=100_000))
+    kept = start(tmp_path, "empty", "cat", keep=True, **quick(steps=30))
     wait_for(lambda: kept.ended)
-    assert (left.state, kept.state) == ("stopped", "finished")
-    watched = bench.start(tmp_path, "empty", "dog", **asked(steps=60))
-    assert until_ended(bench, watched)[0].state == "finished"
-    bench.run_queue.close()
+    assert (alone.state, kept.state) == ("stopped", "finished")
+    watched = start(tmp_path, "empty", "dog", **quick(steps=60))
+    assert until_ended(queue, watched)[0].state == "finished"
+    queue.close()
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits(bench, tiny_sd, tmp_path):
-    wanted = asked(steps=40, checkpoint_every=2)
-    queued = bench.start(tmp_path, "age", "dog", **wanted)
+def test_a_stopped_run_goes_on_to_the_same_bits(queue, start, tiny_sd, tmp_path):
+    request = quick(steps=40, checkpoint_every=2)
+    queued = start(tmp_path, "age", "dog", **request)
     wait_for(lambda: queued.events and queued.events[-1].step >= 6)
-    bench.run_queue.stop(queued)
+    queue.stop(queued)
     wait_for(lambda: queued.ended)
     assert Run.open(queued.run.path).status == "stopped" and queued.events[-1].step < 40
-    more = bench.resume(Run.open(queued.run.path))
+    more = queue.resume(tiny_sd, WORLD, Run.open(queued.run.path))
     with pytest.raises(AgeError, match="already waiting or running"):
-        bench.resume(Run.open(queued.run.path))
-    last, events = until_ended(bench, more)
-    *_, plain = erase_by(tiny_sd, "age", "dog", WORLD, **wanted)
+        queue.resume(tiny_sd, WORLD, Run.open(queued.run.path))
+    last, events = until_ended(queue, more)
+    *_, plain = erase_by(tiny_sd, "age", "dog", WORLD, **request)
     assert last.state == "finished" and 1 < events[0].step <= queued.events[-1].step + 1
     assert all(torch.equal(d, events[-1].eraser.delta[n]) for n, d in plain.eraser.delta.items())
     with pytest.raises(AgeError, match="finished"):
-        bench.resume(Run.open(queued.run.path))
+        queue.resume(tiny_sd, WORLD, Run.open(queued.run.path))
 
 
-def test_pictures_are_drawn_between_two_steps_by_the_original_model(bench, tiny_sd, tmp_path):
+def test_pictures_are_drawn_between_two_steps_by_the_original_model(queue, start, tiny_sd, tmp_path):
     before = generate(tiny_sd, ["a dog"], [0], 2)[0]
-    queued = bench.start(tmp_path, "empty", "dog", **asked(steps=100_000, lr=1e-2))
+    queued = start(tmp_path, "empty", "dog", **quick(steps=100_000, lr=1e-2))
     wait_for(lambda: len(queued.events) > 5)
     for _ in range(3):
         step = queued.events[-1].step
-        during = bench.run(lambda: generate(tiny_sd, ["a dog"], [0], 2)[0])
+        during = queue.worker.run(lambda: generate(tiny_sd, ["a dog"], [0], 2)[0])
         assert during.tobytes() == before.tobytes()
         wait_for(lambda step=step: queued.events[-1].step > step)
-    bench.run_queue.stop(queued)
+    queue.stop(queued)
 
 
-def test_what_goes_wrong_is_told_and_ends_nobody_else_s_run(bench, tmp_path):
+def test_what_goes_wrong_is_told_and_ends_nobody_else_s_run(queue, start, tmp_path):
     with pytest.raises(AgeError, match="lr"):
-        bench.start(tmp_path, "empty", "dog", **asked(lr=-1))
+        start(tmp_path, "empty", "dog", **quick(lr=-1))
     assert not list_runs(tmp_path)
-    bad = bench.start(tmp_path, "empty", "dog", **asked(lr=1e30, steps=20))
-    good = bench.start(tmp_path, "empty", "cat", **asked())
-    last, _ = until_ended(bench, bad)
+    bad = start(tmp_path, "empty", "dog", **quick(lr=1e30, steps=20))
+    good = start(tmp_path, "empty", "cat", **quick())
+    last, _ = until_ended(queue, bad)
     assert last.state == "failed" and "diverged" in last.reason
-    assert until_ended(bench, good)[0].state == "finished"
+    assert until_ended(queue, good)[0].state == "finished"
 
 
-def test_nobody_fills_the_queue_alone(bench, tmp_path):
-    mine = [bench.start(tmp_path, "empty", "dog", owner="ann", **asked(steps=100_000)) for _ in range(MOST_OPEN)]
+def test_nobody_fills_the_queue_alone(queue, start, tmp_path):
+    mine = [start(tmp_path, "empty", "dog", owner="ann", **quick(steps=100_000)) for _ in range(MOST_OPEN)]
     with pytest.raises(AgeError, match="4 of your runs"):
-        bench.start(tmp_path, "empty", "dog", owner="ann", **asked())
+        start(tmp_path, "empty", "dog", owner="ann", **quick())
     assert len(list_runs(tmp_path)) == MOST_OPEN
-    other = bench.start(tmp_path, "empty", "dog", owner="ben", **asked())
+    other = start(tmp_path, "empty", "dog", owner="ben", **quick())
     for queued in mine:
-        bench.run_queue.stop(queued)
-    assert until_ended(bench, other)[0].state == "finished"
-    assert until_ended(bench, bench.start(tmp_path, "empty", "dog", owner="ann", **asked()))[0].state == "finished"
+        queue.stop(queued)
+    assert until_ended(queue, other)[0].state == "finished"
+    assert until_ended(queue, start(tmp_path, "empty", "dog", owner="ann", **quick()))[0].state == "finished"
+
+
+@pytest.mark.parametrize("changes", [{}, {"lr": 1e30, "steps": 20}, {"steps": 100_000}])
+def test_a_model_that_was_closed_is_let_go_although_its_runs_are_remembered(queue, tmp_path, changes):
+    (tmp_path / "tokenizer").mkdir()
+    pipe = build_tiny_sd(tmp_path / "tokenizer", "epsilon")
+    kept = weakref.ref(pipe)
+    queued = queue.start(pipe, WORLD, tmp_path, "empty", "dog", **quick(**changes))
+    assert queue.uses(pipe)
+    if changes.get("steps") == 100_000:
+        wait_for(lambda: queued.events)
+        queue.stop(queued)
+    last, _ = until_ended(queue, queued)
+    assert last.state in ("finished", "failed", "stopped") and not queue.uses(pipe)
+    del pipe
+    queue.worker.run(gc.collect)
+    assert kept() is None
+    assert queue.find(queued.run.path, "") is queued and queued.events  # whoever comes back still sees what it did
 
 
 def test_one_thread_computes_what_is_asked_for_in_that_order():
@@ -138,7 +166,7 @@ def test_one_thread_computes_what_is_asked_for_in_that_order():
     for name in range(6):
         threads.append(threading.Thread(target=model.run, args=(partial(work, name),)))
         threads[-1].start()
-        wait_for(lambda name=name: model._asked.qsize() >= name + 1)
+        wait_for(lambda name=name: model._jobs.qsize() >= name + 1)
     gate.set()
     for thread in threads:
         thread.join()

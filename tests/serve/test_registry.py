@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from dataclasses import replace
 
 import pandas as pd
@@ -11,7 +12,8 @@ import pytest
 from support import build_tiny_sd
 
 from age_core import AgeError, Eraser, load_pipeline
-from age_core.serve.registry import MOST_MODELS, Choice, Models
+from age_core.serve.comparison import draw_pairs, own_rows, scores
+from age_core.serve.registry import MOST_MODELS, Choice, OpenModels
 from age_core.study.tables import gather
 
 NAMES = ("dog", "wolf", "fox", "cat", "pizza")
@@ -38,31 +40,31 @@ def choice(folder, concepts):
 
 
 def test_a_folder_opens_once_and_says_what_it_does_meanwhile(choice, tmp_path):
-    models = Models(tmp_path)
-    told = list(models.opening(choice))
-    assert [text.split()[0] for text in told] == ["Reading", "Loading"] and str(choice.model) in told[-1]
+    models = OpenModels(tmp_path)
+    steps = list(models.opening(choice))
+    assert [text.split()[0] for text in steps] == ["Reading", "Loading"] and str(choice.model) in steps[-1]
     explorer = models.explorer(choice)
     assert models.explorer(choice) is explorer and not list(models.opening(choice))
-    assert explorer.concepts.names == NAMES and explorer.probe is None and explorer.shipped is None
+    assert explorer.concepts.names == NAMES and explorer.probe is None and explorer.library.shipped is None
     assert len(explorer.pictures("dog")) == 4
 
 
 def test_without_a_probe_pairs_go_unjudged_and_scores_are_refused(choice, tmp_path):
-    explorer = Models(tmp_path).explorer(choice)
-    (pair,) = explorer.pairs(explorer.own_rows("a dog"), Eraser({}), 0, 1)
+    explorer = OpenModels(tmp_path).explorer(choice)
+    ((pair,),) = draw_pairs(explorer, own_rows(explorer, "a dog"), {"none": Eraser({})}, 0, 1).values()
     assert pair.edited_verdict[0] == "" and pair.distance != pair.distance
     assert pair.original.tobytes() == pair.edited.tobytes()
     with pytest.raises(AgeError, match="without one"):
-        explorer.scores(["dog"], Eraser({}))
+        scores(explorer, ["dog"], {"none": Eraser({})})
 
 
 def test_side_effects_are_measured_without_a_probe_and_a_restart_redoes_none(choice, tmp_path, monkeypatch):
-    explorer = Models(tmp_path).explorer(choice)
+    explorer = OpenModels(tmp_path).explorer(choice)
     begun = explorer.side_effects()
     assert next(begun).erased == "dog"
     begun.close()
     kept = (explorer.measured / "dog-0.parquet").stat().st_mtime_ns
-    again = Models(tmp_path).explorer(choice)
+    again = OpenModels(tmp_path).explorer(choice)
     assert again.measured == explorer.measured  # by weights and concepts, not by name or path
     assert [job.erased for job in again.side_effects()] == list(NAMES)
     assert (explorer.measured / "dog-0.parquet").stat().st_mtime_ns == kept
@@ -73,24 +75,37 @@ def test_side_effects_are_measured_without_a_probe_and_a_restart_redoes_none(cho
 
 
 def test_all_models_of_a_device_share_its_line_and_its_thread(choice, tmp_path):
-    models = Models(tmp_path)
+    models = OpenModels(tmp_path)
     one, two = models.explorer(choice), models.explorer(Choice(choice.model, "sd-imagenette", "", "cpu"))
-    assert one.bench.line is two.bench.line and one is not two
+    assert one.queue is two.queue and one is not two
 
 
 def test_the_model_longest_not_asked_for_makes_room_unless_it_trains(choice, tmp_path):
-    models = Models(tmp_path)
+    models = OpenModels(tmp_path)
     sets = ("sd-imagenette", "sd-netfive", "sd-artists")
     first = models.explorer(choice)
     quick = {"steps": 100_000, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "min_candidate_distance": 0.0}
-    queued = first.bench.start(tmp_path / "runs", "empty", "dog", keep=True, **quick)
+    queued = first.start("a" * 32, "dog", "empty", keep=True, **quick)
     others = [models.explorer(Choice(choice.model, name, "", "cpu")) for name in sets]
     assert models.explorer(choice) is first  # it trains
-    first.bench.run_queue.stop(queued)
-    *_, last = first.bench.run_queue.watch(queued)
+    first.queue.stop(queued)
+    *_, last = first.queue.watch(queued)
     assert last.state == "stopped"
     assert models.explorer(Choice(choice.model, sets[0], "", "cpu")) is not others[0]
     assert len(models._open) <= MOST_MODELS + 1
+
+
+def test_a_model_that_was_closed_leaves_memory_although_its_runs_are_remembered(choice, tmp_path):
+    models = OpenModels(tmp_path)
+    explorer = models.explorer(choice)
+    queued = explorer.ask("a" * 32, ["dog"], "uce", True)
+    *_, last = explorer.queue.watch(queued)
+    explorer.predict("dog")
+    pipe = weakref.ref(explorer.pipe)
+    del explorer
+    for name in ("sd-imagenette", "sd-netfive", "sd-artists")[:MOST_MODELS]:
+        models.explorer(Choice(choice.model, name, "", "cpu"))
+    assert last.state == "finished" and not models.has(choice) and pipe() is None
 
 
 @pytest.mark.parametrize(
@@ -112,15 +127,15 @@ def test_what_cannot_be_opened_is_said_at_once(choice, tmp_path, changes, said, 
     fields = {"model": choice.model, "concepts": choice.concepts, "probe": "", "device": "cpu"}
     began = time.monotonic()
     with pytest.raises(AgeError, match=said):
-        Models(tmp_path).explorer(Choice(**(fields | changes)))
+        OpenModels(tmp_path).explorer(Choice(**(fields | changes)))
     assert time.monotonic() - began < 20  # not after five retries, however slow the machine
 
 
 def test_a_shared_explorer_opens_nothing_of_a_strangers(choice, tmp_path):
-    models = Models(tmp_path, others=False)
-    for wanted in (choice, Choice(concepts=choice.concepts), Choice(probe="/etc"), Choice(model="a/b")):
+    models = OpenModels(tmp_path, others=False)
+    for other in (choice, Choice(concepts=choice.concepts), Choice(probe="/etc"), Choice(model="a/b")):
         with pytest.raises(AgeError, match="machine of your own"):
-            models.explorer(wanted)
+            models.explorer(other)
 
 
 def test_an_unknown_pipeline_is_refused_before_any_retry(monkeypatch):
@@ -133,23 +148,23 @@ def test_an_unknown_pipeline_is_refused_before_any_retry(monkeypatch):
 
 
 def test_one_thread_of_a_device_computes_whoever_asks(choice, tmp_path):
-    """More teams of OpenMP's than cores make a training a third slower (see `ModelThread`)."""
-    models, seen = Models(tmp_path), set()
-    studios = [models.explorer(choice), models.explorer(Choice(choice.model, "sd-netfive", "", "cpu"))]
-    for explorer in studios:
+    """More teams of OpenMP's than cores make a training a third slower (see `DeviceWorker`)."""
+    models, seen = OpenModels(tmp_path), set()
+    explorers = [models.explorer(choice), models.explorer(Choice(choice.model, "sd-netfive", "", "cpu"))]
+    for explorer in explorers:
         for part in (explorer.pipe.unet, explorer.pipe.text_encoder):
             part.register_forward_pre_hook(lambda *_: seen.add(threading.current_thread()))
-    explorer = studios[0]
+    explorer = explorers[0]
     queued = explorer.ask("a" * 32, ["dog"], "uce", True)
-    *_, last = explorer.bench.run_queue.watch(queued)
+    *_, last = explorer.queue.watch(queued)
     eraser = queued.run.eraser()
     (
-        studios[1].pictures("cassette player", 1),
+        explorers[1].pictures("cassette player", 1),
         explorer.ranked("dog"),
         explorer.predict("dog"),
         explorer.measure("dog", eraser),
     )
-    explorer.pairs(explorer.own_rows("a grue"), eraser, 0, 1), next(explorer.side_effects())
-    fresh = replace(explorer, concepts=studios[1].concepts)  # whose names nobody has read yet
-    assert fresh.bench.run(lambda: fresh.vectors).shape[0] == len(studios[1].concepts)
+    draw_pairs(explorer, own_rows(explorer, "a grue"), {"dog": eraser}, 0, 1), next(explorer.side_effects())
+    fresh = replace(explorer, concepts=explorers[1].concepts)  # whose names nobody has read yet
+    assert fresh.compute(lambda: fresh.vectors).shape[0] == len(explorers[1].concepts)
     assert last.state == "finished" and len(seen) == 1 and threading.current_thread() not in seen

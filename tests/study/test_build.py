@@ -12,7 +12,7 @@ import torch
 from support import build_tiny_sd
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from age_core import AgeError, ConceptSet, Probe
+from age_core import AgeError, ConceptSet, Eraser, Probe
 from age_core.__main__ import main
 from age_core.concepts.concept_set import Concept
 from age_core.study.baseline import FILE, Original
@@ -101,7 +101,7 @@ def test_a_folder_holds_the_erasures_of_one_task_only(setup, tmp_path):
     assert set(gather(tmp_path)["method"]) == {"uce"} and set(gather(tmp_path)["target"]) == {"fox"}
     assert SideEffects(gather(tmp_path)).methods == ["uce to fox"]
     with pytest.raises(AgeError, match="name another"):
-        next(build_side_effects(setup, replace(task, target="cat"), ["dog", "cat"], tmp_path))
+        next(build_side_effects(setup, replace(task, target="pizza"), ["dog", "cat"], tmp_path))
 
 
 def test_the_noise_floor_is_measured_once_a_folder_and_is_no_erasure(setup, tmp_path, monkeypatch):
@@ -181,7 +181,22 @@ def test_the_command_line_refuses_in_one_sentence(arguments, words, capsys):
 
 
 def test_the_command_line_erases_and_evaluates(tmp_path, capsys):
-    path = tmp_path / "owl.safetensors"
-    assert main(["erase", "owl", "--steps", "1", "--target", "fixed", "--word", "", "--out", str(path)]) == 0
-    assert path.stat().st_size > 1e6
-    assert "saved" in capsys.readouterr().out
+    def erase(name, *how):
+        out = tmp_path / f"{name}.safetensors"
+        assert main(["--concepts", "emoji-netfive", "erase", "dog", *how, "--word", "", "--out", str(out)]) == 0
+        assert f"saved {out}" in capsys.readouterr().out
+        return Eraser.load(out)
+
+    trained = erase("trained", "--target", "fixed", "--steps", "1", "--set", "samples=4")
+    assert {key: trained.info[key] for key in ("concept", "target")} == {"concept": "dog", "target": ""}
+    assert trained.info["options"]["steps"] == 1 and trained.info["options"]["samples"] == 4
+    erase("closed", "--method", "uce")
+    moved = [delta.abs().max().item() for delta in trained.delta.values()]
+    assert 0 < max(moved) < 0.01  # by one step of AdamW, whose size is its learning rate
+    paths = [str(tmp_path / f"{name}.safetensors") for name in ("trained", "closed")]
+    assert main(["--json", "--concepts", "emoji-netfive", "evaluate", *paths, "--images", "1"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    original, one_step, closed = document["table"]
+    assert document["erased"] == ["dog"] and one_step["method"] == "trained"
+    assert original["esr1"] <= one_step["esr1"] + 10 <= 30 and closed["esr1"] >= 80
+    assert closed["psr1"] >= original["psr1"] - 20 and original["distance"] == 0 < one_step["distance"]

@@ -11,7 +11,7 @@ import torch
 from age_core import ConceptSet
 from age_core.erasure.closed_form.methods import uce
 from age_core.erasure.closed_form.problem import ClosedFormOptions, ErasureProblem, read_prompts
-from age_core.measure.verdicts import noise_reference, noise_shift
+from age_core.measure.noise_shift import noise_reference, noise_shift
 from age_core.study.predict import look_ahead_damage, output_distance, text_distance, text_overlap
 from age_core.study.statistics import rank_correlation, same_group
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from age_core import AgeError, Concept, ConceptSet, Eraser, encode_text
-from age_core.models.pipelines import sample_latents
 from age_core.models.probes import Probe
+from age_core.models.sampling import sample_latents
 from age_core.study.robustness import recovery_rates, revived_states
 
 WORLD = ConceptSet(

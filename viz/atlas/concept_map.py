@@ -1,6 +1,5 @@
 """The concept map: a figure of labelled dots, and the component that turns a click on a dot into an event."""
 
-import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +12,22 @@ import plotly.graph_objects as go
 from viz.atlas.layout import EDGE, group_styles
 from viz.charts.effects import decimals
 from viz.components.chart import Plotted
+from viz.components.html_parts import Markup, join
 from viz.components.theme import GROUP_COLOURS
 
+# Each defines one function; the last one calls the others.
+SCRIPTS = Path(__file__).parent / "scripts"
+SCRIPT_ORDER = (
+    "state.js",
+    "whole_graph.js",
+    "tip.js",
+    "arrows.js",
+    "labels.js",
+    "dots.js",
+    "pointer.js",
+    "keyboard.js",
+    "concept_map.js",
+)
 WIDEST_ARROW = 11  # pixels
 TEMPLATE = (
     "<div class='cg' tabindex='0' role='application'><canvas></canvas><div class='plot'></div><div class='over'></div>"
@@ -30,20 +43,20 @@ def map_figure(layout: pd.DataFrame, groups: Sequence[str], sizes: Sequence[floa
     """
     styles = group_styles(groups)
     names = layout["name"].tolist()
-    texts = [f"{html.escape(n)}<br>{html.escape(g)}" for n, g in zip(names, groups, strict=True)]
+    texts = [Markup("{}<br>{}").format(name, group) for name, group in zip(names, groups, strict=True)]
     size: int | list[float] = DOT
     if sizes is not None:
         weights = np.asarray(sizes, dtype=float)
         areas = SMALLEST_DOT**2 + np.nan_to_num(weights).clip(0, 1) * (LARGEST_DOT**2 - SMALLEST_DOT**2)
         size = np.sqrt(areas).round(1).tolist()
-        known = ["not measured" if np.isnan(w) else f"{w:.2f} (0 least, 1 most)" for w in weights]
-        texts = [f"{text}<br>abnormality: {how}" for text, how in zip(texts, known, strict=True)]
+        values = ["not measured" if np.isnan(weight) else f"{weight:.2f} (0 least, 1 most)" for weight in weights]
+        texts = [text + Markup("<br>abnormality: {}").format(value) for text, value in zip(texts, values, strict=True)]
     figure = go.Figure(
         go.Scatter(
             x=layout["x"].tolist(),
             y=layout["y"].tolist(),
             customdata=names,
-            text=texts,
+            text=[str(text) for text in texts],
             hoverinfo="text",
             mode="markers",
             marker={"size": size, "opacity": 1, "symbol": [styles[g][1] for g in groups], "line": {"width": 0}},
@@ -101,8 +114,8 @@ def arrows_json(effects: pd.DataFrame) -> str:
 def overview_json(effects: pd.DataFrame, names: Sequence[str], above: float = 0.0, most: int = 5000) -> str:
     """The whole graph for the map whose dots are `names`: the strongest effects larger than `above`, `most` at most."""
     place = {name: row for row, name in enumerate(names)}
-    known = effects["erased"].isin(place) & effects["affected"].isin(place)
-    edges = effects[known & (effects["delta"].abs() > above)]
+    has_dots = effects["erased"].isin(place) & effects["affected"].isin(place)
+    edges = effects[has_dots & (effects["delta"].abs() > above)]
     edges = edges.sort_values("delta", key=abs, ascending=False, kind="stable").head(most)
     largest = edges["delta"].abs().max()
     return json.dumps(
@@ -118,12 +131,12 @@ def layouts_json(layouts: Mapping[str, pd.DataFrame]) -> str:
 
     A common factor keeps what an alignment achieved: nothing turns, and nothing moves to another side.
     """
-    shown = {}
+    places = {}
     for name, table in layouts.items():
         points = table[["x", "y"]].to_numpy(float)
         points = points / max(np.abs(points).max(initial=0) / EDGE, 1)
-        shown[name] = points.T.round(4).tolist()
-    return json.dumps(shown)
+        places[name] = points.T.round(4).tolist()
+    return json.dumps(places)
 
 
 def label_order_json(layout: pd.DataFrame, groups: Sequence[str]) -> str:
@@ -135,22 +148,38 @@ def label_order_json(layout: pd.DataFrame, groups: Sequence[str]) -> str:
     return json.dumps(table.sort_values(["turn", "group"])["name"].tolist())
 
 
-def legend(groups: Sequence[str]) -> str:
+SHAPES = {
+    "circle": Markup('<circle cx="6" cy="6" r="5"/>'),
+    "square": Markup('<rect x="1" y="1" width="10" height="10"/>'),
+    "triangle-up": Markup('<path d="M6 0L12 11H0Z"/>'),
+    "triangle-down": Markup('<path d="M0 0H12L6 11Z"/>'),
+    "diamond": Markup('<path d="M6 0L12 6L6 12L0 6Z"/>'),
+}
+
+
+def legend(groups: Sequence[str]) -> Markup:
     """What each colour and shape stands for."""
-    shapes = {
-        "circle": '<circle cx="6" cy="6" r="5"/>',
-        "square": '<rect x="1" y="1" width="10" height="10"/>',
-        "triangle-up": '<path d="M6 0L12 11H0Z"/>',
-        "triangle-down": '<path d="M0 0H12L6 11Z"/>',
-        "diamond": '<path d="M6 0L12 6L6 12L0 6Z"/>',
-    }
-    items = [
-        f'<span><svg class="l" viewBox="0 0 12 12" aria-hidden="true" '
-        f'style="--c-light:{GROUP_COLOURS["light"][colour]};--c-dark:{GROUP_COLOURS["dark"][colour]}">'
-        f"{shapes[shape]}</svg>{html.escape(group)}</span>"
-        for group, (colour, shape) in group_styles(groups).items()
-    ]
-    return f'<div class="legend">{"".join(items)}</div>'
+    entry = Markup(
+        '<span><svg class="l" viewBox="0 0 12 12" aria-hidden="true" '
+        'style="--c-light:{light};--c-dark:{dark}">{shape}</svg>{group}</span>'
+    )
+    return Markup('<div class="legend">{}</div>').format(
+        join(
+            entry.format(
+                light=GROUP_COLOURS["light"][colour],
+                dark=GROUP_COLOURS["dark"][colour],
+                shape=SHAPES[shape],
+                group=group,
+            )
+            for group, (colour, shape) in group_styles(groups).items()
+        )
+    )
+
+
+def script() -> str:
+    """The scripts in their order as the one text that Gradio takes, and the call that starts the map."""
+    texts = [(SCRIPTS / name).read_text(encoding="utf-8") for name in SCRIPT_ORDER]
+    return "\n".join([*texts, "conceptMap(element, props, trigger, watch);"])
 
 
 class ConceptGraph(Plotted):
@@ -177,7 +206,6 @@ class ConceptGraph(Plotted):
         lit: str = "{}",
         **kwargs: object,
     ) -> None:
-        script = Path(__file__).with_suffix(".js")
         super().__init__(
             value=value,
             figure=figure,
@@ -188,6 +216,6 @@ class ConceptGraph(Plotted):
             overview=overview,
             lit=lit,
             html_template=TEMPLATE,
-            js_on_load="\n".join(p.read_text(encoding="utf-8") for p in (script, script.with_name("map_layers.js"))),
+            js_on_load=script(),
             **kwargs,
         )

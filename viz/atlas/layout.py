@@ -1,7 +1,15 @@
-"""Where each concept sits on the map, and the colour and shape of its group."""
+"""Where each concept sits on the map, and the colour and shape of its group.
 
+scikit-learn, scipy and UMAP are imported where a layout is computed, since most starts read a stored one.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,16 +25,14 @@ def umap_layout(vectors: np.ndarray, seed: int = 0, metric: str = "cosine") -> n
     """(n, d) vectors to (n, 2) positions in [-1, 1]. UMAP keeps neighbourhoods; gaps between clusters mean little.
 
     With the metric "precomputed", `vectors` holds the (n, n) distances instead. Fewer than FEW are placed by their two
-    principal coordinates, which needs no compiling either.
+    principal coordinates, which needs no compiling either. Raises ValueError for a table that holds no distances.
     """
     vectors = np.asarray(vectors, dtype=np.float32)
     if metric == "precomputed" and (vectors.shape != vectors.T.shape or not np.allclose(vectors, vectors.T, atol=1e-5)):
         raise ValueError("distances must be a square and symmetric table")
     if len(vectors) < FEW:
         return spread_apart(_fitted(_principal(vectors, metric)))
-    from umap import UMAP  # imported here: compiling it takes seconds, and a stored layout makes it unnecessary
-
-    points = UMAP(
+    points = _umap_class()(
         n_neighbors=min(12, len(vectors) - 1), min_dist=0.35, spread=1.4, metric=metric, random_state=seed, n_jobs=1
     ).fit_transform(vectors)
     return spread_apart(_fitted(points))
@@ -38,17 +44,38 @@ def _fitted(points: np.ndarray) -> np.ndarray:
     return 2 * (points - low) / np.maximum(high - low, 1e-9) - 1
 
 
+def _umap_class() -> Any:
+    """UMAP's class; compiled for this start alone where numba may write beside no package and in no home."""
+    try:
+        from umap import UMAP
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        import numba
+
+        folder = tempfile.mkdtemp(prefix="numba-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["NUMBA_CACHE_DIR"] = folder
+        numba.config.reload_config()
+        from umap import UMAP
+    return UMAP
+
+
 def _principal(vectors: np.ndarray, metric: str) -> np.ndarray:
-    """Classical scaling: the plane in which the distances are kept best; (n, 2)."""
+    """Classical scaling: the plane in which the distances are kept best; (n, 2).
+
+    cosine: the straight distances of the vectors at length 1.
+    """
+    from sklearn.manifold import ClassicalMDS
+    from sklearn.preprocessing import normalize
+
+    vectors = vectors.astype(np.float64)
     if metric == "precomputed":
-        distances = vectors
+        scaling, vectors = ClassicalMDS(2, metric="precomputed"), (vectors + vectors.T) / 2
     else:
-        if metric == "cosine":
-            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        distances = np.linalg.norm(vectors[:, None] - vectors, axis=-1)
-    centred = np.eye(len(distances)) - 1 / len(distances)
-    values, axes = np.linalg.eigh(-centred @ np.square(distances) @ centred / 2)
-    return axes[:, -2:] * np.sqrt(np.maximum(values[-2:], 0))
+        scaling, vectors = ClassicalMDS(2), normalize(vectors) if metric == "cosine" else vectors
+    with np.errstate(invalid="ignore"):  # distances that no plane can hold leave an axis without a length
+        return np.nan_to_num(scaling.fit_transform(vectors))
 
 
 def spread_apart(points: np.ndarray, gap: float = 0.06, rounds: int = 200) -> np.ndarray:
@@ -70,14 +97,16 @@ def aligned(layout: pd.DataFrame, to: pd.DataFrame, anchors: Sequence[str] | Non
     Fitted on `anchors` (by default every name that both have) by least squares (Procrustes). Only the scale is set by
     how far the anchors spread: least squares would shrink a layout the more, the less it agrees with the other.
     """
+    from scipy.linalg import orthogonal_procrustes
+
     first, second = to.set_index("name")[["x", "y"]], layout.set_index("name")[["x", "y"]]
     names = list(second.index.intersection(first.index) if anchors is None else dict.fromkeys(anchors))
     a, b = second.loc[names].to_numpy(float), first.loc[names].to_numpy(float)
     if len(np.unique(a, axis=0)) < 2 or len(np.unique(b, axis=0)) < 2:
         raise ValueError("two layouts can only be aligned on two anchors or more that stand apart")
     centre_a, centre_b = a.mean(axis=0), b.mean(axis=0)
-    left, _, right = np.linalg.svd((a - centre_a).T @ (b - centre_b))
-    turn = left @ right * np.linalg.norm(b - centre_b) / np.linalg.norm(a - centre_a)
+    turn, _ = orthogonal_procrustes(a - centre_a, b - centre_b)
+    turn *= np.linalg.norm(b - centre_b) / np.linalg.norm(a - centre_a)
     points = (second.to_numpy(float) - centre_a) @ turn + centre_b
     return pd.DataFrame({"name": second.index, "x": points[:, 0], "y": points[:, 1]})
 
@@ -92,15 +121,15 @@ def read_layouts(path: Path, names: Sequence[str]) -> dict[str, pd.DataFrame]:
         stored = dict(list(table.groupby("layout", sort=False))) if "layout" in table else {MEANING: table}
     except (OSError, ValueError):
         return {}
-    found = {}
+    complete = {}
     for layout, rows in stored.items():
         try:
             part = rows.set_index("name").loc[list(names), ["x", "y"]].astype(float)
         except (KeyError, ValueError):
             continue
-        if len(part) == len(names) and np.isfinite(part).all(axis=None):  # a name that stands twice is found twice
-            found[str(layout)] = part.reset_index()
-    return found
+        if len(part) == len(names) and np.isfinite(part).all(axis=None):  # a name that stands twice gives two rows
+            complete[str(layout)] = part.reset_index()
+    return complete
 
 
 def write_layouts(path: Path, layouts: Mapping[str, pd.DataFrame]) -> None:

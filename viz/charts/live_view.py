@@ -1,17 +1,54 @@
 """What to redraw while a run goes on, and how often, so that the browser keeps up; and a finished run, step by step."""
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
 from viz.charts import live_charts, panels
 
 EVERY_S, LOSS_EVERY_S = 0.2, 1.0  # shortest time between two drawings
+
+
+class Event(Protocol):
+    """What the views read of a step, whether it happens or was recorded."""
+
+    @property
+    def step(self) -> int: ...  # 0 while preparing
+    @property
+    def steps(self) -> int: ...
+    @property
+    def note(self) -> str: ...
+    @property
+    def concept(self) -> str: ...
+    @property
+    def loss_erase(self) -> float: ...
+    @property
+    def loss_preserve(self) -> float: ...
+    @property
+    def candidates(self) -> Sequence[str]: ...
+    @property
+    def logits(self) -> Sequence[float]: ...
+    @property
+    def probabilities(self) -> Sequence[float]: ...
+    @property
+    def sampled(self) -> Sequence[float]: ...
+    @property
+    def elapsed_s(self) -> float: ...
+    @property
+    def remaining_s(self) -> float: ...
+    @property
+    def preview_prompts(self) -> Sequence[str]: ...
+    @property
+    def previews(self) -> Sequence[Image.Image]: ...
+    @property
+    def pictures(self) -> Sequence[str]: ...  # names of the previews
+    @property
+    def eraser(self) -> Any: ...
+
+    def top_targets(self, k: int) -> Sequence[tuple[str, float]]: ...
 
 
 class LiveView:
@@ -21,16 +58,16 @@ class LiveView:
         self.name = name
         self.erase: list[float] = []
         self.preserve: list[float] = []
-        self.probabilities: dict[
-            str, list[Sequence[float]]
-        ] = {}  # by concept: with several, each has its own candidates
+        # by concept: with several, each has its own candidates
+        self.probabilities: dict[str, list[Sequence[float]]] = {}
         self.drawn = self.slow_drawn = 0.0
 
-    def update(self, events: Sequence[Any]) -> dict[str, str]:
+    def update(self, events: Sequence[Event]) -> dict[str, str]:
         """What the latest of some new events change; none is lost for the curves."""
         if not events:
             return {}
-        event, now, out = events[-1], time.monotonic(), {}
+        event, now = events[-1], time.monotonic()
+        out: dict[str, str] = {}
         for one in events:
             self._keep(one)
         last = event.eraser is not None
@@ -46,18 +83,18 @@ class LiveView:
             out["live_previews"] = panels.previews(shown[-1].previews, shown[-1].preview_prompts, shown[-1].step)
         return out
 
-    def _keep(self, event: Any) -> None:
+    def _keep(self, event: Event) -> None:
         if event.step:
             self.erase.append(event.loss_erase)
             self.preserve.append(event.loss_preserve)
             if len(event.probabilities) == len(event.candidates):
                 self.probabilities.setdefault(event.concept, []).append(event.probabilities)
 
-    def _targets(self, event: Any) -> str:
+    def _targets(self, event: Event) -> str:
         title = f"What {event.concept or self.name} is mapped to"
         return live_charts.target_bars(event.candidates, event.probabilities, event.sampled, title, event.logits)
 
-    def _curves(self, event: Any) -> dict[str, str]:
+    def _curves(self, event: Event) -> dict[str, str]:
         history = self.probabilities.get(event.concept, [])
         of_all = event.steps if len(self.probabilities) < 2 else len(history)
         return {
@@ -65,12 +102,12 @@ class LiveView:
             "live_history": live_charts.share_history(event.candidates, history, of_all),
         }
 
-    def lit(self, event: Any) -> str:
+    def lit(self, event: Event) -> str:
         """The candidates that light up on the map, with their shares, as JSON."""
         pairs = zip(event.candidates, event.probabilities, strict=False)
         return json.dumps({name: round(share, 4) for name, share in pairs if name and share >= 0.01})
 
-    def describe(self, event: Any) -> str:
+    def describe(self, event: Event) -> str:
         if event.eraser is not None:
             return f"Done: {self.name} was erased in {event.steps} steps ({duration(event.elapsed_s)})."
         if not event.step:
@@ -81,11 +118,11 @@ class LiveView:
 class Recording:
     """A run that is over, to be seen again at any of its steps."""
 
-    def __init__(self, name: str, records: Sequence[Mapping[str, Any]], pictures: Mapping[str, Image.Image]) -> None:
-        """`records`: its events as they were written; `pictures`: its previews by file name."""
+    def __init__(self, name: str, events: Sequence[Event], pictures: Mapping[str, Image.Image]) -> None:
+        """`events`: from memory or read back, from the first on; `pictures`: the previews by the names in them."""
         self.name = name
-        self.pictures = dict(pictures)
-        self.events = [_event(record) for record in records if record["step"]]
+        self.pictures = pictures
+        self.events = [event for event in events if event.step]
 
     @property
     def steps(self) -> int:
@@ -105,7 +142,7 @@ class Recording:
             images = [self.pictures[name] for name in shown.pictures if name in self.pictures]
             out["live_previews"] = panels.previews(images, shown.preview_prompts[: len(images)], shown.step)
         where = f"Recorded: {self.name}, step {event.step} of {event.steps}"
-        words = ", ".join(f"{n or '(empty prompt)'} {s:.0%}" for n, s in event.top[:3])
+        words = ", ".join(f"{n or '(empty prompt)'} {s:.0%}" for n, s in event.top_targets(3))
         out["status"] = panels.status(f"{where}. Heaviest: {words or 'one fixed word'}.", event.step, event.steps)
         return out
 
@@ -117,32 +154,6 @@ class Recording:
 
     def film(self) -> str:
         return panels.film(list(self.stages.items()), self.name)
-
-
-def _event(record: Mapping[str, Any]) -> SimpleNamespace:
-    """A recorded event with the attributes of a live one; JSON has null where a number was not finite."""
-    numbers = {key: _numbers(record.get(key)) for key in ("logits", "probabilities", "sampled")}
-    losses = {key: _number(record.get(key)) for key in ("loss_erase", "loss_preserve")}
-    event = SimpleNamespace(
-        step=int(record["step"]),
-        steps=int(record["steps"]),
-        concept=str(record.get("concept", "")),
-        candidates=[str(name) for name in record.get("candidates", [])],
-        preview_prompts=[str(prompt) for prompt in record.get("preview_prompts", [])],
-        pictures=[str(name) for name in record.get("pictures", [])],
-        **numbers,
-        **losses,
-    )
-    event.top = sorted(zip(event.candidates, event.probabilities, strict=False), key=lambda pair: -pair[1])
-    return event
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan
-
-
-def _numbers(values: Any) -> list[float]:
-    return [value if math.isfinite(value := _number(item)) else -math.inf for item in values or []]
 
 
 def duration(seconds: float) -> str:

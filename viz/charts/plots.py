@@ -1,15 +1,16 @@
 """What a table of side effects says, as Plotly figures: heat map, locality, one-way streets, prediction.
 
 Each takes DataFrames and returns a `go.Figure` in the light palette; `theme.DARK_OF` names each colour's dark twin, so
-that a page can swap them. Texts are escaped where Plotly reads them as HTML.
+that a page can swap them. Plotly reads texts as markup: `styled`, through which every figure leaves, escapes them all.
 """
 
-import html
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from markupsafe import escape
 
 from viz.components.theme import INK, LIGHT, SERIES, SOFT
 
@@ -17,20 +18,36 @@ BLANK = "rgba(0,0,0,0)"
 LIFTS = {"top": 0.05, "bottom": -0.05, "middle": 0.0}  # of a name over its point
 
 
-def escaped(text: str) -> str:
-    """Fit for Plotly, which reads some markup but no entity for a quotation mark."""
-    return html.escape(text, quote=False)
+# Texts of a trace that Plotly reads as markup; `customdata`, which a click tells, stays as it is.
+MARKUP_FIELDS = ("name", "text", "hovertext", "x", "y")
+
+
+def _escaped(values: Any) -> Any:
+    """Each text among `values`, or `values` itself if it is one, so that Plotly shows it letter by letter."""
+    if isinstance(values, str):
+        return str(escape(values))
+    if np.asarray(values).dtype.kind not in "OU":
+        return values
+    return [_escaped(value) if isinstance(value, str) else value for value in values]
 
 
 def styled(figure: go.Figure, title: str, x: str = "", y: str = "", height: int = 420) -> go.Figure:
-    """The look that all figures share: a claim as the title, plain axes, no box."""
+    """The look that all figures share: a claim as the title, plain axes, no box. Call it once, after the last trace.
+
+    Escapes what the traces and the titles hold, so that no text becomes markup; no hovertemplate may show `customdata`
+    that holds texts, which stay as they are for a click to tell.
+    """
+    for trace in figure.data:
+        for field in MARKUP_FIELDS:
+            if field in trace and trace[field] is not None:
+                trace[field] = _escaped(trace[field])
     axis = {"gridcolor": LIGHT["line"], "zerolinecolor": LIGHT["line"], "linecolor": LIGHT["line"], "automargin": True}
     figure.update_layout(
         template="none",
-        title={"text": escaped(title), "x": 0, "xref": "paper", "y": 0.98, "yanchor": "top", "font": {"size": 15}},
+        title={"text": _escaped(title), "x": 0, "xref": "paper", "y": 0.98, "yanchor": "top", "font": {"size": 15}},
         font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
-        xaxis={"title": escaped(x)} | axis,
-        yaxis={"title": escaped(y)} | axis,
+        xaxis={"title": _escaped(x)} | axis,
+        yaxis={"title": _escaped(y)} | axis,
         paper_bgcolor=BLANK,
         plot_bgcolor=BLANK,
         margin={"l": 60, "r": 16, "t": 70, "b": 48},
@@ -42,7 +59,7 @@ def styled(figure: go.Figure, title: str, x: str = "", y: str = "", height: int 
 
 
 def profile_order(damage: pd.DataFrame) -> list[str]:
-    """Names of `damage`'s columns so that those which are hurt alike stand together; the rows' names go along.
+    """The names of `damage`'s columns, ordered so that concepts which are hurt alike stand together.
 
     By average linkage of the columns' damages (a missing one counts as none); few columns keep their order.
     """
@@ -74,8 +91,8 @@ def heat_map(damage: pd.DataFrame, groups: Mapping[str, str], title: str, cluste
     figure = go.Figure(
         go.Heatmap(
             z=values,
-            x=[escaped(name) for name in columns],
-            y=[escaped(name) for name in rows],
+            x=columns,
+            y=rows,
             customdata=cells,
             zmin=-reach,
             zmax=reach,
@@ -101,7 +118,7 @@ def locality_figure(curves: Mapping[str, pd.DataFrame], title: str, measure: str
         figure.add_scatter(
             x=middle,
             y=curve["damage"],
-            name=escaped(name),
+            name=name,
             mode="lines+markers",
             line={"color": colour},
             customdata=ranks,
@@ -124,11 +141,11 @@ def locality_figure(curves: Mapping[str, pd.DataFrame], title: str, measure: str
 def name_places(x: Sequence[float], y: Sequence[float], wide: float, high: float) -> list[str]:
     """Where each point's name goes, as Plotly's textposition: inwards, and clear of the names before it; "": nowhere.
 
-    `wide`, `high`: what the axes span; a name is taken to fill 30 % of the one and 6 % of the other.
+    `wide`, `high`: what the axes span; a name is assumed to fill 30 % of the first and 6 % of the second.
     """
     middle = (min(x) + max(x)) / 2 if len(x) else 0.0
     taken: list[tuple[float, float]] = []
-    found = []
+    positions = []
     for across, up in zip(x, y, strict=True):
         side = 1 if across <= middle else -1
         centres = {name: (across + 0.15 * side * wide, up + lift * high) for name, lift in LIFTS.items()}
@@ -138,20 +155,20 @@ def name_places(x: Sequence[float], y: Sequence[float], wide: float, high: float
             if all(abs(left - a) >= 0.3 * wide or abs(above - b) >= 0.06 * high for a, b in taken)
         ]
         taken += [centres[free[0]]] if free else []
-        found.append(f"{free[0]} {'right' if side > 0 else 'left'}" if free else "")
-    return found
+        positions.append(f"{free[0]} {'right' if side > 0 else 'left'}" if free else "")
+    return positions
 
 
 def scatter_with_diagonal(
     x: Sequence[float], y: Sequence[float], names: Sequence[str], labelled: int, title: str, across: str, up: str
 ) -> go.Figure:
-    """Points against y = x; the `labelled` farthest from it are named where there is room, all by pointing at them."""
-    table = pd.DataFrame({"x": x, "y": y, "name": [escaped(name) for name in names]})
+    """Points against y = x: the `labelled` farthest ones are named where there is room, the others when pointed at."""
+    table = pd.DataFrame({"x": x, "y": y, "name": list(names)})
     off = (table["x"] - table["y"]).abs()
     reach = float(max(table["x"].max(), table["y"].max(), 1e-9)) * 1.05 if len(table) else 1.0
     low = float(min(table["x"].min(), table["y"].min(), 0.0)) * 1.05 if len(table) else 0.0
-    shown = table.loc[off.nlargest(labelled).index]
-    places = dict(zip(shown.index, name_places(shown["x"], shown["y"], reach - low, reach - low), strict=True))
+    labels = table.loc[off.nlargest(labelled).index]
+    places = dict(zip(labels.index, name_places(labels["x"], labels["y"], reach - low, reach - low), strict=True))
     figure = go.Figure()
     figure.add_scatter(
         x=[low, reach],
@@ -169,8 +186,8 @@ def scatter_with_diagonal(
         textposition=[places.get(row) or "top center" for row in table.index],
         text=[name if places.get(row) else "" for row, name in table["name"].items()],
         textfont={"size": 10},
-        customdata=table["name"],
-        hovertemplate="%{customdata}: %{x:.3f}, %{y:.3f}<extra></extra>",
+        hovertext=table["name"],
+        hovertemplate="%{hovertext}: %{x:.3f}, %{y:.3f}<extra></extra>",
         marker={"size": 6, "color": LIGHT["gain"], "opacity": 0.65},
     )
     return styled(figure, title, across, up)
@@ -208,7 +225,7 @@ def trade_off_figure(points: pd.DataFrame, title: str, across: str, up: str) -> 
             x=[row["x"]],
             y=[row["y"]],
             mode="markers+text",
-            text=[escaped(str(row["name"]))],
+            text=[str(row["name"])],
             showlegend=False,
             textposition=place or "bottom center",
             marker={"size": 9, "color": colour},
@@ -228,7 +245,7 @@ def strength_figure(curves: pd.DataFrame, title: str, across: str, up: str) -> g
             x=line["x"],
             y=line["y"],
             mode="lines+markers",
-            name=escaped(name),
+            name=name,
             line={"color": SERIES[row % len(SERIES)], "dash": ("solid", "dash", "dot")[row // len(SERIES) % 3]},
         )
     styled(figure, title, across, up)

@@ -1,16 +1,14 @@
 """Small pieces that every tab is built of."""
 
-import html
-
 import gradio as gr
+
+from viz.components.html_parts import Markup, region, soft
 
 
 def text_block(title: str, text: str, level: int = 2) -> gr.HTML:
     """A heading and a sentence of explanation."""
-    return gr.HTML(
-        f'<div class="age"><h{level}>{html.escape(title)}</h{level}><p class="soft">{html.escape(text)}</p></div>',
-        apply_default_css=False,
-    )
+    title_line = Markup("<h{level}>{title}</h{level}>").format(level=level, title=title)
+    return gr.HTML(region(title_line, soft(text)), apply_default_css=False)
 
 
 def live_block(elem_id: str, value: str = "") -> gr.HTML:
@@ -18,5 +16,6 @@ def live_block(elem_id: str, value: str = "") -> gr.HTML:
     return gr.HTML(value, elem_id=elem_id, elem_classes="live", apply_default_css=False)
 
 
-def note(text: str) -> str:
-    return f'<div class="age"><p class="soft">{html.escape(text)}</p></div>'
+def note(text: str) -> Markup:
+    """One sentence of explanation, as a block of its own."""
+    return region(soft(text))

@@ -17,6 +17,8 @@ function inTheme(value) {
   return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, DATA.has(k) ? v : inTheme(v)]));
 }
 
+function plainText(markup) { return new DOMParser().parseFromString(markup, 'text/html').body.textContent; }
+
 // Plotly does not wrap a title, and on a phone a claim is longer than the screen.
 function wrapTitle(layout) {
   const title = layout.title, text = title && title.text;
@@ -47,7 +49,7 @@ function draw() {
   // Zoom is kept while the figure shows the same quantities, and not carried over to another kind of figure.
   layout.uirevision ??= [...data.map(t => t.type), axis('xaxis'), axis('yaxis')].join('|');
   Object.assign(layout, {width, height: layout.height || 420, autosize: false});
-  root.setAttribute('aria-label', props.label || (layout.title && layout.title.text || '').replace(/<[^>]*>/g, ''));
+  root.setAttribute('aria-label', props.label || plainText(layout.title && layout.title.text || ''));
   wrapTitle(layout);
   if (width < 520) layout.dragmode = false;  // a finger must be able to scroll past the figure
   plot.style.height = layout.height + 'px';

@@ -7,7 +7,9 @@ from typing import Any
 import gradio as gr
 import plotly
 
+from viz.components.html_parts import Markup
 from viz.components.theme import DARK_OF
+from viz.gradio_tuning import plain_config
 
 COLOURS = {light.lower(): dark for light, dark in DARK_OF.items()}
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -17,13 +19,11 @@ class Plotted(gr.HTML):
     """A component of our own that draws with Plotly; its value is a text."""
 
     def __init__(self, **kwargs: Any) -> None:
-        script = f'<script src="gradio_api/file={PLOTLY_JS}"></script>'
+        script = Markup('<script src="gradio_api/file={}"></script>').format(PLOTLY_JS)
         super().__init__(head=script, apply_default_css=False, **kwargs)
 
     def get_config(self) -> dict[str, Any]:  # type: ignore[override]
-        # Gradio takes every quoted word of the script for an event, and so would put its handler here for a property
-        # of that name. It copies the page's configuration at each visit, with all that a handler leads to: the models.
-        return {name: value for name, value in super().get_config().items() if not callable(value)}
+        return plain_config(super().get_config())
 
     def api_info(self) -> dict[str, str]:
         return {"type": "string"}

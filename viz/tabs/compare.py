@@ -1,14 +1,31 @@
 """The tab that sets original beside edited pictures of the same seeds."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
+import pandas as pd
 
+from age_core import AgeError
+from viz.atlas import concept_map
+from viz.charts import panels
 from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
+from viz.tabs import runs
+from viz.tabs.compare_view import by_names, draw_cards, enlarged, prediction_figure, rows_of
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, clear, warn
+from viz.tabs.live import LIVE, follow
+from viz.tabs.map_data import MapData
+from viz.tabs.session import EditedModel, Session, ready
+
+ABLATION = ("empty", "random", "age")  # the methods that one button compares
+NOTHING_YET = note("Erase a concept, or open a run, to see the pictures here.")
 
 
-def lay_out(ui: SimpleNamespace) -> None:
+def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
     text_block(
         "Compare",
         "The same prompt and seed, drawn by the original and by each edited model. Under each picture: what a "
@@ -23,7 +40,7 @@ def lay_out(ui: SimpleNamespace) -> None:
             1, 4, value=1, step=1, label="Pictures of each prompt", elem_id="picture-count", scale=1, min_width=160
         )
     with gr.Row():
-        ui.own = gr.Textbox(
+        ui.own_prompts = gr.Textbox(
             label="Your own prompts, one a line (blank: the concepts around the erased one)",
             elem_id="own-prompt",
             lines=1,
@@ -36,7 +53,7 @@ def lay_out(ui: SimpleNamespace) -> None:
             "Erase it to “”, a random neighbour and adaptively", elem_id="ablate-button", scale=2, min_width=220
         )
     ui.compare_status = live_block("compare-status")
-    ui.grid = live_block("compare-grid", note("Erase a concept, or open a run, to see the pictures here."))
+    ui.grid = live_block("compare-grid", NOTHING_YET)
     with gr.Row():
         with gr.Column(min_width=320):
             ui.pair = gr.Dropdown([], label="Look closer at one pair", visible=False, elem_id="pair-choice")
@@ -52,3 +69,133 @@ def lay_out(ui: SimpleNamespace) -> None:
             ui.scores = live_block("scores")
         with gr.Column(min_width=320):
             ui.scatter = Chart(figure="", label="Predicted against measured damage", elem_id="prediction-scatter")
+
+
+def reset(_data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
+    return {
+        **clear(ui, "scores", "compare_status"),
+        ui.erasers: gr.update(choices=[], value=[]),
+        ui.grid: NOTHING_YET,
+        ui.scatter: gr.update(figure=""),
+        ui.pair: gr.update(choices=[], value=None, visible=False),
+        ui.slider: gr.update(value=None, visible=False),
+    }
+
+
+def chosen_models(session: Session, titles: Sequence[str] | None) -> dict[str, EditedModel]:
+    """The edited models of these titles. Raises AgeError where there is none."""
+    models = {title: session.edited[title] for title in titles or [] if title in session.edited}
+    if not models:
+        raise AgeError("Erase a concept first, or open a run, and choose it: there is no edited model to compare with.")
+    return models
+
+
+def on_compare(
+    data: MapData,
+    ui: SimpleNamespace,
+    session: Session | None,
+    titles: list[str],
+    prompts: str | None,
+    seed: float | None,
+    count: float,
+) -> Stream:
+    """Pairs of a person's own prompts or, where there is none, of the concepts around the erased one."""
+    try:
+        session = ready(session)
+        models = chosen_models(session, titles)
+        yield {ui.compare_status: panels.status("Drawing with all models …"), ui.messages: ""}
+        rows = rows_of(data, models, prompts or "")
+        cards = draw_cards(data, models, rows, int(seed or 0), int(count))
+    except AgeError as error:
+        yield {ui.compare_status: "", **warn(ui, error)}
+        return
+    session.pairs = {
+        f"{card.title}, seed {card.seed}, {drawn.by}": (card.original, drawn.image)
+        for card in cards
+        for drawn in card.edited
+    }
+    names = dict.fromkeys(name for model in models.values() for name in model.names)
+    heading = f"Original and edited models ({', '.join(names)} erased), seeds from {int(seed or 0)}"
+    first = next(iter(session.pairs))
+    yield {
+        ui.grid: panels.compare_grid(cards, heading),
+        ui.compare_status: "",
+        ui.pair: gr.update(choices=list(session.pairs), value=first, visible=True),
+        ui.slider: gr.update(value=enlarged(session.pairs[first]), visible=True),
+    }
+
+
+def on_pair(_data: MapData, _ui: SimpleNamespace, session: Session | None, title: str) -> Any:
+    """Look closer at one pair."""
+    pair = session.pairs.get(title) if session else None
+    return gr.update(value=enlarged(pair)) if pair else gr.skip()
+
+
+def on_judge(data: MapData, ui: SimpleNamespace, session: Session | None, titles: list[str]) -> Stream:
+    """ESR and PSR of each chosen model, and the damage of the first beside what was predicted."""
+    try:
+        models = chosen_models(ready(session), titles)
+        from age_core.serve import comparison
+
+        scores: list[tuple[str, dict[str, float]]] = []
+        for names, erasers in by_names(models).items():
+            text = f"Measuring {', '.join(erasers)} …"
+            yield {ui.compare_status: panels.status(text, len(scores), len(models)), ui.messages: ""}
+            table = comparison.scores(data.explorer, names, erasers).set_index("method")
+            scores += [("original model", table.loc["original"].to_dict())] if not scores else []
+            scores += [(title, table.loc[title].to_dict()) for title in erasers]
+        title, model = next(iter(models.items()))
+        name = model.names[0]
+        _, predicted = data.explorer.predict(name)
+        measured = data.explorer.measure(name, model.eraser)
+    except AgeError as error:
+        yield {ui.compare_status: "", **warn(ui, error)}
+        return
+    scaled = predicted * measured.sum() / predicted.sum()
+    worse = pd.DataFrame({"erased": name, "affected": measured.index, "delta": (measured - scaled).to_numpy()})
+    worse = worse.reindex(worse["delta"].abs().nlargest(8).index)
+    yield {
+        ui.scores: panels.scores(scores),
+        ui.scatter: gr.update(figure=prediction_figure(name, scaled, measured).to_json()),
+        ui.compare_status: "",
+        ui.graph: gr.update(value=name, arrows=concept_map.arrows_json(worse)),
+        ui.caption: note(f"Measured less predicted damage of erasing {name} ({title}): where the prediction was off."),
+    }
+
+
+def on_ablate(
+    data: MapData, ui: SimpleNamespace, session: Session | None, names: list[str], seed: float | None
+) -> Stream:
+    """Erase to the empty prompt, to a random neighbour and adaptively, one after the other."""
+    titles = []
+    try:
+        session = ready(session)
+        for method in ABLATION:
+            queued = data.explorer.ask(session.owner, names[:1], method, False, seed=seed)
+            for updates in follow(data, ui, session, queued):
+                yield updates | {ui.compare_status: updates.get(ui.status, gr.skip())}
+            if queued.state != "finished" or session.queued is not queued:
+                yield {ui.compare_status: panels.status("The comparison ended with the run that was stopped.")}
+                return
+            titles.append(queued.run.path.name)
+    except AgeError as error:
+        yield warn(ui, error)
+        return
+    yield {ui.erasers: gr.update(choices=list(session.edited), value=titles), ui.compare_status: ""}
+
+
+def connect(link: Link) -> None:
+    ui, compare = link.ui, link.of_map(on_compare)
+    drawing = link.parts("choice", "session", "erasers", "own_prompts", "picture_seed", "picture_count")
+    pictures = link.parts("grid", "compare_status", "pair", "slider", "messages")
+    ui.compare.click(compare, drawing, pictures, **STREAMED)
+    ui.pair.input(link.of_map(on_pair), link.parts("choice", "session", "pair"), ui.slider, **QUICK)
+    measured = link.parts("scores", "scatter", "compare_status", "graph", "caption", "messages")
+    ui.judge.click(link.of_map(on_judge), link.parts("choice", "session", "erasers"), measured, **STREAMED)
+    inputs, outputs = link.parts("choice", "session", "erased", "picture_seed"), link.parts(*LIVE, "compare_status")
+    ablated = ui.ablate.click(link.of_map(on_ablate), inputs, outputs, **STREAMED)
+    ablated.success(compare, drawing, pictures, **STREAMED)
+    runs.list_after(link, ablated)
+
+
+TAB = Tab("Compare", lay_out, connect, reset)

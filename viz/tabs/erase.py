@@ -1,18 +1,26 @@
 """The tab where a concept is erased while one watches."""
 
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+import pandas as pd
 
+from age_core import METHODS, AgeError
+from viz.atlas import concept_map
 from viz.charts import panels
-from viz.components.blocks import live_block, text_block
+from viz.components.blocks import live_block, note, text_block
+from viz.tabs import runs
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, by_region, clear, warn
+from viz.tabs.live import CHARTS, LIVE, follow, turn_to_erase
+from viz.tabs.map_data import MapData
+from viz.tabs.session import Session, ready
 
 PRESETS = [("Fast", "fast"), ("Balanced", "balanced"), ("Thorough", "thorough")]
+IDLE = panels.status("Nothing is running.")
 
 
-def lay_out(ui: SimpleNamespace, name: str, catalogue: Mapping[str, Any]) -> None:
+def lay_out(ui: SimpleNamespace, data: MapData) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             text_block(
@@ -20,47 +28,154 @@ def lay_out(ui: SimpleNamespace, name: str, catalogue: Mapping[str, Any]) -> Non
                 "The target is what the model is taught to draw instead of the erased word. AGE weighs candidate words "
                 "as it trains, and maps the word onto the heaviest.",
             )
-            ui.erased = gr.Dropdown(
-                list(catalogue["names"]),
-                value=[name],
-                label="Erase",
-                multiselect=True,
-                max_choices=5,
-                allow_custom_value=True,
-                elem_id="erase-names",
-            )
-            ui.method = gr.Dropdown(
-                [(label, key) for key, label in catalogue["methods"].items()],
-                value="age",
-                label="Method",
-                elem_id="method",
-            )
-            ui.about = live_block("method-about", catalogue["about"]["age"])
-            ui.word = gr.Textbox(
-                label='Target word (blank: the method\'s own; "" is the empty prompt)',
-                visible=False,
-                elem_id="fixed-target",
-                max_lines=1,
-            )
-            ui.preset = gr.Radio(PRESETS, value="balanced", label="How thorough", elem_id="preset")
-            with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-                # texts, as an empty number field would come back as 0, which is a value of its own
-                ui.steps = gr.Textbox(label="Steps (blank: the preset's)", max_lines=1, elem_id="steps")
-                ui.rate = gr.Textbox(label="Learning rate (blank: the preset's)", max_lines=1, elem_id="rate")
-                ui.keeping = gr.Textbox(label="Weight of preserving (blank: 1)", max_lines=1, elem_id="keeping")
-                ui.seed = gr.Number(0, label="Seed of the training", precision=0, elem_id="seed")
-            ui.keep = gr.Checkbox(False, label="Keep running when I close the page", elem_id="keep-running")
-            with gr.Row():
-                ui.start = gr.Button("Erase", variant="primary", elem_id="erase-button", min_width=100)
-                ui.stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-button", min_width=80)
-                ui.resume = gr.Button("Resume", interactive=False, elem_id="resume-button", min_width=80)
-            ui.predict = gr.Button("Predict the damage first", elem_id="predict-button")
-            ui.predicted = live_block("predicted")
+            lay_out_form(ui, data)
         with gr.Column(scale=3, min_width=320):
-            ui.status = live_block("live-status", panels.status("Nothing is running."))
+            ui.status = live_block("live-status", IDLE)
             ui.scrub = gr.Slider(1, 2, value=1, step=1, label="Step of the run", visible=False, elem_id="scrub")
             ui.live_targets = live_block("live-targets")
             ui.live_history = live_block("live-history")
         with gr.Column(scale=3, min_width=320):
             ui.live_loss = live_block("live-loss")
             ui.live_previews = live_block("live-previews")
+
+
+def lay_out_form(ui: SimpleNamespace, data: MapData) -> None:
+    """What to erase and how, and what to do with the run."""
+    ui.erased = gr.Dropdown(
+        list(data.concepts.names),
+        value=[data.first],
+        label="Erase",
+        multiselect=True,
+        max_choices=5,
+        allow_custom_value=True,
+        elem_id="erase-names",
+    )
+    ui.method = gr.Dropdown(
+        [(method.label, key) for key, method in METHODS.items()], value="age", label="Method", elem_id="method"
+    )
+    ui.about = live_block("method-about", note(METHODS["age"].about))
+    ui.word = gr.Textbox(
+        label='Target word (blank: the method\'s own; "" is the empty prompt)',
+        visible=False,
+        elem_id="fixed-target",
+        max_lines=1,
+    )
+    ui.preset = gr.Radio(PRESETS, value="balanced", label="How thorough", elem_id="preset")
+    with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+        # texts, as an empty number field would come back as 0, which is a value of its own
+        ui.steps = gr.Textbox(label="Steps (blank: the preset's)", max_lines=1, elem_id="steps")
+        ui.rate = gr.Textbox(label="Learning rate (blank: the preset's)", max_lines=1, elem_id="rate")
+        ui.keeping = gr.Textbox(label="Weight of preserving (blank: 1)", max_lines=1, elem_id="keeping")
+        ui.seed = gr.Number(0, label="Seed of the training", precision=0, elem_id="seed")
+    ui.keep = gr.Checkbox(False, label="Keep running when I close the page", elem_id="keep-running")
+    with gr.Row():
+        ui.start = gr.Button("Erase", variant="primary", elem_id="erase-button", min_width=100)
+        ui.stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-button", min_width=80)
+        ui.resume = gr.Button("Resume", interactive=False, elem_id="resume-button", min_width=80)
+    ui.predict = gr.Button("Predict the damage first", elem_id="predict-button")
+    ui.predicted = live_block("predicted")
+
+
+def reset(_data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
+    return {
+        **clear(ui, *CHARTS, "predicted"),
+        ui.status: IDLE,
+        ui.scrub: gr.update(visible=False),
+        ui.start: gr.update(interactive=True),
+        ui.stop: gr.update(interactive=False),
+        ui.resume: gr.update(interactive=False),
+    }
+
+
+def on_method(_data: MapData, ui: SimpleNamespace, method: str) -> Updates:
+    """Another method: what it is, and whether it takes a target word."""
+    return {ui.word: gr.update(visible=METHODS[method].word is not None), ui.about: note(METHODS[method].about)}
+
+
+def on_start(
+    data: MapData, ui: SimpleNamespace, session: Session | None, names: list[str], method: str, keep: bool, *form: Any
+) -> Stream:
+    """Ask for a run and stream what it does. Closing this generator (the tab was closed) only stops watching."""
+    try:
+        session = ready(session)
+        queued = data.explorer.ask(session.owner, names, method, keep, *form)
+    except AgeError as error:
+        yield warn(ui, error)
+        return
+    yield from follow(data, ui, session, queued)
+
+
+def on_resume(
+    data: MapData, ui: SimpleNamespace, session: Session | None, keep: bool, name: str | None = None
+) -> Stream:
+    """Go on with a stopped run: the one named, or the one that was watched last."""
+    try:
+        session, explorer = ready(session), data.explorer
+        if name is None:
+            if session.queued is None:
+                raise AgeError("There is no stopped run to go on with: start one, or choose one under Runs.")
+            name = session.queued.run.path.name
+        run = explorer.library.fitting(explorer.library.own_run(session.owner, name))
+        queued = explorer.resume(session.owner, run, keep)
+    except AgeError as error:
+        yield warn(ui, error)
+        return
+    yield from turn_to_erase(ui)
+    yield from follow(data, ui, session, queued)
+
+
+def on_stop(data: MapData, ui: SimpleNamespace, session: Session | None) -> Updates:
+    """Ask the run to stop after its present step."""
+    if session and session.queued:
+        data.explorer.queue.stop(session.queued)
+    return {ui.stop: gr.update(interactive=False)}
+
+
+def on_scrub(_data: MapData, ui: SimpleNamespace, session: Session | None, step: float) -> Updates:
+    """Show a recorded run as it stood after `step` steps."""
+    if session is None or session.recording is None:
+        return {ui.status: gr.skip()}
+    return by_region(ui, session.recording.at(int(step)))
+
+
+def on_predict(data: MapData, ui: SimpleNamespace, names: list[str], method: str) -> Stream:
+    """Draw the damage to expect on the map, before any training."""
+    try:
+        if len(names) != 1:
+            raise AgeError("The damage is predicted for one concept at a time: name one.")
+        name = data.concepts.find(names[0]).name
+        yield {ui.predicted: note("Trying a closed-form edit …"), ui.messages: ""}
+        word, shift = data.explorer.predict(name, method)
+    except AgeError as error:
+        yield {ui.predicted: "", **warn(ui, error)}
+        return
+    rows = pd.DataFrame({"erased": name, "affected": shift.index, "delta": shift.to_numpy()})
+    top = rows.nlargest(10, "delta")
+    text = (
+        f"Predicted by a closed-form edit to “{word}”, a guess without an interval: erasing {name} will move "
+        "these most (noise shift; 1 would be as far as deleting the word). The map shows them as arrows."
+    )
+    yield {
+        ui.predicted: panels.predicted(text, top),
+        ui.graph: gr.update(value=name, arrows=concept_map.arrows_json(top.head(8))),
+        ui.caption: note(text),
+    }
+
+
+def connect(link: Link) -> None:
+    ui, live = link.ui, link.parts(*LIVE)
+    ui.method.input(link.of_map(on_method), [ui.choice, ui.method], link.parts("word", "about"), **QUICK)
+    form = link.parts("choice", "session", "erased", "method", "keep", "word", "preset", "steps", "rate", "keeping")
+    started = ui.start.click(link.of_map(on_start), [*form, ui.seed], live, **STREAMED)
+    resume = link.of_map(on_resume)
+    resumed = ui.resume.click(resume, link.parts("choice", "session", "keep"), live, **STREAMED)
+    ui.resume_run.click(resume, link.parts("choice", "session", "keep", "run"), live, **STREAMED)
+    ui.stop.click(link.of_map(on_stop), [ui.choice, ui.session], ui.stop, **QUICK)
+    ui.scrub.input(link.of_map(on_scrub), link.parts("choice", "session", "scrub"), live, **QUICK)
+    outputs = link.parts("predicted", "graph", "caption", "messages")
+    ui.predict.click(link.of_map(on_predict), link.parts("choice", "erased", "method"), outputs, **STREAMED)
+    for event in (started, resumed):
+        runs.list_after(link, event)
+
+
+TAB = Tab("Erase", lay_out, connect, reset)

@@ -1,30 +1,76 @@
 """The tab of lessons: a question, a guess, and then the answer. It needs nothing but what was measured before."""
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
+from age_core.serve import stored
+from viz.charts import lessons
 from viz.charts.lessons import Lesson
 from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
+from viz.tabs.events import QUICK, STREAMED, Link, Tab, Updates, clear
+from viz.tabs.live import recording_of
+from viz.tabs.map_data import FIRST, MapData
+from viz.tabs.map_view import locality
 
-Updates = dict[Any, Any]
+LOCAL = ("guitar", "pizza", "car", "rose", "castle")  # whose damage by nearness lesson 2 shows besides
 
 
 class Book:
     """The lessons by the titles that one chooses among, and what lesson 1 shows below its answer, as HTML."""
 
-    def __init__(self, found: Sequence[Lesson], film: str) -> None:
-        self.lessons = {f"{number} · {lesson.title}": lesson for number, lesson in enumerate(found, 1)}
+    def __init__(self, lessons: Sequence[Lesson], film: str) -> None:
+        self.lessons = {f"{number} · {lesson.title}": lesson for number, lesson in enumerate(lessons, 1)}
         self.first, self.film = next(iter(self.lessons)), film
 
 
-def lay_out(ui: SimpleNamespace, book: Callable[[], Book]) -> None:
-    """`book` is asked when the page was opened and later, not now."""
-    ui.book = book
+def make_book(data: MapData) -> Book:
+    """Every lesson that what was measured allows, and the recorded run's stages as pictures. It takes the model."""
+    shipped, summary, film = data.explorer.library.shipped_runs, stored.ablation(), ""
+    chapters: list[Lesson | None] = []
+    if shipped:
+        recording = recording_of(shipped[0])
+        heaviest, losses = recording.events[-1].top_targets(1)[0][0], [event.loss_erase for event in recording.events]
+        chapters.append(lessons.erasing(recording.name, losses, heaviest, list(recording.stages)))
+        film = recording.film()
+    if data.effects is not None:
+        chapters += [locality_lesson(data), one_way_lesson(data)]
+    if summary is not None:
+        makers = (lessons.synonym_trap, lessons.why_targets_matter, lessons.what_can_go_wrong)
+        chapters += [make(summary) for make in makers]
+    return Book([lesson for lesson in chapters if lesson is not None], film)
+
+
+def locality_lesson(data: MapData) -> Lesson | None:
+    """The damage of one erasure by nearness, and of some others."""
+    assert data.effects is not None  # side effects were measured
+    pairs = data.effects.pairs(data.source(0))
+    erased = list(pairs["erased"].unique())
+    name = FIRST if FIRST in erased else erased[0]
+    damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
+    others = [other for other in LOCAL if other in erased and other != name]
+    curves: dict[str, Any] = {other: partial(locality, data, other, 0) for other in others}
+    return lessons.locality(name, damage, data.explorer.ranked(name), partial(locality, data, name, 0), curves)
+
+
+def one_way_lesson(data: MapData) -> Lesson | None:
+    """Pairs of which one hurts the other, but not the other way round."""
+    assert data.effects is not None  # side effects were measured
+    return lessons.one_way(*stored.both_ways(data.effects))
+
+
+def offered(data: MapData) -> bool:
+    """Whether there is anything to ask about."""
+    return data.effects is not None or stored.ablation() is not None
+
+
+def lay_out(ui: SimpleNamespace, data: MapData) -> None:
+    ui.book = cache(partial(make_book, data))  # asked when the page was opened and later, not now: it takes the model
     text_block(
         "Learn",
         "Six short lessons. Guess first; the answer is what was measured on the emoji model, not what should be.",
@@ -45,15 +91,15 @@ def lay_out(ui: SimpleNamespace, book: Callable[[], Book]) -> None:
             ui.film = live_block("film")
 
 
-def asked(lesson: Lesson) -> dict[str, dict[str, Any]]:
-    """What the components hold before a guess."""
+def question_of(ui: SimpleNamespace, lesson: Lesson) -> Updates:
+    """A lesson before a guess."""
     several = len(lesson.right) > 1
-    pairs = [(choice, choice) for choice in lesson.choices]
+    choices = [(choice, choice) for choice in lesson.choices]
     text = f'<div class="age"><h3>{html.escape(lesson.title)}</h3><p>{html.escape(lesson.question)}</p></div>'
     return {
-        "question": {"value": text},
-        "one": {"choices": pairs, "value": None, "visible": not several},
-        "many": {"choices": pairs, "value": [], "visible": several},
+        ui.question: gr.update(value=text),
+        ui.one: gr.update(choices=choices, value=None, visible=not several),
+        ui.many: gr.update(choices=choices, value=[], visible=several),
     }
 
 
@@ -65,24 +111,29 @@ def on_arrive(ui: SimpleNamespace) -> Updates:
 
 def on_lesson(ui: SimpleNamespace, title: str) -> Updates:
     """Another lesson: its question, and nothing of its answer."""
-    shown = {getattr(ui, name): gr.update(**value) for name, value in asked(ui.book().lessons[title]).items()}
-    blank = {ui.answer: "", ui.film: "", ui.act_said: "", ui.lesson_figure: gr.update(figure="")}
-    blank |= {ui.act: gr.update(visible=False), ui.slide: gr.update(visible=False)}
-    return {**shown, **blank, ui.reveal: gr.update(interactive=False)}
+    return {
+        **question_of(ui, ui.book().lessons[title]),
+        **clear(ui, "answer", "film", "act_said"),
+        ui.lesson_figure: gr.update(figure=""),
+        ui.act: gr.update(visible=False),
+        ui.slide: gr.update(visible=False),
+        ui.reveal: gr.update(interactive=False),
+    }
 
 
 def on_guess(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[str]) -> Any:
     """A guess unlocks the answer: as many as are asked for."""
-    wanted = len(ui.book().lessons[title].right)
-    return gr.update(interactive=len(many or []) == wanted if wanted > 1 else bool(one))
+    count = len(ui.book().lessons[title].right)
+    return gr.update(interactive=len(many or []) == count if count > 1 else bool(one))
 
 
 def on_reveal(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[str]) -> Updates:
+    """The answer, how good the guess was, and what can be tried then."""
     book: Book = ui.book()
     lesson = book.lessons[title]
-    guessed = set(many or []) if len(lesson.right) > 1 else {one}
-    hit = len(guessed & set(lesson.right))
-    verdict = f"{hit} of {len(lesson.right)} right." if len(lesson.right) > 1 else "Right." if hit else "Not quite."
+    guess = set(many or []) if len(lesson.right) > 1 else {one}
+    hits = len(guess & set(lesson.right))
+    verdict = f"{hits} of {len(lesson.right)} right." if len(lesson.right) > 1 else "Right." if hits else "Not quite."
     right = ", ".join(lesson.right)
     right = right[:1].upper() + right[1:]
     body = (
@@ -102,23 +153,24 @@ def on_reveal(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[s
 
 def on_act(ui: SimpleNamespace, title: str, chosen: str | float | None) -> Updates:
     """Turn the figure to one of the lesson's acts: named, or counted from 1."""
-    acts = ui.book().lessons[title].acts
-    found = [act for number, act in enumerate(acts, 1) if chosen in (act.title, number)]
-    if not found:
+    acts = enumerate(ui.book().lessons[title].acts, 1)
+    act = next((act for number, act in acts if chosen in (act.title, number)), None)
+    if act is None:
         return {ui.act_said: gr.skip()}
-    return {ui.lesson_figure: gr.update(figure=found[0].draw().to_json()), ui.act_said: note(found[0].said)}
+    return {ui.lesson_figure: gr.update(figure=act.draw().to_json()), ui.act_said: note(act.said)}
 
 
-def connect(demo: gr.Blocks, ui: SimpleNamespace, quick: Mapping[str, Any], streamed: Mapping[str, Any]) -> None:
-    """Wire the tab."""
-    guess = [ui.lesson, ui.one, ui.many]
-    answered = [ui.answer, ui.lesson_figure, ui.film, ui.act, ui.slide, ui.act_said]
-    shown = [ui.question, ui.one, ui.many, ui.reveal, *answered]
-    demo.load(lambda: on_arrive(ui), None, [ui.lesson, *shown], **streamed)
-    ui.lesson.input(lambda title: on_lesson(ui, title), ui.lesson, shown, **quick)
+def connect(link: Link) -> None:
+    ui, guess = link.ui, link.parts("lesson", "one", "many")
+    answer = link.parts("answer", "lesson_figure", "film", "act", "slide", "act_said")
+    lesson = [*link.parts("question", "one", "many", "reveal"), *answer]
+    link.page.load(partial(on_arrive, ui), None, [ui.lesson, *lesson], **STREAMED)
+    ui.lesson.input(partial(on_lesson, ui), ui.lesson, lesson, **QUICK)
     for control in (ui.one, ui.many):
-        control.input(lambda *given: on_guess(ui, *given), guess, ui.reveal, **quick)
-    ui.reveal.click(lambda *given: on_reveal(ui, *given), guess, answered, **quick)
+        control.input(partial(on_guess, ui), guess, ui.reveal, **QUICK)
+    ui.reveal.click(partial(on_reveal, ui), guess, answer, **QUICK)
     for control in (ui.act, ui.slide):
-        turned = [ui.lesson_figure, ui.act_said]
-        control.input(lambda *given: on_act(ui, *given), [ui.lesson, control], turned, **quick)
+        control.input(partial(on_act, ui), [ui.lesson, control], link.parts("lesson_figure", "act_said"), **QUICK)
+
+
+TAB = Tab("Learn", lay_out, connect, offered=offered)

@@ -1,21 +1,29 @@
 """The picker of the model: what is open, and what else may be."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 import gradio as gr
 
+from age_core import AgeError
+from age_core.serve import stored
+from age_core.serve.registry import HUB_MODELS, IMAGENET_PROBE, Choice
+from viz.charts import panels
 from viz.components.blocks import live_block, note
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, warn
+from viz.tabs.map import show_map
+from viz.tabs.map_data import MapCache, MapData
+from viz.tabs.session import Session, ready
 
 
-def lay_out(ui: SimpleNamespace, catalogue: Mapping[str, Any]) -> None:
-    """`catalogue`: models, concept_sets, probes and devices that are offered; opened: what is open, in words."""
+def lay_out(ui: SimpleNamespace, data: MapData) -> None:
     with gr.Accordion("Model and concepts", open=False, elem_id="model-picker"):
-        ui.opened = live_block("model-opened", note(catalogue["opened"]))
+        ui.opened = live_block("model-opened", note(what_is_open(data)))
         with gr.Row():
             ui.model = gr.Dropdown(
-                catalogue["models"],
+                [(f"{name} (bundled)", name) for name in stored.bundled_models()]
+                + [(name, name) for name in HUB_MODELS],
                 value="emoji",
                 label="Model: bundled, a Hugging Face id, or a folder",
                 allow_custom_value=True,
@@ -24,7 +32,7 @@ def lay_out(ui: SimpleNamespace, catalogue: Mapping[str, Any]) -> None:
                 min_width=220,
             )
             ui.concept_set = gr.Dropdown(
-                catalogue["concept_sets"],
+                stored.concept_sets(),
                 value="emoji",
                 label="Concepts",
                 elem_id="concept-set",
@@ -32,7 +40,7 @@ def lay_out(ui: SimpleNamespace, catalogue: Mapping[str, Any]) -> None:
                 min_width=150,
             )
             ui.probe = gr.Dropdown(
-                catalogue["probes"],
+                [("none", ""), *((name, name) for name in (*stored.bundled_probes(), IMAGENET_PROBE))],
                 value="emoji",
                 label="Probe that judges",
                 allow_custom_value=True,
@@ -40,9 +48,8 @@ def lay_out(ui: SimpleNamespace, catalogue: Mapping[str, Any]) -> None:
                 scale=2,
                 min_width=150,
             )
-            ui.device = gr.Dropdown(
-                catalogue["devices"], value=catalogue["devices"][-1], label="Device", elem_id="device", min_width=90
-            )
+            device = data.choice.device  # which others there are only Torch knows, which comes later
+            ui.device = gr.Dropdown([device], value=device, label="Device", elem_id="device", min_width=90)
         with gr.Row():
             ui.own_set = gr.File(
                 label="or concepts of your own: CSV with name, group, general, synonyms",
@@ -53,3 +60,68 @@ def lay_out(ui: SimpleNamespace, catalogue: Mapping[str, Any]) -> None:
             )
             ui.open_model = gr.Button("Open", variant="primary", elem_id="open-model", scale=1, min_width=110)
         ui.model_status = live_block("model-status")
+
+
+def model_choices() -> list[tuple[str, str]]:
+    """The models that are offered by name, as the choices of a dropdown."""
+    return [(f"{name} (bundled)", name) for name in stored.bundled_models()] + [(name, name) for name in HUB_MODELS]
+
+
+def what_is_open(data: MapData) -> str:
+    """What is open, and what it lacks, in words."""
+    choice = data.choice
+    text = f"Open: {choice.model} with {len(data.concepts)} concepts ({data.concepts.name}) on {choice.device}."
+    text += f" Judged by the probe {choice.probe}." if choice.probe else " No probe judges its pictures."
+    if choice.model not in stored.bundled_models() and choice.device == "cpu":
+        text += " Without a GPU, pictures of a full-size model take minutes and an erasure hours."
+    return text
+
+
+def on_model(ui: SimpleNamespace, model: str) -> Updates:
+    """Another model was named: what usually goes with it."""
+    if model in stored.bundled_models():
+        return {ui.concept_set: "emoji", ui.probe: "emoji"}
+    return {ui.concept_set: "sd-imagenette", ui.probe: IMAGENET_PROBE}
+
+
+def on_open_model(
+    tabs: Sequence[Tab],
+    maps: MapCache,
+    ui: SimpleNamespace,
+    session: Session | None,
+    model: str,
+    concepts: str,
+    own_concepts: str | None,
+    probe: str | None,
+    device: str,
+) -> Stream:
+    """Open another model for this page alone, and show it in all `tabs`."""
+    choice = Choice((model or "").strip(), own_concepts or concepts, (probe or "").strip(), device)
+    try:
+        session = ready(session)
+        for step in maps.models.opening(choice):
+            yield {ui.model_status: panels.status(f"{step} …"), ui.messages: ""}
+        yield {ui.model_status: panels.status("Arranging the map …")}
+        data = maps.of(choice)
+        session.queued = None  # whoever watches a run here watches it no longer
+    except AgeError as error:
+        yield {ui.model_status: "", **warn(ui, error)}
+        return
+    updates: Updates = {
+        ui.session: Session(session.owner),
+        ui.choice: choice,
+        ui.opened: note(what_is_open(data)),
+        ui.model_status: "",
+        ui.messages: "",
+    }
+    for tab in tabs:
+        updates |= tab.reset(data, ui, session.owner)
+    yield from show_map(data, ui, updates)
+
+
+def connect(link: Link, tabs: Sequence[Tab]) -> None:
+    """`tabs`: those of the page, which all show the model that is open."""
+    ui = link.ui
+    ui.model.input(partial(on_model, ui), ui.model, link.parts("concept_set", "probe"), **QUICK)
+    inputs = link.parts("session", "model", "concept_set", "own_set", "probe", "device")
+    ui.open_model.click(partial(on_open_model, tabs, link.maps, ui), inputs, link.everything, **STREAMED)

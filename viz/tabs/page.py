@@ -1,20 +1,23 @@
-"""The page: a header that stays, and five tabs. What the components do is wired in `app.py`."""
+"""The page: a header that stays, the tabs, and what happens when somebody arrives."""
 
-import html
-from collections.abc import Callable, Mapping
+import uuid
 from types import SimpleNamespace
-from typing import Any
 
 import gradio as gr
 
-from viz.tabs import compare as page_compare
-from viz.tabs import erase as page_erase
-from viz.tabs import learn as page_learn
-from viz.tabs import map as page_map
-from viz.tabs import model as page_model
-from viz.tabs import runs as page_runs
+from age_core.serve import stored
+from age_core.serve.registry import Choice, devices
+from viz.components.chart import PLOTLY_JS
+from viz.gradio_tuning import show_progress_on
+from viz.tabs import compare, erase, learn, model, runs
+from viz.tabs import map as map_tab
+from viz.tabs.events import QUIET, STREAMED, Link, Stream, Tab, Updates, where
+from viz.tabs.live import follow
+from viz.tabs.map_data import MapCache, MapData
+from viz.tabs.map_view import USUAL
+from viz.tabs.session import Session
 
-TABS = ("map", "erase", "compare", "learn", "runs")
+TABS: tuple[Tab, ...] = (map_tab.TAB, erase.TAB, compare.TAB, learn.TAB, runs.TAB)
 # Regions that a screen reader announces when they change.
 ANNOUNCED = ["selection", "messages", "live-status", "compare-status", "runs-status", "model-status", "build-status"]
 # Run once the page stands. Concept, run and tab live in the address, so that a page can be shared and found again: they
@@ -34,17 +37,26 @@ ARRIVED_JS = """() => {
 }""".replace("ANNOUNCED", str(ANNOUNCED))
 
 
-def lay_out(
-    start: Mapping[str, Any], catalogue: Mapping[str, Any], book: Callable[[], page_learn.Book]
-) -> SimpleNamespace:
-    """Every component, inside the caller's `gr.Blocks`.
+def build(maps: MapCache) -> gr.Blocks:
+    """The whole page, opening with the bundled model, which need not be open yet."""
+    data = maps.of(Choice())
+    tabs = [tab for tab in TABS if tab.offered(data)]
+    gr.set_static_paths([PLOTLY_JS])
+    with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        link = Link(page, lay_out(data, tabs), maps)
+        page.load(js=ARRIVED_JS)
+        model.connect(link, tabs)
+        for tab in tabs:
+            tab.connect(link)
+        connect(link, data)
+    show_progress_on(page, link.ui.messages)
+    return page
 
-    `start`: the first view (see `page_map.lay_out`). `catalogue`: what may be chosen: names, groups, sources, methods
-    (key to label), about (of the first method), layouts, lessons (whether there are any), choice (what is open, for the
-    handlers), and what `page_model.lay_out` needs. `book`: the lessons, which may take a while to make.
-    """
+
+def lay_out(data: MapData, tabs: list[Tab]) -> SimpleNamespace:
+    """Every component by its name, inside the caller's `gr.Blocks`."""
     ui = SimpleNamespace()
-    ui.session, ui.choice = gr.State(None), gr.State(catalogue["choice"])
+    ui.session, ui.choice = gr.State(None), gr.State(data.choice)
     ui.owner = gr.BrowserState("", storage_key="age-owner", secret="age-explorer")
     gr.HTML(
         '<div class="age"><h1>AGE Explorer</h1><p class="soft">Erase a concept from a text-to-image model and see what '
@@ -53,30 +65,52 @@ def lay_out(
         elem_id="header",
     )
     ui.messages = gr.HTML("", elem_id="messages", elem_classes="live", apply_default_css=False)
-    ui.where = gr.HTML(where(start["name"]), elem_id="where", elem_classes="live", apply_default_css=False)
-    page_model.lay_out(ui, catalogue)
+    ui.where = gr.HTML(where(data.first), elem_id="where", elem_classes="live", apply_default_css=False)
+    model.lay_out(ui, data)
     with gr.Tabs(selected="map", elem_id="tabs") as ui.tabs:
-        with gr.Tab("Map", id="map"):
-            page_map.lay_out(ui, start, catalogue)
-        with gr.Tab("Erase", id="erase") as ui.tab_erase:
-            page_erase.lay_out(ui, start["name"], catalogue)
-        with gr.Tab("Compare", id="compare"):
-            page_compare.lay_out(ui)
-        if catalogue["lessons"]:
-            with gr.Tab("Learn", id="learn"):
-                page_learn.lay_out(ui, book)
-        with gr.Tab("Runs", id="runs") as ui.tab_runs:
-            page_runs.lay_out(ui)
+        for tab in tabs:
+            with gr.Tab(tab.title, id=tab.name) as item:
+                tab.lay_out(ui, data)
+            setattr(ui, f"tab_{tab.name}", item)
     return ui
 
 
-def where(concept: str, run: str = "") -> str:
-    """The line below the header that says what everything on the page is about."""
-    of_run = f" · Run <b>{html.escape(run)}</b>" if run else ""
-    data = f'data-concept="{html.escape(concept)}" data-run="{html.escape(run)}"'
-    return f'<div class="age where" {data}><span>Concept <b>{html.escape(concept)}</b>{of_run}</span></div>'
+def on_arrive(data: MapData, ui: SimpleNamespace, owner: str, query: dict[str, str]) -> Updates:
+    """A page was opened: give it a token, and show the concept and the tab that the `query` of its address names."""
+    owner = owner if stored.is_owner(owner) else uuid.uuid4().hex
+    updates: Updates = {ui.session: Session(owner, run_in_address=query.get("run", "")), ui.owner: owner}
+    if query.get("concept"):
+        updates |= map_tab.on_pick(data, ui, query["concept"], gr.skip(), 0, USUAL)
+    if query.get("tab") in [tab.name for tab in TABS]:
+        updates[ui.tabs] = gr.Tabs(selected=query["tab"])
+    return updates
 
 
-def parts(ui: SimpleNamespace, *names: str) -> list[Any]:
-    """Several components by name, as the outputs of an event."""
-    return [getattr(ui, name) for name in names]
+def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
+    """As soon as the model is open: the person's runs, the one that the address named, and one that went on alone."""
+    updates: Updates = {**runs.list_runs(data, ui, session.owner), ui.device: gr.update(choices=devices())}
+    shipped = data.explorer.library.shipped_runs
+    if session.run_in_address:
+        updates |= runs.on_open(data, ui, session, session.run_in_address, turn=False)
+    elif shipped:  # what the page opens with is no choice of the person's
+        recording = runs.on_open(data, ui, session, shipped[0].path.name, turn=False)
+        chosen = (ui.where, ui.erased, ui.messages, ui.runs_status)
+        updates |= {region: value for region, value in recording.items() if region not in chosen}
+    queued = data.explorer.queue.running(session.owner)
+    if queued:
+        updates[ui.tabs] = gr.Tabs(selected="erase")
+    yield updates
+    if queued:
+        yield from follow(data, ui, session, queued)
+
+
+def connect(link: Link, data: MapData) -> None:
+    """What happens when a page is opened, which shows `data` then."""
+    ui, everything = link.ui, link.everything
+
+    def arrive(owner: str, request: gr.Request) -> Updates:  # Gradio does not see a partial's request
+        return on_arrive(data, ui, owner, dict(request.query_params) if request else {})
+
+    arrived = link.page.load(arrive, ui.owner, everything, **QUIET, queue=False)
+    arrived.then(link.of_map(on_ready), [ui.choice, ui.session], everything, **STREAMED)
+    map_tab.after_pick(link, arrived, STREAMED)

@@ -1,16 +1,33 @@
 """The tab of finished and stopped runs."""
 
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import pandas as pd
 
-from viz.components.blocks import live_block, text_block
+import age_core
+from age_core import METHODS, AgeError
+from viz.charts import panels
+from viz.components.blocks import live_block, note, text_block
+from viz.tabs.events import QUICK, STREAMED, Link, Tab, Updates, warn, where
+from viz.tabs.live import LIVE, show_recording
+from viz.tabs.map_data import MapData
+from viz.tabs.session import Session, ready
+
+if TYPE_CHECKING:
+    from age_core import Run
 
 COLUMNS = ["Run", "Concepts", "Method", "Model", "State", "Steps", "Seed", "Begun (UTC)"]
 EXPORTS = {"Run bundle (zip)": "bundle", "Weight change (safetensors)": "delta"}
+ROWS = ("run", "run_table", "sure", "runs_status", "messages")
 
 
-def lay_out(ui: SimpleNamespace) -> None:
+def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
     text_block(
         "Runs",
         "Every erasure is recorded as it happens: settings, target weights, losses, pictures and the edited weights. "
@@ -43,3 +60,141 @@ def lay_out(ui: SimpleNamespace) -> None:
                 with gr.Row():
                     ui.delete_yes = gr.Button("Delete it", variant="stop", elem_id="delete-yes", min_width=90)
                     ui.delete_no = gr.Button("Keep it", elem_id="delete-no", min_width=90)
+
+
+def row_of(run: Run, own: bool) -> list[Any]:
+    """A line of the table."""
+    config, method = run.config, METHODS.get(run.config.method)
+    return [
+        run.path.name if own else f"{run.path.name} (shipped)",
+        ", ".join(config.concepts),
+        method.label if method else config.method,
+        config.model,
+        run.status,
+        None if method and method.kind == "closed" else config.options.get("steps"),  # a closed form takes none
+        config.seed,
+        config.created[:16].replace("T", " "),
+    ]
+
+
+def list_runs(data: MapData, ui: SimpleNamespace, owner: str, chosen: str | None = None) -> Updates:
+    """A person's runs, with the one named `chosen` chosen where there is one."""
+    library = data.explorer.library
+    runs = library.runs_of(owner)
+    names = [run.path.name for run in runs]
+    value = chosen if chosen in names else (names[0] if names else None)
+    table = pd.DataFrame([row_of(run, library.owns(owner, run)) for run in runs], columns=COLUMNS)
+    return {ui.run: gr.update(choices=names, value=value), ui.run_table: table, ui.sure: gr.update(visible=False)}
+
+
+def reset(data: MapData, ui: SimpleNamespace, owner: str) -> Updates:
+    return {**list_runs(data, ui, owner), ui.runs_status: ""}
+
+
+def on_runs(data: MapData, ui: SimpleNamespace, session: Session | None, chosen: str | None = None) -> Updates:
+    """The tab was turned to, or a run has ended."""
+    return list_runs(data, ui, session.owner, chosen) if session and session.owner else {ui.runs_status: ""}
+
+
+def on_open(
+    data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None, turn: bool = True
+) -> Updates:
+    """Show a run in the Erase tab, and make it comparable if it is finished; `turn` to that tab as well."""
+    try:
+        session, explorer = ready(session), data.explorer
+        run = explorer.library.fitting(explorer.library.run(session.owner, name or ""))
+        queued = explorer.queue.find(run.path, session.owner)
+        if queued and not queued.ended:
+            raise AgeError(f"The run {name!r} is still {queued.state}: it is shown in the Erase tab when it has ended.")
+        session.queued = None
+        updates = show_recording(ui, session, run)
+        if run.status == "finished":
+            title = session.add(run)
+            updates[ui.erasers] = gr.update(choices=list(session.edited), value=[title])
+    except AgeError as error:
+        return warn(ui, error)
+    names = list(run.config.concepts)
+    updates |= {ui.where: where(", ".join(names), run.path.name), ui.erased: names, ui.messages: ""}
+    updates[ui.runs_status] = panels.status(f"{name} is open: it is in the Erase tab, and can be compared.")
+    return updates | ({ui.tabs: gr.Tabs(selected="erase")} if turn else {})
+
+
+def on_rename(
+    data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None, new_name: str | None
+) -> Updates:
+    try:
+        owner = ready(session).owner
+        renamed = data.explorer.library.own_run(owner, name or "").rename((new_name or "").strip()).path.name
+    except AgeError as error:
+        return warn(ui, error)
+    status = panels.status(f"{name} is now called {renamed}.")
+    return {**list_runs(data, ui, owner, renamed), ui.runs_status: status, ui.new_name: "", ui.messages: ""}
+
+
+def on_ask_delete(data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None) -> Updates:
+    """Ask whether a run may go for good."""
+    try:
+        run = data.explorer.library.own_run(ready(session).owner, name or "")
+    except AgeError as error:
+        return warn(ui, error)
+    return {ui.sure: gr.update(visible=True), ui.sure_text: note(f"Delete {run.path.name} for good?"), ui.messages: ""}
+
+
+def on_delete(data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None) -> Updates:
+    try:
+        owner = ready(session).owner
+        data.explorer.library.own_run(owner, name or "").delete()
+    except AgeError as error:
+        return {ui.sure: gr.update(visible=False), **warn(ui, error)}
+    return {**list_runs(data, ui, owner), ui.runs_status: panels.status(f"{name} was deleted."), ui.messages: ""}
+
+
+def on_export(data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None, kind: str) -> Updates:
+    """Write the file to download into a folder of its own that Gradio clears away by and by."""
+    try:
+        run = data.explorer.library.run(ready(session).owner, name or "")
+        folder = Path(gr.utils.get_upload_folder()) / "exports" / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        if EXPORTS[kind] == "bundle":
+            path = age_core.export_bundle(run, folder / f"{run.path.name}.zip")
+        else:
+            path = run.eraser().save(folder / f"{run.path.name}.safetensors")
+    except AgeError as error:
+        return {ui.download: gr.update(visible=False), **warn(ui, error)}
+    status = panels.status(f"{path.name} is ready: {path.stat().st_size / 1e6:.1f} MB.")
+    return {ui.download: gr.update(value=str(path), visible=True), ui.runs_status: status, ui.messages: ""}
+
+
+def on_import(data: MapData, ui: SimpleNamespace, session: Session | None, path: str | None) -> Updates:
+    """Take in a bundle that was uploaded to `path`."""
+    if not path:
+        return {ui.upload: None}
+    try:
+        owner = ready(session).owner
+        run = age_core.import_bundle(Path(path), data.explorer.library.folder(owner))
+    except AgeError as error:
+        return {ui.upload: None, **warn(ui, error)}
+    status = panels.status(f"Imported as {run.path.name}.")
+    rows = list_runs(data, ui, owner, run.path.name)
+    return {**rows, ui.upload: None, ui.runs_status: status, ui.messages: ""}
+
+
+def list_after(link: Link, event: Any) -> None:
+    """After an event that ends with a run: the runs anew."""
+    event.then(link.of_map(on_runs), link.parts("choice", "session"), link.parts(*ROWS), **QUICK)
+
+
+def connect(link: Link) -> None:
+    ui, rows, chosen = link.ui, link.parts(*ROWS), link.parts("choice", "session", "run")
+    ui.tab_runs.select(link.of_map(on_runs), chosen, rows, **QUICK)
+    ui.open_run.click(link.of_map(on_open), chosen, link.parts(*LIVE, "erased", "runs_status"), **QUICK)
+    ui.rename.click(link.of_map(on_rename), [*chosen, ui.new_name], [*rows, ui.new_name], **QUICK)
+    ui.delete.click(link.of_map(on_ask_delete), chosen, link.parts("sure", "sure_text", "messages"), **QUICK)
+    ui.delete_yes.click(link.of_map(on_delete), chosen, rows, **QUICK)
+    ui.delete_no.click(lambda: gr.update(visible=False), None, ui.sure, **QUICK)
+    outputs = link.parts("download", "runs_status", "messages")
+    ui.export.click(link.of_map(on_export), [*chosen, ui.export_kind], outputs, **STREAMED)
+    ui.upload.upload(link.of_map(on_import), link.parts("choice", "session", "upload"), [*rows, ui.upload], **STREAMED)
+
+
+TAB = Tab("Runs", lay_out, connect, reset)

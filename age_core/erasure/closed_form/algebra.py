@@ -32,10 +32,10 @@ def uce_change(W: Tensor, C: Tensor, V_star: Tensor, factor: Tensor) -> Tensor:
 def without_old(W: Tensor, C: Tensor, C_star: Tensor) -> Tensor:
     """UCE's "tensor" technique: W C* less its share along W C, as whole matrices; (n, out).
 
-    v* = W c* - <u, W c*> u with u = W c / |W c|_F (method.md, section D).
+    v* = W c* - <u, W c*> u with u = W c / |W c|_F (docs/method.md, section D).
     """
-    wanted, old = C_star @ W.T, C @ W.T
-    return wanted - (wanted * old).sum() / old.square().sum().clamp_min(1e-30) * old
+    new, old = C_star @ W.T, C @ W.T
+    return new - (new * old).sum() / old.square().sum().clamp_min(1e-30) * old
 
 
 def revival_states(edited: Sequence[Tensor], original: Sequence[Tensor], C: Tensor, rho: float = 0.1) -> Tensor:

@@ -1,10 +1,10 @@
 """Erasure in closed form: a few linear solves on the keys and values of cross-attention, and no training.
 
-Measured on the bundled emoji world, "cat" to "tiger", from pure noise on the scale of evaluation.noise_shift (1: as far
-as if the words had been deleted), with all other concepts preserved and with none: the empty prompt's prediction moves
-by at most 0.0002 of its own size under every method. "an emoji of a pizza" moves by 0.004 and 0.03 (UCE), 0.009 and
-0.07 (RECE), 0.0003 and 0.007 (SPEED), 0.02 and 0.01 (OCE) and not at all (AdaVD); the erased prompt by 0.6 to 1.8. So
-an edit that counts end and padding tokens as the concept does not leak through them.
+Measured on the bundled emoji world, "cat" to "tiger", from pure noise as noise shift (1: as far as if the words had
+been deleted), with all other concepts preserved and with none: the empty prompt's prediction moves by at most 0.0002 of
+its own size under every method. "an emoji of a pizza" moves by 0.004 and 0.03 (UCE), 0.009 and 0.07 (RECE), 0.0003 and
+0.007 (SPEED), 0.02 and 0.01 (OCE) and not at all (AdaVD); the erased prompt by 0.6 to 1.8. So an edit that counts end
+and padding tokens as the concept does not leak through them.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = ["CLOSED_FORMS", "ClosedFormOptions", "ErasureProblem", "closed_form",
 def uce(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     """Unified Concept Editing (arXiv 2308.14761): every concept's keys and values become its target's."""
     C_star = _target_rows(problem, targets)
-    wanted = _wanted(problem, problem.weights, C_star)
-    delta = {n: algebra.uce_change(W, problem.C, wanted[n], problem.factor) for n, W in problem.weights.items()}
+    V_star = _target_outputs(problem, problem.weights, C_star)
+    delta = {n: algebra.uce_change(W, problem.C, V_star[n], problem.factor) for n, W in problem.weights.items()}
     return _eraser(problem, "uce", targets, delta)
 
 
@@ -45,15 +45,15 @@ def rece(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     """
     options, C, C_star = problem.options, problem.C, _target_rows(problem, targets)
     original = problem.weights
-    wanted = _wanted(problem, original, C_star)
-    edited = {n: W + algebra.uce_change(W, C, wanted[n], problem.factor) for n, W in original.items()}
+    V_star = _target_outputs(problem, original, C_star)
+    edited = {n: W + algebra.uce_change(W, C, V_star[n], problem.factor) for n, W in original.items()}
     revived = []
     for _ in range(options.rounds):
         c = revival_states(list(edited.values()), list(original.values()), C, options.rho)
         revived.append(_revived(edited, original, c, C))
         erased = torch.cat([C, c])
         factor = algebra.uce_factor(erased, problem.R, options.lam, options.erase, problem.p)
-        both = {n: torch.cat([V_star, V_star]) for n, V_star in wanted.items()}
+        both = {n: torch.cat([v, v]) for n, v in V_star.items()}
         edited = {n: W + algebra.uce_change(W, erased, both[n], factor) for n, W in edited.items()}
     c = revival_states(list(edited.values()), list(original.values()), C, options.rho)
     revived.append(_revived(edited, original, c, C))
@@ -77,13 +77,13 @@ def speed(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     if free_share < 1e-12:
         raise AgeError("What is preserved leaves SPEED no room to change the concept: preserve fewer words.")
     T = algebra.speed_change(C, C_star, P, torch.stack([problem.empty[0], problem.empty[1:].mean(0)]))
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "null_space_rank": rank,
         "width": len(P),
         "free_share": free_share,
         "preserved_after_filter": len(R),
     }
-    return _eraser(problem, "speed", targets, {n: W @ T for n, W in values.items()}, **found)
+    return _eraser(problem, "speed", targets, {n: W @ T for n, W in values.items()}, **facts)
 
 
 def oce(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
@@ -147,7 +147,7 @@ def _target_rows(problem: ErasureProblem, targets: Mapping[str, str]) -> Tensor:
     return target_rows(problem.words, problem.read_targets(targets), problem.options.tokens)
 
 
-def _wanted(problem: ErasureProblem, weights: Mapping[str, Tensor], C_star: Tensor) -> dict[str, Tensor]:
+def _target_outputs(problem: ErasureProblem, weights: Mapping[str, Tensor], C_star: Tensor) -> dict[str, Tensor]:
     """V* (n, out) for each projection."""
     if problem.options.technique == "tensor":
         return {n: algebra.without_old(W, problem.C, C_star) for n, W in weights.items()}
@@ -166,7 +166,7 @@ def _eraser(
     targets: Mapping[str, str | None],
     delta: Mapping[str, Tensor],
     directions: Mapping[str, Tensor] | None = None,
-    **found: Any,
+    **facts: Any,
 ) -> Eraser:
     concepts = list(problem.concepts)
     info = {
@@ -177,6 +177,6 @@ def _eraser(
         "targets": {concept: targets[concept] for concept in concepts},
         "preserve": list(problem.preserve),
         "options": asdict(problem.options) | {"templates": list(problem.options.templates)},
-        **found,
+        **facts,
     }
     return Eraser({n: change.float() for n, change in delta.items()}, info, directions=directions or {})

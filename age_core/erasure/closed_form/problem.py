@@ -13,7 +13,7 @@ from torch import Tensor
 from age_core.concepts.concept_set import fill
 from age_core.erasure.closed_form.algebra import uce_factor
 from age_core.errors import AgeError
-from age_core.models.pipelines import encode_text, token_states
+from age_core.models.families import encode_text, token_states
 
 Tokens = Literal["last", "onward", "all"]
 TOKENS: tuple[Tokens, ...] = ("last", "onward", "all")

@@ -1,0 +1,132 @@
+"""What several commands share: their arguments, and what these name."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from diffusers import DiffusionPipeline
+from tqdm import tqdm
+
+from age_core.assets import PROBES
+from age_core.concepts.concept_set import ConceptSet
+from age_core.erasure.methods import METHODS
+from age_core.erasure.options import PRESETS, RENAMED, TARGET_KINDS, parse_option
+from age_core.erasure.target_words import POOL
+from age_core.errors import AgeError
+from age_core.models.pipelines import DTYPES, load_pipeline
+from age_core.models.probes import Probe, load_probe
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Answer = tuple[dict[str, Any], str]  # a document for --json, a text for people
+DEFAULT = "emoji"
+OF_TARGET = {"adaptive": "age", "fixed": "empty", "random": "random"}  # --target's words as methods
+FLAGS = {"target": "--method or --target", "fixed_target": "--word", "pool": "--pool", "preset": "--preset"}
+CODES = "exit codes: 0 done, 1 the work failed (divergence, full disk), 2 bad input, 130 interrupted"
+
+
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], Answer], about: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=about, description=about, epilog=CODES)
+    add_common(parser)
+    parser.set_defaults(run_command=run)
+    return parser
+
+
+def add_common(parser: argparse.ArgumentParser, top: bool = False) -> None:
+    """What every command takes, before its name or after."""
+
+    def add(name: str, default: object, **settings: object) -> None:
+        parser.add_argument(name, default=default if top else argparse.SUPPRESS, **settings)  # type: ignore[arg-type]
+
+    add("--model", None, help="a bundled model, a diffusers folder or a Hub id (emoji)")
+    add("--concepts", None, help="a bundled concept set (emoji)")
+    add("--device", "cpu", help="where to compute, such as cuda")
+    add("--dtype", "float32", choices=DTYPES, help="number format of the weights")
+    add("--low-memory", False, action="store_true", help="slower, with less memory on the device")
+    add("--json", False, action="store_true", help="print one JSON document instead of text")
+
+
+def add_method_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--method", choices=METHODS, help="a named method (age; --target chooses among three)")
+    parser.add_argument("--preset", choices=PRESETS, default="balanced")
+    parser.add_argument("--target", choices=TARGET_KINDS, default="adaptive")
+    parser.add_argument("--word", help='the word for --target fixed; "" is the empty prompt')
+    parser.add_argument("--pool", type=int, help=f"candidates for the target: so many of the nearest words ({POOL})")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, help="updates (the preset's own when left out)")
+    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="any other option")
+
+
+def add_probe_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--probe", help="an image classifier that judges (the model's own)")
+
+
+def method_of(args: argparse.Namespace) -> tuple[str, str | None]:
+    """--method, or --target's word for one, and the target word."""
+    return args.method or OF_TARGET[args.target], args.word
+
+
+def changes_of(args: argparse.Namespace) -> dict[str, Any]:
+    """--pool, --seed, --steps and every --set, as arguments of `erase_by`. Raises AgeError on bad ones."""
+    changes: dict[str, Any] = {"pool": args.pool, "seed": args.seed, "steps": args.steps}
+    for text in args.set:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise AgeError(f"--set takes an option and its value, such as lr=0.001, not {text!r}.")
+        if name in FLAGS:
+            raise AgeError(f"The {name.replace('_', ' ')} is not chosen by --set: use {FLAGS[name]}.")
+        changes[RENAMED.get(name, name)] = parse_option(name, value)
+    return {name: value for name, value in changes.items() if value is not None}
+
+
+def open_pipeline(args: argparse.Namespace, model: str = DEFAULT) -> DiffusionPipeline:
+    save = args.low_memory
+    return load_pipeline(
+        args.model or model,
+        args.device,
+        args.dtype,
+        attention_slicing=save,
+        gradient_checkpointing=save,
+        offload=save,
+    )
+
+
+def concepts_of(args: argparse.Namespace, name: str = DEFAULT) -> ConceptSet:
+    return ConceptSet.load(args.concepts or name)
+
+
+def probe_name(args: argparse.Namespace) -> str:
+    """--probe, or the one that belongs to the concepts or the model."""
+    return args.probe or (args.concepts if args.concepts in PROBES else args.model or DEFAULT)
+
+
+def open_probe(args: argparse.Namespace) -> Probe:
+    return load_probe(probe_name(args), device=args.device)
+
+
+def distinct_names(paths: list[Path], taken: str = "") -> list[str]:
+    """A name for each file or folder: its own, and as many folders before it as tell it from the others and `taken`.
+
+    Raises AgeError where the same one is given twice.
+    """
+    parts = [(path.with_suffix("") if path.suffix == ".safetensors" else path).resolve().parts for path in paths]
+    twice = next((path for row, path in enumerate(paths) if parts[row] in parts[:row]), None)
+    if twice is not None:
+        raise AgeError(f"{str(twice)!r} is given twice: name each eraser once.")
+
+    def name(whole: tuple[str, ...]) -> str:
+        ends = (whole[-length:] for length in range(1, len(whole) + 1))
+        alone = (end for end in ends if end != (taken,) and sum(other[-len(end) :] == end for other in parts) == 1)
+        return "/".join(next(alone))
+
+    return [name(whole) for whole in parts]
+
+
+def progress_bar(args: argparse.Namespace, **settings: Any) -> Any:
+    """A progress bar on stderr: none where nobody watches."""
+    return tqdm(disable=args.json or not sys.stderr.isatty(), file=sys.stderr, leave=False, **settings)

@@ -1,0 +1,113 @@
+"""What the page asks without opening a model: what came with the package, what was measured here, who may have runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from age_core.assets import ASSETS, MODELS, PROBES
+from age_core.concepts.concept_set import TEMPLATES, ConceptSet
+from age_core.errors import AgeError
+from age_core.files import OWNER
+from age_core.study import statistics
+from age_core.study.labels import label_of
+from age_core.study.tables import Direction as Direction  # for the tabs, as are the next two
+from age_core.study.tables import SideEffects as SideEffects
+from age_core.study.tables import Source as Source
+from age_core.study.tables import gather, load_side_effects, read_table
+
+if TYPE_CHECKING:
+    from age_core.serve.explorer import Explorer
+
+ABLATION = ASSETS / "ablation.csv"  # the summary that benchmarks/evidence/ablation.py writes
+NETFIVE = ASSETS / "graphs" / "emoji-netfive.parquet"  # and benchmarks/evidence/graphs.py that
+
+
+def bundled_models() -> list[str]:
+    """The models that come with the package."""
+    return list(MODELS)
+
+
+def bundled_probes() -> list[str]:
+    """The probes that come with the package."""
+    return list(PROBES)
+
+
+def concept_sets() -> list[str]:
+    """The sets that come with the package."""
+    return list(TEMPLATES)
+
+
+def shipped_runs() -> Path | None:
+    """The folder of runs that came with the bundled model; None where there is none."""
+    folder = ASSETS / "runs"
+    return folder if folder.is_dir() else None
+
+
+def shipped_layouts(model: str) -> Path:
+    """The file of layouts that came with a bundled model."""
+    return ASSETS / "graphs" / f"{model}-layout.csv"
+
+
+def measured_layouts(explorer: Explorer) -> Path:
+    """The file of layouts that were made here for a model and its concepts."""
+    return explorer.measured / "layout.csv"
+
+
+def side_effects(
+    model: str, concepts: ConceptSet, set_name: str, explorer: Callable[[], Explorer]
+) -> SideEffects | None:
+    """What came with a bundled model and set of concepts and, if that is not all, what was measured here; or None.
+
+    `explorer` opens the model, which is needed only to find what was measured here.
+    """
+    tables = []
+    if model in MODELS and set_name in TEMPLATES:
+        with suppress(AgeError):
+            tables.append(load_side_effects(set_name))
+    if not tables or SideEffects(tables[0]).missing(concepts):
+        with suppress(AgeError):
+            tables.append(gather(explorer().measured))
+    return SideEffects(pd.concat(tables, ignore_index=True)) if tables else None
+
+
+def source_title(source: Source) -> tuple[str, str]:
+    """What people call a method, and the metric."""
+    return label_of(source[0]), source[1]
+
+
+def ablation() -> pd.DataFrame | None:
+    """The ablation of targets, a row a method (the index); None where it did not come with the package."""
+    return pd.read_csv(ABLATION).set_index("method") if ABLATION.exists() else None
+
+
+def both_ways(effects: SideEffects) -> tuple[pd.DataFrame, float]:
+    """Pairs erased both ways (see `statistics.both_ways`), and the share of all damage that is one-way.
+
+    By trained erasures where the evidence holds them, else by the first source of `effects`.
+    """
+    source = ("age", "noise-shift")
+    try:
+        evidence = SideEffects(read_table(NETFIVE))
+        pairs = evidence.pairs(source)
+    except AgeError:
+        evidence, source = effects, effects.sources[0]
+        pairs = evidence.pairs(source)
+    return statistics.both_ways(pairs), statistics.asymmetry(evidence.damage(source))
+
+
+def graph_facts(effects: SideEffects, source: Source, concepts: ConceptSet) -> tuple[dict[str, float], pd.DataFrame]:
+    """What networkx reads from the graph of clear side effects: `graph_statistics` as a dictionary, and `strengths`."""
+    from age_core.study import graph  # scikit-learn, which the page is served before
+
+    side_effect_graph = graph.concept_graph(effects, source, concepts)
+    return graph.graph_statistics(side_effect_graph).iloc[0].to_dict(), graph.strengths(side_effect_graph)
+
+
+def is_owner(token: str) -> bool:
+    """Whether a token is one that the app gave out: it names the folder of a person's runs."""
+    return bool(OWNER.fullmatch(token or ""))

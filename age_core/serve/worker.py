@@ -1,0 +1,58 @@
+"""The one thread of a device that computes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class DeviceWorker:
+    """The one thread of a device that computes; what is asked of it is done in the order in which it was asked for.
+
+    A training asks anew for each step, so that whoever wants pictures waits for a step, not for the whole run.
+
+    It is one thread, and not a lock that many take, because OpenMP keeps a team of threads for every thread that ever
+    computed. As soon as all teams together outnumber the cores, GNU's OpenMP no longer waits awake at its barriers, and
+    a training on two cores takes a third longer, whether or not the others compute.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        # no executor: at the end of the program Python would wait for its thread, and for whatever it computes
+        self._thread = threading.Thread(target=self._work, name="device worker", daemon=True)
+        self._thread.start()
+
+    def run(self, function: Callable[[], T]) -> T:
+        """What `function` answers or raises. What it changes in the model it must change back."""
+        return self.begin(function).result()
+
+    def begin(self, function: Callable[[], T]) -> Future[T]:
+        """The same without waiting for it; from within that thread it is done at once, as it would wait for itself."""
+        answer: Future[T] = Future()
+        if threading.current_thread() is self._thread:
+            self._settle(answer, function)
+        else:
+            self._jobs.put((answer, function))
+        return answer
+
+    def close(self) -> None:
+        """End the thread after what was asked for so far."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._settle(*job)
+            del job  # a model that was closed would stay in memory until the next job
+
+    @staticmethod
+    def _settle(answer: Future[Any], function: Callable[[], Any]) -> None:
+        try:
+            answer.set_result(function())
+        except BaseException as error:
+            answer.set_exception(error)

@@ -1,0 +1,83 @@
+"""A Chromium for the browser tests, and for some of them the page of the map and the chart alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    path = next((path for name in names if name and (path := shutil.which(name))), None)
+    assert path, "these tests need Chromium: install it, or set CHROMIUM to its path"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def parts_address() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("map_page.py"))],
+        env={**os.environ, "GRADIO_SERVER_PORT": str(port), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        lines = iter(server.stdout or [])
+        match = next((match for line in lines if (match := re.search(r"open at (http\S+)", line))), None)
+        assert match, "the page did not start"
+        yield match[1].rstrip("/")
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture
+def opened(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]]:
+    """Opens the page in a session that must talk to the page's own server alone and raise no script error."""
+    hosts: set[str] = set()
+    errors: list[str] = []
+    contexts: list[BrowserContext] = []
+
+    def open_page(query: str = "", **options) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1000, "height": 900}, **options})
+        contexts.append(context)
+        context.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+        context.on("weberror", lambda error: errors.append(str(error.error)))
+        context.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.goto(f"{parts_address}/{query}")
+        page.wait_for_selector("#concept-map .cg[data-ready=yes]", timeout=60_000)
+        page.wait_for_selector("#concept-map .label")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert hosts <= {urlsplit(parts_address).netloc, ""}, f"requests went to other hosts: {hosts}"
+    assert not errors, errors

@@ -1,0 +1,127 @@
+"""Locks, modes and flushes of files, on every system; and no module that only some systems have."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from age_core import AgeError, files
+from age_core.files import locked, locked_folder, new_folder, replacing, sync
+
+ROOT = Path(__file__).parents[1]
+HOLD = """
+import sys
+from pathlib import Path
+from age_core.files import locked, locked_folder
+with (locked(Path(sys.argv[2]), "busy") if sys.argv[1] == "file" else locked_folder(Path(sys.argv[2]))):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder(kind: str, path: Path) -> subprocess.Popen:
+    """A process that holds the lock and has said so."""
+    command = [sys.executable, "-c", HOLD, kind, str(path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_lock_is_one_process_s_and_gone_when_it_is_killed(tmp_path):
+    process = holder("file", tmp_path / "lock")
+    with pytest.raises(AgeError, match="somebody else"), locked(tmp_path / "lock", "somebody else"):
+        pass
+    process.kill()
+    process.wait()
+    process.communicate()
+    with (
+        locked(tmp_path / "lock", "busy"),
+        pytest.raises(AgeError, match="twice"),
+        locked(tmp_path / "lock", "twice"),
+    ):
+        pass
+    with locked(tmp_path / "lock", "busy"):
+        pass
+
+
+def test_a_folder_is_waited_for_and_free_when_its_holder_is_killed(tmp_path):
+    process = holder("folder", tmp_path)
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", HOLD, "folder", str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(1.5)
+    process.kill()
+    process.communicate()
+    assert waiting.communicate("")[0] == "held\n" and waiting.returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
+    (tmp_path / "outside").write_text("keep")
+    (tmp_path / "lock").symlink_to(tmp_path / "outside")
+    with pytest.raises(OSError) as caught, locked(tmp_path / "lock", "busy"):
+        pass
+    assert caught.value.errno == errno.ELOOP and (tmp_path / "outside").read_text() == "keep"
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_what_is_written_has_the_mode_of_the_umask(tmp_path, umask, expected):
+    before = os.umask(umask)
+    try:
+        with replacing(tmp_path / "weights") as temporary:
+            save_file({"a": torch.ones(2)}, temporary)  # which by itself makes it 0600
+        with replacing(tmp_path / "text") as temporary:
+            temporary.write_text("hello")
+        with new_folder(tmp_path / "folder") as temporary:
+            save_file({"a": torch.ones(2)}, temporary / "weights")
+    finally:
+        os.umask(before)
+    assert {mode(tmp_path / name) for name in ("weights", "text", "folder/weights")} == {expected}
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_link_planted_where_a_file_is_written_is_not_followed(tmp_path):
+    (tmp_path / "outside").write_text("keep")
+    (tmp_path / "x.partial").symlink_to(tmp_path / "outside")
+    with replacing(tmp_path / "x") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "outside").read_text() == "keep" and (tmp_path / "x").read_text() == "new"
+
+
+def test_where_no_folder_can_be_opened(tmp_path, monkeypatch):
+    """As on Windows, whose system call refuses."""
+    real = os.open
+
+    def refuse(path, *rest):
+        if Path(path).is_dir():
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *rest)
+
+    monkeypatch.setattr(files, "WINDOWS", True)
+    monkeypatch.setattr(files.os, "open", refuse)
+    with locked_folder(tmp_path), new_folder(tmp_path / "a") as temporary:
+        (temporary / "file").write_text("hello")
+    sync(tmp_path)
+    assert (tmp_path / "a" / "file").read_text() == "hello"
+
+
+def test_without_fcntl_everything_can_be_imported():
+    code = "import sys; sys.modules['fcntl'] = None; import age_core.files, age_core.cli.main, app; print('done')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["done"], done.stderr

@@ -1,0 +1,64 @@
+"""Who arrives, what the page's address asks for, and what a tab takes."""
+
+from __future__ import annotations
+
+import gradio as gr
+import pytest
+from support import QUICK
+
+from age_core.serve.registry import OpenModels
+from viz.tabs import page
+from viz.tabs.events import Tab
+from viz.tabs.map_data import MapCache
+from viz.tabs.session import Session
+
+ANN = "a" * 32
+
+
+@pytest.mark.parametrize("owner", ["", "../x", "A" * 32, ANN])
+def test_whoever_arrives_has_a_token_of_ours(data, ui, owner):
+    updates = page.on_arrive(data, ui, owner, {"run": "my dog", "tab": "nowhere"})
+    assert (updates["owner"] == ANN) == (owner == ANN) and len(updates["owner"]) == 32
+    assert updates["session"].owner == updates["owner"] and updates["session"].run_in_address == "my dog"
+    assert updates.keys() == {"owner", "session"}
+
+
+def test_the_address_names_a_concept_and_a_tab(data, ui):
+    updates = page.on_arrive(data, ui, ANN, {"concept": "hound", "tab": "runs"})
+    assert updates["search"] == "dog" and updates["tabs"].selected == "runs"
+    assert "no concept" in page.on_arrive(data, ui, ANN, {"concept": "<grue>"})["messages"]
+
+
+def test_a_ready_page_shows_the_run_of_its_address_or_the_one_that_came_with_the_model(data, ui, make_run):
+    mine, _ = make_run(), make_run("shipped", "theirs")
+    (updates,) = page.on_ready(data, ui, Session(ANN))
+    assert updates["erasers"]["value"] == ["theirs"] and "erased" not in updates and "messages" not in updates
+    assert updates["run"]["choices"] == [mine.path.name, "theirs"] and "cpu" in updates["device"]["choices"]
+    (updates,) = page.on_ready(data, ui, Session(ANN, run_in_address=mine.path.name))
+    assert updates["erasers"]["value"] == [mine.path.name] and updates["erased"] == ["dog"]
+    (updates,) = page.on_ready(data, ui, Session(ANN, run_in_address="../../etc"))
+    assert "no run" in updates["messages"] and "run" in updates  # the page is complete all the same
+
+
+def test_a_ready_page_turns_to_a_run_that_went_on_alone(data, ui):
+    queued = data.explorer.start("c" * 32, "dog", "empty", True, **QUICK | {"steps": 100_000})
+    session = Session("c" * 32)
+    stream = page.on_ready(data, ui, session)
+    assert next(stream)["tabs"].selected == "erase" and "Preparing to erase dog" in next(stream)["status"]
+    data.explorer.queue.stop(queued)
+    *_, last = stream
+    assert session.queued is queued and "Stopped" in last["status"]
+
+
+def test_a_tab_is_one_file_and_one_line(tmp_path, monkeypatch):
+    def lay_out(ui, data):
+        ui.more = gr.Button(f"{len(data.concepts)} concepts", elem_id="more")
+
+    def connect(link):
+        link.ui.more.click(link.of_map(lambda data, ui: {ui.messages: data.first}), link.ui.choice, link.ui.messages)
+
+    monkeypatch.setattr(page, "TABS", (*page.TABS, Tab("More", lay_out, connect)))
+    made = page.build(MapCache(OpenModels(tmp_path)))
+    ids = {block.elem_id for block in made.blocks.values()}
+    assert {"more", "concept-map", "erase-button", "compare-grid", "lesson", "run-table", "model-name"} <= ids
+    assert [block.label for block in made.blocks.values() if isinstance(block, gr.Tab)][-1] == "More"

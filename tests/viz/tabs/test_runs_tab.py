@@ -1,0 +1,96 @@
+"""The handlers of the Runs tab: whose runs are listed, opened, renamed, deleted, exported and imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from age_core.serve.queue import QueuedRun, RunQueue
+from viz.tabs import runs as tab
+from viz.tabs.session import Session
+
+BEN = "b" * 32
+
+
+@pytest.fixture
+def run(make_run):
+    return make_run()
+
+
+def test_a_person_s_runs_are_listed_and_those_of_everybody_named_as_such(data, ui, session, run, make_run):
+    make_run("shipped", "theirs")
+    updates = tab.on_runs(data, ui, session, "theirs")
+    assert updates["run"]["choices"] == [run.path.name, "theirs"] and updates["run"]["value"] == "theirs"
+    table = updates["run_table"]
+    assert list(table["Run"]) == [run.path.name, "theirs (shipped)"] and list(table["Method"]) == ["UCE", "UCE"]
+    assert tab.on_runs(data, ui, Session(BEN))["run"]["choices"] == ["theirs"]
+    assert tab.on_runs(data, ui, None) == {"runs_status": ""}
+
+
+@pytest.mark.parametrize("handler", [tab.on_delete, tab.on_ask_delete, lambda *a: tab.on_rename(*a, "mine")])
+def test_nobody_changes_the_run_of_another(data, ui, session, run, make_run, handler):
+    shipped = make_run("shipped", "theirs")
+    for person, name, text in (
+        (Session(BEN), run.path.name, "no run"),
+        (session, "theirs", "came with the explorer"),
+        (session, "../" + BEN, "no run"),
+        (session, None, "Choose a run first"),
+        (None, run.path.name, "still loading"),
+    ):
+        updates = handler(data, ui, person, name)
+        assert text in updates["messages"] and "run_table" not in updates
+        assert run.path.is_dir() and shipped.path.is_dir()
+
+
+def test_ones_own_run_is_renamed_and_deleted(data, ui, session, run):
+    assert "cannot name a folder" in tab.on_rename(data, ui, session, run.path.name, "../x")["messages"]
+    updates = tab.on_rename(data, ui, session, run.path.name, " my dog ")
+    assert updates["run"]["value"] == "my dog" and "now called my dog" in updates["runs_status"]
+    assert "Delete my dog for good?" in tab.on_ask_delete(data, ui, session, "my dog")["sure_text"]
+    assert tab.on_delete(data, ui, session, "my dog")["run"]["choices"] == []
+    assert not (run.path.parent / "my dog").exists()
+
+
+def test_a_run_opens_in_the_erase_tab_and_can_be_compared(data, ui, session, run):
+    updates = tab.on_open(data, ui, session, run.path.name)
+    assert "Recorded: dog" in updates["status"] and updates["erased"] == ["dog"] and "tabs" in updates
+    assert updates["erasers"]["value"] == [run.path.name] == list(session.edited)
+    assert f'data-run="{run.path.name}"' in updates["where"]
+    assert "tabs" not in tab.on_open(data, ui, session, run.path.name, turn=False)
+
+
+def test_a_run_of_another_model_is_not_opened(data, ui, session, make_run):
+    other = make_run(model="someone/else")
+    updates = tab.on_open(data, ui, session, other.path.name)
+    assert updates.keys() == {"messages"} and "open that model first" in updates["messages"]
+    assert session.recording is None and not session.edited
+
+
+def test_a_run_that_goes_on_is_not_opened_yet(data, ui, session, run, monkeypatch):
+    queued = QueuedRun(run, session.owner, False, None, "running")
+    monkeypatch.setattr(RunQueue, "find", lambda *_: queued)
+    assert "is still running" in tab.on_open(data, ui, session, run.path.name)["messages"]
+    queued.state = "stopped"
+    assert "status" in tab.on_open(data, ui, session, run.path.name)
+
+
+def test_a_bundle_is_exported_and_imported(data, ui, session, run):
+    updates = tab.on_export(data, ui, session, run.path.name, "Run bundle (zip)")
+    bundle = Path(updates["download"]["value"])
+    assert bundle.suffix == ".zip" and "is ready" in updates["runs_status"]
+    updates = tab.on_import(data, ui, Session(BEN), str(bundle))
+    assert len(updates["run"]["choices"]) == 1 and updates["upload"] is None
+    delta = tab.on_export(data, ui, session, run.path.name, "Weight change (safetensors)")
+    assert Path(delta["download"]["value"]).suffix == ".safetensors"
+    assert "no run" in tab.on_export(data, ui, Session(BEN), "x", "Run bundle (zip)")["messages"]
+
+
+def test_a_broken_bundle_is_refused_and_leaves_nothing(data, ui, session, run, tmp_path):
+    whole = Path(tab.on_export(data, ui, session, run.path.name, "Run bundle (zip)")["download"]["value"])
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(whole.read_bytes()[:-200])
+    updates = tab.on_import(data, ui, Session(BEN), str(broken))
+    assert updates["upload"] is None and updates["messages"] and "run" not in updates
+    assert data.explorer.library.runs_of(BEN) == []
+    assert tab.on_import(data, ui, session, None) == {"upload": None}

@@ -1,0 +1,72 @@
+// The dots: Plotly's figure, and the ways from one layout to another.
+function mapDots(state, {hint, decorate, readColours, copyDots, newArrows, newLit}) {
+  const {props, root, plot} = state, MOVE_MS = 900;
+  const still = matchMedia('(prefers-reduced-motion: reduce)');
+  let own = [[], []];  // where the figure itself has its dots
+
+  function draw() {
+    if (!props.figure) return Promise.resolve();
+    const figure = JSON.parse(props.figure), nodes = figure.data[0], size = nodes.marker.size, narrow = state.narrow();
+    state.names = nodes.customdata; state.index = new Map(state.names.map((name, i) => [name, i]));
+    own = [nodes.x, nodes.y];
+    state.texts = state.names.map((name, i) => plainText(nodes.text ? nodes.text[i] : name));
+    nodes.hoverinfo = 'skip';  // told by hint(), above the labels and in the colours of the page
+    if (narrow && Array.isArray(size)) nodes.marker.size = size.map(pixels => pixels * .7);
+    state.radius = state.names.map((_, i) => (nodes.marker.size[i] ?? size) / 2);
+    [nodes.x, nodes.y] = goal();
+    if (!state.move || state.xs.length !== state.names.length) { [state.xs, state.ys] = goal(); settle(); }
+    const palette = nodes.meta[state.isDark() ? 'dark' : 'light'];
+    nodes.marker.color = nodes.meta.colour.map(i => palette[i]);
+    readColours();
+    for (const axis of ['xaxis', 'yaxis']) if (plot._fullLayout) figure.layout[axis].range = plot.layout[axis].range;
+    if (narrow) figure.layout.dragmode = false;  // a finger must be able to scroll past the map
+    newArrows(); newLit();
+    return Plotly.react(plot, figure.data, figure.layout, {scrollZoom: !narrow, doubleClick: false,
+      showSendToCloud: false, plotlyServerURL: '', displaylogo: false, displayModeBar: narrow ? false : 'hover',
+      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d']}).then(decorate);
+  }
+
+  function plainText(markup) {
+    return new DOMParser().parseFromString(markup.replace(/<br>/g, '\n'), 'text/html').body.textContent;
+  }
+
+  // Where the dots belong: in the layout of that name, or as the figure has them.
+  function goal() {
+    const places = JSON.parse(props.layouts || '{}')[props.layout];
+    return places && places[0].length === state.names.length ? places : own;
+  }
+
+  function settle() { state.move = null; root.classList.remove('moving'); }
+
+  // Plotly would need a tenth of a second for each step, so the dots move on the canvas and Plotly is told at the end.
+  function travel() {
+    const to = goal(), from = [state.xs, state.ys], began = performance.now(), mine = {};
+    if (!plot._fullLayout || to[0].every((x, i) => x === from[0][i] && to[1][i] === from[1][i])) return;
+    copyDots();
+    state.move = mine; hint(null); root.classList.add('moving');
+    const step = now => {
+      if (state.move !== mine) return;
+      const t = state.within((now - began) / MOVE_MS, 0, 1), eased = t < .5 ? 4 * t ** 3 : 1 - (2 - 2 * t) ** 3 / 2;
+      [state.xs, state.ys] = t < 1 ? from.map((values, k) => values.map((v, i) => v + (to[k][i] - v) * eased)) : to;
+      decorate();
+      if (t < 1) requestAnimationFrame(step);
+      else Plotly.restyle(plot, {x: [to[0]], y: [to[1]]}, [0]).then(() => {
+        if (state.move === mine) { settle(); decorate(); }
+      });
+    };
+    if (still.matches) step(began + MOVE_MS); else requestAnimationFrame(step);
+  }
+
+  // Bring a dot that lies outside the view to its centre.
+  function reveal(name) {
+    const i = state.index.get(name), full = plot._fullLayout;
+    if (i === undefined || !full || !full.xaxis || !root.clientWidth) return;
+    const [x, y] = goal().map(values => values[i]), {xaxis, yaxis} = full;
+    const outside = (axis, v, size) => Math.abs(axis._offset + axis.d2p(v) - size / 2) > size / 2 - 12;
+    if (!outside(xaxis, x, root.clientWidth) && !outside(yaxis, y, root.clientHeight)) return;
+    const around = (axis, v) => { const half = (axis.range[1] - axis.range[0]) / 2; return [v - half, v + half]; };
+    Plotly.relayout(plot, {'xaxis.range': around(xaxis, x), 'yaxis.range': around(yaxis, y)});
+  }
+
+  return {draw, travel, reveal};
+}

@@ -1,0 +1,79 @@
+// Rings around dots, and their names.
+function mapLabels(state, {soon}) {
+  const {props, over} = state;
+  const labels = new Map(), glowing = new Map();  // by name, so that what stays is not made anew
+
+  // Candidates that light up: five times a second, so only attributes change, and labels only when others lead.
+  function newLit() {
+    const lit = Object.entries(JSON.parse(props.lit || '{}')).filter(([name, share]) => share > 0 && state.has(name));
+    const now = new Map(lit);
+    for (const [name, node] of glowing) if (!now.has(name)) { node.remove(); glowing.delete(name); }
+    for (const [name, share] of lit) {
+      if (!glowing.has(name)) {
+        const p = state.at(name), circle = {cx: p[0] || 0, cy: p[1] || 0, r: state.radiusOf(name) + 5};
+        glowing.set(name, state.make('circle', circle, state.layers.lit));
+        glowing.get(name).dataset.name = name;
+      }
+      const level = Math.sqrt(Math.min(share, 1)), style = glowing.get(name).style;
+      style.strokeOpacity = (.25 + .75 * level).toFixed(2); style.strokeWidth = (1 + 6 * level).toFixed(1) + 'px';
+    }
+    const leading = lit.sort((a, b) => b[1] - a[1]).slice(0, 5).map(([name]) => name);
+    if (leading.join('\n') !== state.brightest.join('\n')) { state.brightest = leading; soon(); }
+  }
+
+  function placeRings(ends) {
+    state.layers.rings.replaceChildren();
+    const ring = (name, kind, more) => {
+      const [cx, cy] = state.at(name);
+      state.make('circle', {class: kind, cx, cy, r: state.radiusOf(name) + more}, state.layers.rings);
+    };
+    for (const [name, end] of ends) ring(name, 'end ' + end.sign, 2);
+    if (state.has(props.value)) ring(props.value, 'pick', 6);
+    if (state.has(state.cursor)) ring(state.cursor, 'cursor', 10);
+    for (const [name, node] of glowing) {
+      const [x, y] = state.at(name);
+      node.setAttribute('cx', x); node.setAttribute('cy', y);
+    }
+  }
+
+  function placeLabels(W, H, ends) {
+    if (!state.move || !labels.size) chooseLabels(W, H, ends);  // while the dots move, the same labels go along
+    for (const [name, {node, dx, dy}] of labels) {
+      const [x, y] = state.at(name);
+      node.style.left = x + dx + 'px'; node.style.top = y + dy + 'px';
+    }
+  }
+
+  // The cursor, the pick, the ends of its arrows, what shines most, then the rest in their given order; a label that
+  // would collide is left out.
+  function chooseLabels(W, H, ends) {
+    const first = [state.cursor, props.value, ...ends.keys(), ...state.brightest], limit = state.narrow() ? 14 : 25;
+    const boxes = [], chosen = new Set();
+    for (const name of new Set([...first, ...JSON.parse(props.label_order || '[]')])) {
+      if (!state.has(name) || boxes.length >= limit) continue;
+      const [x, y] = state.at(name), end = ends.get(name), text = end ? name + ' ' + end.text : name;
+      if (x < 0 || x > W || y < 0 || y > H) continue;
+      const box = freeBox(x, y, text, name, first.includes(name), boxes, W, H);
+      if (!box) continue;
+      boxes.push(box); chosen.add(name);
+      if (!labels.has(name)) labels.set(name, {node: over.appendChild(document.createElement('span'))});
+      const label = labels.get(name);
+      label.dx = box[0] - x; label.dy = box[1] - y; label.node.textContent = text;
+      const strong = end || name === state.cursor ? ' end' : state.brightest.includes(name) ? ' lit' : '';
+      label.node.className = 'label' + (name === props.value ? ' pick' : strong);
+    }
+    for (const [name, {node}] of labels) if (!chosen.has(name)) { node.remove(); labels.delete(name); }
+  }
+
+  // Where the label of the dot at (x, y) fits: [middle, top, width], below or above, an important one also beside it.
+  function freeBox(x, y, text, name, important, boxes, W, H) {
+    const w = text.length * 6.9 + 6, r = state.radiusOf(name) + (name === props.value ? 4 : 0), side = w / 2 + r + 4;
+    const inside = cx => state.within(cx, w / 2 + 2, W - w / 2 - 2);
+    const spots = [[x, y + r + 4], [x, y - r - 19]];
+    if (important) spots.push([x + side, y - 7], [x - side, y - 7], [x + side, y + 10], [x - side, y + 10]);
+    return spots.map(s => [inside(s[0]), s[1], w]).find(s => s[1] > 0 && s[1] + 15 < H &&
+      !boxes.some(b => Math.abs(b[0] - s[0]) < (b[2] + w) / 2 && Math.abs(b[1] - s[1]) < 15));
+  }
+
+  return {newLit, placeRings, placeLabels};
+}

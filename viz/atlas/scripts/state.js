@@ -1,0 +1,35 @@
+// The one state of a map: the parts of the page that it is drawn in, where its dots are, and what is pointed at. Every
+// other file defines one function that takes this state and what it uses of the others, and returns what they may call.
+function mapState(element, props, trigger) {
+  const root = element.querySelector('.cg'), part = name => root.querySelector(name);
+  const state = {
+    props, trigger, root,
+    canvas: part('canvas'), plot: part('.plot'), over: part('.over'), tip: part('.tip'), said: part('.said'),
+    // the concepts, in the order of the figure's dots: names, what is said of each, rows by name, radii in pixels
+    names: [], texts: [], index: new Map(), radius: [],
+    // where the dots are now, as data and in pixels; `move` is an object of its own while they move
+    xs: [], ys: [], px: [], py: [], move: null,
+    shafts: [],  // the arrows that are shown
+    brightest: [],  // the candidates that shine most
+    cursor: null,  // the concept that the keyboard stands on
+    at: name => [state.px[state.index.get(name)], state.py[state.index.get(name)]],
+    has: name => state.index.has(name),
+    radiusOf: name => state.radius[state.index.get(name)],
+    narrow: () => (root.clientWidth || innerWidth) < 520,  // no width: in a hidden tab
+    isDark: () => !!document.querySelector('body.dark, .dark'),
+    within: (value, low, high) => Math.max(low, Math.min(value, high)),
+    make(tag, attributes, parent) {  // a part of a drawing
+      const node = document.createElementNS('http://www.w3.org/2000/svg', tag);
+      for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+      return parent.appendChild(node);
+    },
+  };
+  // the layers above the dots, the lowest first
+  const arrows = state.make('svg', {class: 'arrows', role: 'group', 'aria-label': 'Arrows'}, state.over);
+  state.layers = {
+    lit: state.make('g', {class: 'lit'}, arrows),
+    shafts: state.make('g', {}, arrows),
+    rings: state.make('g', {}, arrows),
+  };
+  return state;
+}

@@ -1,0 +1,89 @@
+"""What the Compare tab shows of edited models: its prompts, the cards of their pictures, the prediction's chart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import plotly.graph_objects as go
+from PIL import Image
+
+from viz.charts import panels, plots
+from viz.tabs.map_data import MapData
+from viz.tabs.session import EditedModel
+
+if TYPE_CHECKING:
+    from age_core import Eraser
+    from age_core.serve.comparison import Row
+
+
+def rows_of(data: MapData, models: Mapping[str, EditedModel], prompts: str) -> list[Row]:
+    """A person's own prompts or, where there is none, the concepts around what was erased."""
+    from age_core.serve import comparison  # it takes Torch, which the page is served before
+
+    if prompts.strip():
+        return comparison.own_rows(data.explorer, prompts)
+    rows, first = [], next(iter(models.values()))
+    for name in dict.fromkeys(name for model in models.values() for name in model.names):
+        damage = data.explorer.measure(name, first.eraser)
+        rows += comparison.rows_for(data.explorer, name, damage.to_dict())
+    return rows
+
+
+def by_names(models: Mapping[str, EditedModel]) -> dict[tuple[str, ...], dict[str, Eraser]]:
+    """Erasers by title, by what they erase: those that erase the same share the original's pictures."""
+    groups: dict[tuple[str, ...], dict[str, Eraser]] = {}
+    for title, model in models.items():
+        groups.setdefault(tuple(model.names), {})[title] = model.eraser
+    return groups
+
+
+def draw_cards(
+    data: MapData, models: Mapping[str, EditedModel], rows: Sequence[Row], seed: int, count: int
+) -> list[panels.Card]:
+    """Every row and seed by the original and by each edited model."""
+    from age_core.serve import comparison
+
+    erasers = {title: model.eraser for title, model in models.items()}
+    pairs_by_title = comparison.draw_pairs(data.explorer, rows, erasers, seed, count)
+    cards = []
+    for place, pairs in enumerate(zip(*pairs_by_title.values(), strict=True)):
+        row, original = rows[place // count], pairs[0]
+        edited = tuple(
+            panels.Drawn(title, pair.edited, pair.edited_verdict, pair.distance)
+            for title, pair in zip(models, pairs, strict=True)
+        )
+        cards.append(
+            panels.Card(
+                row.kind,
+                row.title,
+                row.note,
+                row.prompt,
+                original.seed,
+                row.expected,
+                original.original,
+                original.original_verdict,
+                edited,
+            )
+        )
+    return cards
+
+
+def enlarged(pair: tuple[Image.Image, Image.Image]) -> tuple[Image.Image, ...]:
+    """Small pictures in a size in which they can be looked at, each pixel as it is."""
+    return tuple(one.resize((320, 320), Image.Resampling.NEAREST) if one.width < 320 else one for one in pair)
+
+
+def prediction_figure(name: str, predicted: pd.Series, measured: pd.Series) -> go.Figure:
+    """Predicted damage, scaled to the same total, against what was measured."""
+    rho = predicted.rank().corr(measured.rank())
+    return plots.scatter_with_diagonal(
+        predicted.tolist(),
+        measured.tolist(),
+        list(measured.index),
+        6,
+        f"{name}: predicted and measured damage, rank correlation {rho:.2f}",
+        "predicted before training (scaled to the same total)",
+        "measured (noise shift)",
+    )

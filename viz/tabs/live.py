@@ -1,0 +1,120 @@
+"""A run in the Erase tab: watched while it goes on, and seen again at each of its steps afterwards."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import gradio as gr
+from PIL import Image
+
+from age_core import AgeError
+from viz.charts import panels
+from viz.charts.live_view import LiveView, Recording, duration
+from viz.tabs.events import Stream, Updates, by_region, clear, settle, warn, where
+from viz.tabs.map_data import MapData
+from viz.tabs.session import Session
+
+if TYPE_CHECKING:
+    from age_core import Run
+    from age_core.serve.queue import QueuedRun
+
+# what a run that is watched, or shown again, may change
+LIVE = (
+    "status",
+    "start",
+    "stop",
+    "resume",
+    "scrub",
+    "live_targets",
+    "live_loss",
+    "live_history",
+    "live_previews",
+    "where",
+    "messages",
+    "graph",
+    "erasers",
+    "tabs",
+)
+CHARTS = ("live_targets", "live_loss", "live_history", "live_previews")
+
+
+def turn_to_erase(ui: SimpleNamespace) -> Stream:
+    """Show the Erase tab before what happens there."""
+    yield {ui.tabs: gr.Tabs(selected="erase")}
+    settle()
+
+
+def follow(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Stream:
+    """Show a run from its first event to its end, unless the session turns to another."""
+    name, session.queued, session.recording = ", ".join(queued.run.config.concepts), queued, None
+    yield {
+        ui.status: panels.status(f"Preparing to erase {name} …"),
+        **clear(ui, *CHARTS, "messages"),
+        ui.start: gr.update(interactive=False),
+        ui.stop: gr.update(interactive=True),
+        ui.resume: gr.update(interactive=False),
+        ui.scrub: gr.update(visible=False),
+        ui.where: where(name, queued.run.path.name),
+    }
+    view = LiveView(name)
+    for news in data.explorer.queue.watch(queued):
+        if session.queued is not queued:
+            return
+        updates = by_region(ui, view.update(news.events))
+        if news.state == "waiting":
+            updates[ui.status] = panels.status(in_line(news.ahead, news.wait_s))
+        if ui.live_loss in updates:  # once a second is enough for the map, which is on another tab
+            updates[ui.graph] = gr.update(lit=view.lit(news.events[-1]))
+        if updates:
+            yield updates
+    yield ending(ui, session, queued)
+
+
+def in_line(ahead: int, wait_s: float) -> str:
+    """How many runs come first, and how long they may take; `wait_s` is nan where that is unknown."""
+    before = "one run is" if ahead == 1 else f"{ahead} runs are"
+    about = f", about {duration(wait_s)}" if wait_s == wait_s else ""
+    return f"Waiting: {before} before yours{about}."
+
+
+def ending(ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Updates:
+    """How a run ended, and what can be done then."""
+    finished, events = queued.state == "finished", queued.events
+    updates: Updates = {
+        ui.start: gr.update(interactive=True),
+        ui.stop: gr.update(interactive=False),
+        ui.resume: gr.update(interactive=not finished),
+        ui.graph: gr.update(lit="{}"),
+    }
+    if finished:
+        title, last = session.add(queued.run), events[-1]
+        updates |= show_recording(ui, session, queued.run)
+        name = ", ".join(queued.run.config.concepts)
+        text = f"Done: {name} was erased in {last.steps} steps ({duration(last.elapsed_s)})."
+        updates[ui.status] = panels.status(text, last.steps, last.steps)
+        updates[ui.erasers] = gr.update(choices=list(session.edited), value=[title])
+    elif queued.state == "stopped":
+        step = events[-1].step if events else 0
+        place = f"at step {step} of {events[-1].steps}" if step else "before the first step"
+        updates[ui.status] = panels.status(f"Stopped {place}. Resume goes on from the last checkpoint.")
+    else:
+        updates |= {ui.status: panels.status("The run failed."), **warn(ui, AgeError(queued.reason))}
+    return updates
+
+
+def recording_of(run: Run) -> Recording:
+    """What a run has recorded, with its pictures."""
+    pictures = {}
+    for path in run.pictures():
+        with Image.open(path) as picture:
+            pictures[path.name] = picture.convert("RGB")
+    return Recording(", ".join(run.config.concepts), run.events(), pictures)
+
+
+def show_recording(ui: SimpleNamespace, session: Session, run: Run) -> Updates:
+    """A run in the Erase tab, at its last step; the slider goes through the others."""
+    session.recording = recording_of(run)
+    steps = session.recording.steps
+    slider = gr.update(minimum=1, maximum=max(steps, 2), value=steps, visible=steps > 1)
+    return {**by_region(ui, session.recording.at(steps)), ui.scrub: slider}

@@ -1,0 +1,116 @@
+"""The map of each model that is open: where its concepts lie, and what erasing one does to the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from age_core import ConceptSet
+from age_core.serve import stored
+from age_core.serve.registry import Choice, OpenModels
+from age_core.serve.stored import SideEffects, Source
+from viz.atlas import layout
+
+if TYPE_CHECKING:
+    from age_core.serve.explorer import Explorer
+
+LAYOUTS = {"By meaning": "meaning", "By looks": "looks", "By side effects": "effects"}
+FIRST = "dog"  # the concept that the page opens with, if its erasure was measured
+
+
+@dataclass(frozen=True, eq=False)
+class MapData:
+    """The map of a model and its concepts, which everybody who chose them shares and nobody changes."""
+
+    models: OpenModels
+    choice: Choice
+    concepts: ConceptSet
+    layouts: dict[str, pd.DataFrame]
+    effects: SideEffects | None
+
+    @property
+    def explorer(self) -> Explorer:
+        """The model itself, which whoever asks first waits for until it is open. Raises AgeError where it cannot be."""
+        return self.models.explorer(self.choice)
+
+    @property
+    def sources(self) -> list[Source]:
+        """How side effects were measured: method and metric."""
+        return self.effects.sources if self.effects is not None else []
+
+    def source(self, place: int | None) -> Source:
+        """The one at a place of the list, the first unless one was chosen."""
+        return self.sources[place or 0]
+
+    @cached_property
+    def arrangements(self) -> list[str]:
+        """The titles of its layouts."""
+        return [title for title, name in LAYOUTS.items() if name in self.layouts]
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """The kind of each dot."""
+        return [self.concepts[name].general for name in self.layouts[layout.MEANING]["name"]]
+
+    @cached_property
+    def unmeasured(self) -> int:
+        """How many concepts nobody has erased to see whom it hurts."""
+        return len(self.effects.missing(self.concepts)) if self.effects is not None else len(self.concepts)
+
+    @cached_property
+    def first(self) -> str:
+        """The concept that the map opens with: FIRST or the one whose erasure does most, if that is known."""
+        if self.effects is None:
+            return self.concepts.names[0]
+        if FIRST in self.concepts.names and FIRST not in self.effects.missing(self.concepts):
+            return FIRST
+        return self.effects.most_damaging(self.source(0)) or self.concepts.names[0]
+
+
+class MapCache:
+    """The map of each choice, made once for every model that is open."""
+
+    def __init__(self, models: OpenModels):
+        self.models = models
+        self.measuring: set[Choice] = set()  # whose side effects are being measured
+        self._maps: dict[Choice, MapData] = {}
+
+    def of(self, choice: Choice) -> MapData:
+        """Raises AgeError where the model must be opened for its map, and cannot be."""
+        if choice not in self._maps:
+            data = make_map(self.models, choice)
+            # of the others, only those of models that are open: anybody can bring any number of concept files
+            still = {old: map_ for old, map_ in self._maps.items() if old == Choice() or self.models.has(old)}
+            self._maps = still | {choice: data}
+        return self._maps[choice]
+
+    def reread(self, choice: Choice) -> MapData:
+        """The map with the side effects that were measured meanwhile."""
+        data = self.of(choice)
+        self._maps[choice] = replace(data, effects=read_effects(self.models, choice, data.concepts))
+        return self._maps[choice]
+
+
+def make_map(models: OpenModels, choice: Choice) -> MapData:
+    """Lay a model's concepts out and read what is known of its side effects; without any the map has no arrows.
+
+    The bundled model is not opened for that where everything came with it, so that its map is seen meanwhile.
+    """
+    if choice == Choice():
+        concepts, path = ConceptSet.load(choice.concepts), stored.shipped_layouts(choice.model)
+    else:
+        explorer = models.explorer(choice)
+        concepts, path = explorer.concepts, stored.measured_layouts(explorer)
+    layouts = layout.read_layouts(path, concepts.names)
+    if layout.MEANING not in layouts:
+        points = layout.umap_layout(models.explorer(choice).vectors)
+        layouts = {layout.MEANING: layout.write_layout(path, concepts.names, points)}
+    return MapData(models, choice, concepts, layouts, read_effects(models, choice, concepts))
+
+
+def read_effects(models: OpenModels, choice: Choice, concepts: ConceptSet) -> SideEffects | None:
+    """What is known of the side effects of a model's erasures; it is opened only where not all came with it."""
+    return stored.side_effects(choice.model, concepts, choice.concepts, lambda: models.explorer(choice))

@@ -1,0 +1,53 @@
+"""One person's page: who it belongs to, the run it watches, and the edited models it may compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from age_core import AgeError
+from viz.charts.live_view import Recording
+
+if TYPE_CHECKING:
+    from age_core import Eraser, Run
+    from age_core.serve.queue import QueuedRun
+
+MOST_ERASERS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class EditedModel:
+    """An edited model that a session may compare with the original."""
+
+    names: tuple[str, ...]
+    eraser: Eraser
+
+
+@dataclass(eq=False)  # gr.State hashes its value
+class Session:
+    """One person's page: nobody else sees it."""
+
+    owner: str = ""
+    queued: QueuedRun | None = None
+    recording: Recording | None = None
+    edited: dict[str, EditedModel] = field(default_factory=dict)  # by title, the latest last
+    pairs: dict[str, tuple[Image.Image, Image.Image]] = field(default_factory=dict)
+    picked: str = ""  # the concept that was picked last
+    run_in_address: str = ""  # the run that the page's address named
+
+    def add(self, run: Run) -> str:
+        """Make a finished run comparable; answers its title."""
+        self.edited.pop(run.path.name, None)
+        self.edited[run.path.name] = EditedModel(run.config.concepts, run.eraser())
+        for old in list(self.edited)[:-MOST_ERASERS]:
+            del self.edited[old]
+        return run.path.name
+
+
+def ready(session: Session | None) -> Session:
+    """The session, where there is one. Raises AgeError while the page is still loading."""
+    if session is None or not session.owner:
+        raise AgeError("The page is still loading: try again in a moment.")
+    return session
