@@ -14,20 +14,9 @@ import pandas as pd
 
 from age_core.concepts.concept_set import ConceptSet
 from age_core.measure.intervals import mean_interval
-from age_core.study.tables import SideEffects, matrix
 
 RANKS = (1, 2, 4, 7, 13, 25, 49, 97, 193)  # where the ranges of the locality curve begin
 Interval = tuple[float, float, float]  # value, low, high
-
-
-def pairs(table: pd.DataFrame, metric: str, method: str) -> pd.DataFrame:
-    """`SideEffects.pairs` of one source of a table. Raises AgeError where the table holds nothing of the kind."""
-    return SideEffects(table).pairs((method, metric))
-
-
-def damage_of(pairs: pd.DataFrame, column: str = "delta") -> pd.DataFrame:
-    """`pairs` as a matrix of damage, or of another of its columns."""
-    return matrix(pairs, column)
 
 
 def nearest(distances: pd.DataFrame, k: int) -> pd.DataFrame:
