@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from age_core.measure.metrics import METRICS
 from support import WORLD, build_tiny_sd
 
 import age_core
@@ -15,6 +14,7 @@ from age_core.erasure import options
 from age_core.erasure.closed_form.methods import CLOSED_FORMS
 from age_core.erasure.methods import METHODS
 from age_core.erasure.selectors import SELECTORS
+from age_core.measure.metrics import METRICS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extend.md").read_text(encoding="utf-8")
 TABLES = (SELECTORS, METHODS, CLOSED_FORMS, METRICS)
