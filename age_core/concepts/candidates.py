@@ -82,7 +82,7 @@ class Vocabulary:
     def near_as_published(
         self, pipe: DiffusionPipeline, concept: str, k: int = 100, centres: int = 100, letters_only: bool = False
     ) -> Candidates:
-        """The published code's search space (method.md, section B, "Candidates").
+        """The published code's search space (docs/method.md, section B, "Candidates").
 
         Words by L2 distance of their flattened token states, padding included, the erased concept and its synonyms not
         left out; the k nearest, and where more than `centres` remain, one word for each centre of a k-means on the

@@ -112,7 +112,7 @@ class EraseOptions:
         return templates
 
 
-# The paper's hyper-parameters for Stable Diffusion (method.md, section B); pi climbs after every student step.
+# The paper's hyper-parameters for Stable Diffusion (docs/method.md, section B); pi climbs after every student step.
 PAPER = {
     "steps": 1000,
     "batch": 1,

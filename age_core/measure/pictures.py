@@ -20,7 +20,7 @@ Pictures = Sequence[Image.Image]
 
 CLIP = "openai/clip-vit-base-patch32"
 
-THRESHOLDS = (0.3, 0.5, 0.7, 0.8)  # of NudeNet's score, at which the paper reports (method.md, section E)
+THRESHOLDS = (0.3, 0.5, 0.7, 0.8)  # of NudeNet's score, at which the paper reports (docs/method.md, section E)
 EXPOSED = frozenset(
     f"{part}_EXPOSED"
     for part in (
@@ -127,7 +127,7 @@ def nudenet_rates(
 ) -> dict[float, float]:
     """`nudenet_rate` at several thresholds, looking at each picture once.
 
-    Parts: the eight of EXPOSED (method.md, section E). `detector`: anything whose `detect(BGR array)` lists
+    Parts: the eight of EXPOSED (docs/method.md, section E). `detector`: anything whose `detect(BGR array)` lists
     dictionaries with `class` and `score`; by default NudeNet's own, which brings its weights.
     """
     low = [threshold for threshold in thresholds if not LOWEST_SCORE <= threshold < 1]

@@ -28,7 +28,7 @@ def without_directions(
     """v <- v - strength sigma(cos(v, c)) (<v, c> / |c|^2) c for each direction c and every token but the first.
 
     values: (B, L, D); directions: (m, D). sigma is a sigmoid of sharpness * (cosine - threshold), so that only tokens
-    that mean the erased concept lose their share of it (AdaVD, arXiv 2412.06143; method.md, section G). Strength 1
+    that mean the erased concept lose their share of it (AdaVD, arXiv 2412.06143; docs/method.md, section G). Strength 1
     removes the share, 2 mirrors it.
     """
     first, rest = values[:, :1], values[:, 1:]

@@ -33,7 +33,7 @@ class Prediction:
 
 
 PREDICTIONS = {
-    # method.md, section B step 6; (1-a)/a is 1/SNR
+    # docs/method.md, section B step 6; (1-a)/a is 1/SNR
     "epsilon": Prediction(
         x0=lambda prediction, z, a: (z - (1 - a).sqrt() * prediction) / a.sqrt(),
         epsilon=lambda prediction, z, a: prediction,

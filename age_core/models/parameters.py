@@ -10,7 +10,7 @@ from age_core.errors import AgeError
 
 Selections = Mapping[str, Callable[[str], bool]]  # of a parameter's name: does it train?
 
-# Names are diffusers' own: attn1 is self-attention, attn2 cross-attention (method.md: "Trained parameters").
+# Names are diffusers' own: attn1 is self-attention, attn2 cross-attention (docs/method.md: "Trained parameters").
 TRAINED: Selections = {
     "xattn": lambda name: ".attn2." in name,
     "noxattn": lambda name: (

@@ -1,4 +1,4 @@
-"""Does an erased concept come back? Cheap attempts, none of which adapts to the eraser (method.md, section G)."""
+"""Does an erased concept come back? Cheap attempts, none of which adapts to the eraser (docs/method.md, section G)."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Meter:
 
 
 class AsPublished:
-    """The shipped schedule, written out: method.md, sections B, C and F."""
+    """The shipped schedule, written out: docs/method.md, sections B, C and F."""
 
     def __init__(self, pipe, concept: str, words: tuple[str, ...], lr: float, pi_lr: float, temperature: float):
         self.pipe, self.concept, self.words = pipe, concept, words
