@@ -38,9 +38,9 @@ def evaluate(
 
     ESR-k: pictures of erased concepts none of whose labels is in the top k; PSR-k: pictures of the others one of whose
     labels is (docs/method.md, section E; k = 1, 5). `erased` and `others` may be names, synonyms, or Concepts of your
-    own, such as `concepts.of_general("fruit")`. The others are, unless named, the concepts near and far (`near_and_far`) of
-    each erased one, or "all" of the set: slow, and what is far from the erased is hardly hurt. Whatever shares a label
-    with an erased concept is not among them.
+    own, such as `concepts.of_general("fruit")`. The others are, unless named, the concepts near and far
+    (`near_and_far`) of each erased one, or "all" of the set: slow, and what is far from the erased is hardly hurt.
+    Whatever shares a label with an erased concept is not among them.
     `<column>_low`, `<column>_high`: 95 % interval by `share_interval`. `distance`: mean `pair_distance` between
     the original's and the edited model's pictures of the others. `probe`, `probe_version`: who judged.
 

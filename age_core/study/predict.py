@@ -41,8 +41,8 @@ def text_overlap(pipe: DiffusionPipeline, concepts: ConceptSet, erased: Sequence
 
     UCE changes W by sum (v* - W c) (a c^T A^-1): another word's token state x is moved as far as |C A^-1 x| says, and
     the target only turns and scales that (docs/method.md, section G). C is the concept's last subject token; the mean
-    of the square over the tokens of each judged prompt. (With end and padding tokens in C, which all words share, nothing of
-    the words is left: on emoji-netfive its rank correlation with nearness in words is -0.2, so 0.7.)
+    of the square over the tokens of each judged prompt. (With end and padding tokens in C, which all words share,
+    nothing of the words is left: on emoji-netfive its rank correlation with nearness in words is -0.2, so 0.7.)
     """
     last = ClosedFormOptions(tokens="last")
     states = read_prompts(pipe, concepts.names, (concepts.template,)).states  # (n, L, D)

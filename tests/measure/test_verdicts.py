@@ -85,7 +85,7 @@ def shaken(emoji_pipe) -> Eraser:
 
 
 def test_esr_and_psr_equal_a_count_picture_by_picture(emoji_pipe, emoji_probe, shaken):
-    """docs/method.md, section E, written out: pooled over all pictures of several erased concepts, and over all of the others."""
+    """docs/method.md, section E: pooled over all pictures of several erased concepts, and over all of the others."""
     erased = ["dog", "puppy", EMOJI.of_general("fruit")]
     others = ["car", "cat", "apple", "pizza", "violin", "rose", "owl"]
     result = evaluate(emoji_pipe, emoji_probe, EMOJI, erased, {"edit": shaken}, 3, 5, others).set_index("method")
