@@ -10,6 +10,8 @@ import os
 import time
 from pathlib import Path
 
+# read as soon as anything imports transformers, which otherwise remarks on packages that nothing here needs
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 if __name__ == "__main__":
     gc.disable()  # until the model is open: a quarter of the imports is looking for garbage that they do not make
 

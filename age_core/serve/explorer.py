@@ -16,7 +16,7 @@ from PIL import Image
 
 from age_core.concepts.candidates import Vocabulary, near_and_far, rank_others
 from age_core.concepts.concept_set import ConceptSet
-from age_core.erasure.by_method import erase_by
+from age_core.erasure.by_method import erase_by, plan
 from age_core.erasure.closed_form.methods import uce
 from age_core.erasure.closed_form.problem import ErasureProblem
 from age_core.erasure.methods import find_method
@@ -167,10 +167,9 @@ class Explorer:
     def start(
         self, owner: str, names: str | Sequence[str], method: str, keep: bool = False, **request: Any
     ) -> QueuedRun:
-        """A run in the queue; `request` as for `start_run`. Raises AgeError on bad input, and writes nothing then."""
-        folder = self.library.folder(owner)
-        request = {"model": self.model, "identity": self.identity, **request}
-        return self.queue.start(self.pipe, self.concepts, folder, method, names, owner, keep, **request)
+        """A run in the queue; `request` as for `plan`, which refuses bad input before anything waits or is written."""
+        folder, planned = self.library.folder(owner), plan(method, names, self.concepts, **request)
+        return self.queue.start(self.pipe, self.concepts, folder, planned, owner, keep, self.model, self.identity)
 
     def resume(self, owner: str, run: Run, keep: bool = False) -> QueuedRun:
         """A stopped run in the queue again. Raises AgeError when it cannot go on, or waits or trains already."""

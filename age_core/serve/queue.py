@@ -7,7 +7,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,9 +15,10 @@ from typing import Any, Literal
 from diffusers import DiffusionPipeline
 
 from age_core.concepts.concept_set import ConceptSet
+from age_core.erasure.by_method import Request
 from age_core.erasure.events import EraseEvent
 from age_core.errors import AgeError
-from age_core.runs.record import resume_run, start_run
+from age_core.runs.record import resume_run, start_planned
 from age_core.runs.run import Run
 from age_core.serve.worker import DeviceWorker
 
@@ -97,16 +98,16 @@ class RunQueue:
         pipe: DiffusionPipeline,
         concepts: ConceptSet,
         root: str | Path,
-        method: str,
-        names: str | Sequence[str],
+        request: Request,
         owner: str = "",
         keep: bool = False,
-        **request: Any,
+        model: str = "",
+        identity: str = "",
     ) -> QueuedRun:
-        """Ask for a run in a new folder of `root`; `request` as for `start_run`. Raises AgeError on bad input."""
+        """Ask for a run in a new folder of `root`; `model` and `identity` as for `start_run`. Raises AgeError."""
         self._check(owner)
         # reading the candidates' texts takes the model
-        run, events = self.worker.run(lambda: start_run(pipe, root, method, names, concepts, **request))
+        run, events = self.worker.run(lambda: start_planned(pipe, root, request, concepts, model, identity=identity))
         return self._add(QueuedRun(run, owner, keep, Training(pipe, events)))
 
     def resume(

@@ -13,7 +13,7 @@ import torch
 from support import QUICK, WORLD, build_tiny_sd
 
 from age_core import AgeError, generate
-from age_core.erasure.by_method import erase_by
+from age_core.erasure.by_method import erase_by, plan
 from age_core.runs.run import Run, list_runs
 from age_core.serve.queue import MOST_OPEN, RunQueue
 from age_core.serve.worker import DeviceWorker
@@ -26,10 +26,15 @@ def queue():
     queue.close()
 
 
+def ask(queue, pipe, root, method, name, owner="", keep=False, **options):
+    """Asks for a run of a model."""
+    return queue.start(pipe, WORLD, root, plan(method, name, WORLD, **options), owner, keep)
+
+
 @pytest.fixture
 def start(queue, tiny_sd):
     """Asks for a run of the tiny model."""
-    return partial(queue.start, tiny_sd, WORLD)
+    return partial(ask, queue, tiny_sd)
 
 
 def quick(**changes):
@@ -74,7 +79,7 @@ def test_runs_stand_in_line_and_are_told_so(queue, start, tmp_path):
 
 def test_a_run_that_nobody_watches_ends_unless_it_is_kept(tiny_sd, tmp_path):
     queue = RunQueue(1)
-    start = partial(queue.start, tiny_sd, WORLD)
+    start = partial(ask, queue, tiny_sd)
     alone = start(tmp_path, "empty", "dog", **quick(steps=100_000))
     kept = start(tmp_path, "empty", "cat", keep=True, **quick(steps=30))
     wait_for(lambda: kept.ended)
@@ -142,7 +147,7 @@ def test_a_model_that_was_closed_is_let_go_although_its_runs_are_remembered(queu
     (tmp_path / "tokenizer").mkdir()
     pipe = build_tiny_sd(tmp_path / "tokenizer", "epsilon")
     kept = weakref.ref(pipe)
-    queued = queue.start(pipe, WORLD, tmp_path, "empty", "dog", **quick(**changes))
+    queued = ask(queue, pipe, tmp_path, "empty", "dog", **quick(**changes))
     assert queue.uses(pipe)
     if changes.get("steps") == 100_000:
         wait_for(lambda: queued.events)

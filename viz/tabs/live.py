@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from viz.tabs.map_data import MapData
 from viz.tabs.session import Session
 
 if TYPE_CHECKING:
-    from age_core import Run
+    from age_core import EraseEvent, Run
     from age_core.serve.queue import QueuedRun
 
 # what a run that is watched, or shown again, may change
@@ -88,8 +89,10 @@ def ending(ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Updates:
         ui.graph: gr.update(lit="{}"),
     }
     if finished:
-        title, last = session.add(queued.run), events[-1]
-        updates |= show_recording(ui, session, queued.run)
+        last = events[-1]
+        title = session.add(queued.run, last.eraser)
+        # what was just watched is in memory, unless it went on from a checkpoint: then its beginning is on the disk
+        updates |= show_recording(ui, session, queued.run, events if events[0].step <= 1 else None)
         name = ", ".join(queued.run.config.concepts)
         text = f"Done: {name} was erased in {last.steps} steps ({duration(last.elapsed_s)})."
         updates[ui.status] = panels.status(text, last.steps, last.steps)
@@ -103,18 +106,20 @@ def ending(ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Updates:
     return updates
 
 
-def recording_of(run: Run) -> Recording:
-    """What a run has recorded, with its pictures."""
+def recording_of(run: Run, events: Sequence[EraseEvent] | None = None) -> Recording:
+    """What a run has recorded, with its pictures. `events`: all of them, where they are in memory."""
     pictures = {}
     for path in run.pictures():
         with Image.open(path) as picture:
             pictures[path.name] = picture.convert("RGB")
-    return Recording(", ".join(run.config.concepts), run.events(), pictures)
+    return Recording(", ".join(run.config.concepts), run.events() if events is None else events, pictures)
 
 
-def show_recording(ui: SimpleNamespace, session: Session, run: Run) -> Updates:
+def show_recording(
+    ui: SimpleNamespace, session: Session, run: Run, events: Sequence[EraseEvent] | None = None
+) -> Updates:
     """A run in the Erase tab, at its last step; the slider goes through the others."""
-    session.recording = recording_of(run)
+    session.recording = recording_of(run, events)
     steps = session.recording.steps
     slider = gr.update(minimum=1, maximum=max(steps, 2), value=steps, visible=steps > 1)
     return {**by_region(ui, session.recording.at(steps)), ui.scrub: slider}

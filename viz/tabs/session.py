@@ -37,10 +37,10 @@ class Session:
     picked: str = ""  # the concept that was picked last
     run_in_address: str = ""  # the run that the page's address named
 
-    def add(self, run: Run) -> str:
-        """Make a finished run comparable; answers its title."""
+    def add(self, run: Run, eraser: Eraser | None = None) -> str:
+        """Make a finished run comparable; answers its title. `eraser`: the run's own, where it is in memory."""
         self.edited.pop(run.path.name, None)
-        self.edited[run.path.name] = EditedModel(run.config.concepts, run.eraser())
+        self.edited[run.path.name] = EditedModel(run.config.concepts, eraser or run.eraser())
         for old in list(self.edited)[:-MOST_ERASERS]:
             del self.edited[old]
         return run.path.name

@@ -45,6 +45,13 @@ def test_a_run_is_shown_from_its_start_to_its_end_and_can_be_compared_then(data,
     assert last["erasers"]["value"] == [title] and session.edited[title].names == ("dog",)
 
 
+def test_what_was_just_watched_is_not_read_back_from_disk(data, ui, session, monkeypatch):
+    monkeypatch.setattr("age_core.runs.run.Run.events", lambda _: pytest.fail("the events are read again"))
+    monkeypatch.setattr("age_core.runs.run.Run.eraser", lambda _: pytest.fail("the eraser is read again"))
+    *_, last = tab.on_start(data, ui, session, ["dog"], "uce", True, *BLANK)
+    assert "Done: dog was erased" in last["status"] and session.recording.steps == 1
+
+
 def test_a_run_is_watched_no_longer_when_the_session_turns_to_another(data, ui, session):
     stream = tab.on_start(data, ui, session, ["dog"], "uce", True, *BLANK)
     next(stream)
