@@ -26,7 +26,7 @@ from age_core.measure.pairs import save_comparison
 from age_core.runs.info import describe
 from age_core.runs.record import make_config, model_identity, resume_run, start_run, vocabulary_hash
 from age_core.runs.run import Run, list_runs
-from age_core.study.build import METRICS
+from age_core.study.task import METRICS
 
 ROOT = Path(__file__).parents[2]
 SIX = ROOT / "tests" / "runs" / "e28eaab" / "six.csv"

@@ -69,10 +69,10 @@ def test_a_concept_is_not_erased_to_itself_nor_to_a_word_that_means_it(tiny_sd, 
     for word in ("dog", " Dog ", "hound"):
         with pytest.raises(AgeError, match=f"'{word.strip()}' is 'dog' itself and cannot be its own target: choose"):
             erase_by(tiny_sd, method, ["cat", "dog"], WORLD, target=word)
-    assert plan(method, "dog", WORLD, target="")[0] == [WORLD["dog"]]  # the empty prompt is nobody
+    assert plan(method, "dog", WORLD, target="").concepts == (WORLD["dog"],)  # the empty prompt is nobody
     with pytest.raises(AgeError, match="its own target"):
         plan("synonym", "dog", WORLD, target="dog")
-    assert plan("synonym", "dog", WORLD, target="hound")[1].target == "fixed"  # as the method itself would choose
+    assert plan("synonym", "dog", WORLD, target="hound").options.target == "fixed"  # as the method itself would choose
 
 
 def test_a_concept_named_twice_is_erased_once(tiny_sd):
