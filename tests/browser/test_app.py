@@ -398,6 +398,9 @@ def test_another_model_opens_for_one_page_alone_and_its_map_is_measured_there(
     expect(page.locator("#selection")).to_contain_text("Erasing", timeout=RUN_MS)
     expect(page.locator("#build-graph")).to_be_hidden()
     choose(page, "wolf")
+    expect(page.locator("#map-caption")).to_contain_text("beyond the noise floor")
+    page.click("#map-more button")
+    page.check("#map-unclear input")  # a random model has no clear side effects
     expect(page.locator("#concept-map svg.arrows circle.end")).to_have_count(3)
     clips = page.locator(".plot [clip-path]").evaluate_all("parts => parts.map(part => part.getAttribute('clip-path'))")
     assert clips and not any("://" in clip for clip in clips), "dots vanish when the page's address changes"
