@@ -29,8 +29,8 @@ def remember_start(work: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
     path = work / EARLIER
     if not path.exists():
-        told = json.loads((BUNDLE / "report.json").read_text(encoding="utf-8"))
-        path.write_text(json.dumps(earlier_trainings(told)) + "\n", encoding="utf-8")
+        report = json.loads((BUNDLE / "report.json").read_text(encoding="utf-8"))
+        path.write_text(json.dumps(earlier_trainings(report)) + "\n", encoding="utf-8")
 
 
 def build_art(args: argparse.Namespace) -> None:

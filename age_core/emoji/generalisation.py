@@ -41,11 +41,11 @@ def in_styles(
     """
     pictures = draw(pipe, [caption(concept, STYLE_TEMPLATE, style) for concept, style in pairs], images)
     concepts, styles = named(probe, pictures), named(style_probe, pictures)
-    wanted = [pair for pair in pairs for _ in range(images)]
-    right = np.array([(c == w[0], s == w[1]) for c, s, w in zip(concepts, styles, wanted, strict=True)])
-    asked = np.array([style for _, style in wanted])
+    prompted = [pair for pair in pairs for _ in range(images)]
+    right = np.array([(c == pair[0], s == pair[1]) for c, s, pair in zip(concepts, styles, prompted, strict=True)])
+    style_of = np.array([style for _, style in prompted])
     shares: dict[str, Any] = dict(zip(("concept", "style"), right.mean(0).tolist(), strict=True))
-    by_style = {style: float(right[asked == style, 1].mean()) for style in dict.fromkeys(asked.tolist())}
+    by_style = {style: float(right[style_of == style, 1].mean()) for style in dict.fromkeys(style_of.tolist())}
     return shares | {"both": float(right.all(1).mean()), "by_style": by_style}
 
 
@@ -66,9 +66,9 @@ def words(
 ) -> dict[str, float]:
     """Shares of pictures of words (word to concept) that show the concept, and at least one of its group."""
     best = named(probe, draw(pipe, [concepts.prompt(word) for word in meant], images))
-    wanted = [concepts[name] for name in meant.values() for _ in range(images)]
-    concept = [guess == want.name for guess, want in zip(best, wanted, strict=True)]
-    group = [concepts[guess].group == want.group for guess, want in zip(best, wanted, strict=True)]
+    drawn = [concepts[name] for name in meant.values() for _ in range(images)]
+    concept = [guess == right.name for guess, right in zip(best, drawn, strict=True)]
+    group = [concepts[guess].group == right.group for guess, right in zip(best, drawn, strict=True)]
     return {"concept": float(np.mean(concept)), "group": float(np.mean(group))}
 
 

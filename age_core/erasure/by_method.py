@@ -34,7 +34,7 @@ class Request:
     options: EraseOptions
     target: str | None  # a word of the caller's own; None: the method chooses
     pool: int
-    asked: Mapping[str, Any]  # preset, target, pool and changed options, to plan the same again
+    arguments: Mapping[str, Any]  # preset, target, pool and changed options, to plan the same again
 
 
 def plan(
@@ -57,11 +57,11 @@ def plan(
     for concept in erased:
         check_target(concept, target, find_method(method).word)
     changes = {name: value for name, value in changes.items() if value is not None}
-    asked = {"preset": preset, "target": target, "pool": pool, **changes}
+    arguments = {"preset": preset, "target": target, "pool": pool, **changes}
     if concepts.erase_templates:
         changes.setdefault("templates", concepts.erase_templates)
     options = method_options(method, preset, **changes)
-    return Request(method=method, concepts=erased, options=options, target=target, pool=pool, asked=asked)
+    return Request(method=method, concepts=erased, options=options, target=target, pool=pool, arguments=arguments)
 
 
 def candidates_for(

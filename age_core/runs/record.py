@@ -41,7 +41,7 @@ def make_config(
         method=request.method,
         concepts=tuple(concept.name for concept in request.concepts),
         options=plain(asdict(request.options)),
-        request=plain(request.asked),
+        request=plain(request.arguments),
         seed=request.options.seed,
         vocabulary=vocabulary_hash(concepts),
         world=concepts.name,
@@ -64,13 +64,13 @@ def start_run(
     model: str = "",
     name: str = "",
     identity: str = "",
-    **asked: Any,
+    **arguments: Any,
 ) -> tuple[Run, Generator[EraseEvent, None, None]]:
     """Make a run folder in `root` and the recorded events of `erase_by`; bad input raises AgeError and leaves none.
 
-    `asked` as for `erase_by`. `identity`: what `model_identity` says of the pipeline, where it is known already.
+    `arguments` as for `erase_by`. `identity`: what `model_identity` says of the pipeline, where it is known already.
     """
-    return start_planned(pipe, root, plan(method, names, concepts, **asked), concepts, model, name, identity)
+    return start_planned(pipe, root, plan(method, names, concepts, **arguments), concepts, model, name, identity)
 
 
 def start_planned(
@@ -92,11 +92,11 @@ def start_planned(
 
 def _with_checkpoints(request: Request) -> Request:
     """A request that says how often the run's state is kept."""
-    if "checkpoint_every" in request.asked:
+    if "checkpoint_every" in request.arguments:
         return request
     every = max(1, request.options.steps // CHECKPOINTS)
     options = replace(request.options, checkpoint_every=every)
-    return replace(request, options=options, asked={**request.asked, "checkpoint_every": every})
+    return replace(request, options=options, arguments={**request.arguments, "checkpoint_every": every})
 
 
 def resume_run(pipe: DiffusionPipeline, run: Run, concepts: ConceptSet) -> Generator[EraseEvent, None, None]:

@@ -34,7 +34,7 @@ PNG, CHUNKS = b"\x89PNG\r\n\x1a\n", {b"PLTE", b"tRNS", b"IDAT"}
 
 @in_one_sentence(dict.fromkeys(("preset", "target", "pool"), "preset, target or pool are of another kind"))
 @dataclass(frozen=True, kw_only=True, config=strict("entry"))
-class Asked:
+class OtherArguments:
     """What a request may hold besides options."""
 
     preset: str = "balanced"
@@ -128,12 +128,13 @@ def _check_config(config: RunConfig) -> None:
     if "steps" not in config.options:
         raise ValueError("the option 'steps' is missing")
     _check_options(config.options)  # those of another version are let be
-    asked = {name: value for name, value in config.request.items() if name in Asked.__dataclass_fields__}
-    options = {name: value for name, value in config.request.items() if name not in asked}
+    fields = OtherArguments.__dataclass_fields__
+    others = {name: value for name, value in config.request.items() if name in fields}
+    options = {name: value for name, value in config.request.items() if name not in fields}
     for name in options:  # they become arguments of the call that goes on with the run
         if name not in NAMES:
             raise ValueError(f"nobody can ask for {name[:40]!r}")
-    Asked(**asked)
+    OtherArguments(**others)
     _check_options(options)
 
 

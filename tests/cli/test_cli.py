@@ -236,6 +236,8 @@ def test_graph_keeps_its_flags(model, tmp_path, capsys):
     )
     names, rows = ConceptSet.load("emoji").names, pd.read_parquet(table)
     assert found["erased"] == ["dog"] and found["rows"] == len(rows)
+    floor, rows = rows[rows["erased"] == ""], rows[rows["erased"] != ""]
+    assert set(floor["metric"]) == {"DS-1", "DS-5"} and set(floor["affected"]) == set(names)  # nothing was erased
     assert set(rows["erased"]) == {"dog"} and set(rows["target"]) == {""} and set(rows["seed"]) == {0}
     affected = {metric: set(part["affected"]) for metric, part in rows.groupby("metric")}
     assert set(affected) == set(METRICS) and all(set(names) - {"dog"} <= words for words in affected.values())

@@ -116,8 +116,8 @@ def test_a_request_is_planned_once_and_carried_out_as_it_stands(tmp_path):
     pipe = build_tiny_sd(tmp_path, "epsilon")
     request = plan("random", ["hound"], WORLD, pool=3, templates=None, **QUICK)
     assert [concept.name for concept in request.concepts] == ["dog"] and request.pool == 3
-    assert request.asked == {"preset": "balanced", "target": None, "pool": 3, **QUICK}
-    assert plan("random", ["dog"], WORLD, **request.asked) == request
+    assert request.arguments == {"preset": "balanced", "target": None, "pool": 3, **QUICK}
+    assert plan("random", ["dog"], WORLD, **request.arguments) == request
     *_, one = carry_out(pipe, request, WORLD)
     *_, other = erase_by(pipe, "random", "dog", WORLD, pool=3, **QUICK)
     assert one.eraser.info == other.eraser.info and len(one.candidates) == 3
