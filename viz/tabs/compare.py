@@ -50,7 +50,7 @@ def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
         )
         ui.compare = gr.Button("Draw", variant="primary", elem_id="compare-button", scale=1, min_width=110)
         ui.ablate = gr.Button(
-            "Erase it to “”, a random neighbour and adaptively", elem_id="ablate-button", scale=2, min_width=220
+            "Compare three targets: empty, random neighbour, adaptive", elem_id="ablate-button", scale=2, min_width=220
         )
     ui.compare_status = live_block("compare-status")
     ui.grid = live_block("compare-grid", NOTHING_YET)
