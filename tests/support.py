@@ -56,6 +56,19 @@ WORLD = ConceptSet(
     ),
     "a photo of {a_noun}",
 )
+# two groups of kin, a general word, and one concept that only shares a word with another
+RELATED = ConceptSet(
+    "tiny",
+    (
+        Concept("dog", "mammal", "animal", ("puppy",)),
+        Concept("wolf", "mammal", "animal"),
+        Concept("hot dog", "meal", "food"),
+        Concept("car", "vehicle", "machine"),
+        Concept("taxi", "vehicle", "machine"),
+        Concept("bus", "vehicle", "machine"),
+    ),
+    "a photo of {a_noun}",
+)
 QUICK = {
     "steps": 2,
     "batch": 2,

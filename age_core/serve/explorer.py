@@ -20,6 +20,7 @@ from age_core.erasure.by_method import erase_by, plan
 from age_core.erasure.closed_form.methods import uce
 from age_core.erasure.closed_form.problem import ErasureProblem
 from age_core.erasure.methods import find_method
+from age_core.erasure.outcome import last_eraser
 from age_core.erasure.target_words import neighbours, resolve
 from age_core.errors import AgeError
 from age_core.measure.noise_shift import Reference, noise_reference, noise_shift
@@ -104,9 +105,8 @@ class Explorer:
         def edit() -> tuple[str, pd.Series]:
             reference = self._reference(watched)
             if find_method(method).kind == "closed":
-                *_, last = erase_by(self.pipe, method, concept.name, self.concepts)
-                assert last.eraser is not None  # the last event carries it
-                return str(last.eraser.info["target"]), _shift(self.pipe, reference, last.eraser)
+                eraser = last_eraser(erase_by(self.pipe, method, concept.name, self.concepts))
+                return str(eraser.info["target"]), _shift(self.pipe, reference, eraser)
             word = neighbours(self.pipe, concept, self.concepts, 1).names[0]
             eraser = uce(ErasureProblem.of(self.pipe, (concept.name,)), {concept.name: word})
             return word, _shift(self.pipe, reference, eraser)

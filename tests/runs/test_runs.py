@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import build_tiny_sd
+from support import SMALL as FEWER_STEPS
+from support import WORDS, build_tiny_sd
 
-from age_core import AgeError, EraseOptions, Vocabulary, erase, files
+from age_core import AgeError, Vocabulary, erase, files
 from age_core.erasure import events as event_lines
 from age_core.errors import RunFailed
 from age_core.files import plain
@@ -27,21 +28,7 @@ from age_core.runs import status as statuses
 from age_core.runs.config import RunConfig
 from age_core.runs.run import Run, list_runs, load_eraser
 
-WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church")
-SMALL = EraseOptions(
-    steps=7,
-    batch=2,
-    pi_every=1,
-    pi_batch=2,
-    samples=2,
-    candidate_samples=1,
-    sample_steps=2,
-    preview_every=2,
-    checkpoint_every=2,
-    templates=("{noun}", "a photo of {a_noun}"),
-    lr=1e-3,
-    min_candidate_distance=0.0,
-)
+SMALL = replace(FEWER_STEPS, steps=7, checkpoint_every=2)
 
 
 def config(options=SMALL, **changes) -> RunConfig:

@@ -6,6 +6,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from support import RELATED as CONCEPTS
 
 from age_core import ConceptSet
 from age_core.concepts.concept_set import Concept
@@ -20,18 +21,6 @@ from age_core.study.graph import (
 )
 from age_core.study.tables import COLUMNS, SideEffects
 
-CONCEPTS = ConceptSet(
-    "tiny",
-    (
-        Concept("dog", "mammal", "animal", ("puppy",)),
-        Concept("wolf", "mammal", "animal"),
-        Concept("hot dog", "meal", "food"),
-        Concept("car", "vehicle", "machine"),
-        Concept("taxi", "vehicle", "machine"),
-        Concept("bus", "vehicle", "machine"),
-    ),
-    "a photo of {a_noun}",
-)
 SOURCE = ("age", "DS-1")
 
 

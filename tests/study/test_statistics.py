@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
+from support import RELATED as WORLD
 
-from age_core import ConceptSet
-from age_core.concepts.concept_set import Concept
 from age_core.study.abnormal import abnormal
 from age_core.study.statistics import (
     asymmetry,
@@ -24,18 +23,6 @@ from age_core.study.statistics import (
 )
 
 NAMES = ("dog", "wolf", "hot dog", "car", "taxi", "bus")
-WORLD = ConceptSet(
-    "tiny",
-    (
-        Concept("dog", "mammal", "animal", ("puppy",)),
-        Concept("wolf", "mammal", "animal"),
-        Concept("hot dog", "meal", "food"),
-        Concept("car", "vehicle", "machine"),
-        Concept("taxi", "vehicle", "machine"),
-        Concept("bus", "vehicle", "machine"),
-    ),
-    "a photo of {a_noun}",
-)
 
 
 def matrix(rows, names=NAMES):

@@ -22,8 +22,7 @@ def lay_out(ui: SimpleNamespace, data: MapData) -> None:
         ui.opened = live_block("model-opened", note(what_is_open(data)))
         with gr.Row():
             ui.model = gr.Dropdown(
-                [(f"{name} (bundled)", name) for name in stored.bundled_models()]
-                + [(name, name) for name in HUB_MODELS],
+                model_choices(),
                 value="emoji",
                 label="Model: bundled, a Hugging Face id, or a folder",
                 allow_custom_value=True,
