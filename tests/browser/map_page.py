@@ -18,7 +18,7 @@ import gradio as gr
 import numpy as np
 import pandas as pd
 
-from viz.atlas import concept_map
+from viz.atlas import atlas
 from viz.atlas.layout import spread_apart
 from viz.charts import plots
 from viz.components import theme
@@ -66,7 +66,7 @@ def arrows_of(name: str) -> str:
         table["delta"] + 0.06,
         table["delta"].abs() > 0.05,
     )
-    return concept_map.arrows_json(table)
+    return atlas.arrows_json(table)
 
 
 def heat_figure(seed: int) -> str:
@@ -87,8 +87,8 @@ def curve_figure() -> str:
 def build() -> gr.Blocks:
     gr.set_static_paths([PLOTLY_JS])
     layouts = {"meaning": places(0), "effects": places(1)}
-    figure = concept_map.map_figure(layouts["meaning"], GROUPS, np.linspace(1, 0, DOTS)).to_json()
-    every = concept_map.overview_json(effects(), NAMES)
+    figure = atlas.map_figure(layouts["meaning"], GROUPS, np.linspace(1, 0, DOTS)).to_json()
+    every = atlas.overview_json(effects(), NAMES)
     assert len(json.loads(every)) == EDGES
 
     def light_up() -> Iterator[dict]:
@@ -99,12 +99,12 @@ def build() -> gr.Blocks:
 
     with gr.Blocks(title="Map") as demo:
         switch = gr.Radio(["meaning", "effects"], value="meaning", label="Layout", elem_id="layout")
-        graph = concept_map.ConceptGraph(
+        graph = atlas.Atlas(
             value="concept 5",
             figure=figure,
             arrows=arrows_of("concept 5"),
-            label_order=concept_map.label_order_json(layouts["meaning"], GROUPS),
-            layouts=concept_map.layouts_json(layouts),
+            label_order=atlas.label_order_json(layouts["meaning"], GROUPS),
+            layouts=atlas.layouts_json(layouts),
             layout="meaning",
             elem_id="concept-map",
         )

@@ -10,7 +10,7 @@ import gradio as gr
 import pandas as pd
 
 from age_core import AgeError
-from viz.atlas import concept_map
+from viz.atlas import atlas
 from viz.charts import panels
 from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
@@ -158,7 +158,7 @@ def on_judge(data: MapData, ui: SimpleNamespace, session: Session | None, titles
         ui.scores: panels.scores(scores),
         ui.scatter: gr.update(figure=prediction_figure(name, scaled, measured).to_json()),
         ui.compare_status: "",
-        ui.graph: gr.update(value=name, arrows=concept_map.arrows_json(worse)),
+        ui.graph: gr.update(value=name, arrows=atlas.arrows_json(worse)),
         ui.caption: note(f"Measured less predicted damage of erasing {name} ({title}): where the prediction was off."),
     }
 

@@ -7,7 +7,7 @@ import gradio as gr
 import pandas as pd
 
 from age_core import METHODS, AgeError
-from viz.atlas import concept_map
+from viz.atlas import atlas
 from viz.charts import panels
 from viz.components.blocks import live_block, note, text_block
 from viz.tabs import runs
@@ -157,7 +157,7 @@ def on_predict(data: MapData, ui: SimpleNamespace, names: list[str], method: str
     )
     yield {
         ui.predicted: panels.predicted(text, top),
-        ui.graph: gr.update(value=name, arrows=concept_map.arrows_json(top.head(8))),
+        ui.graph: gr.update(value=name, arrows=atlas.arrows_json(top.head(8))),
         ui.caption: note(text),
     }
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from age_core import AgeError
 from age_core.serve.registry import Choice
-from viz.atlas.concept_map import ConceptGraph
+from viz.atlas.atlas import Atlas
 from viz.charts import panels
 from viz.charts.live_view import duration
 from viz.components.blocks import live_block, note, text_block
@@ -53,7 +53,7 @@ def lay_out(ui: SimpleNamespace, data: MapData) -> None:
                     min_width=200,
                 )
                 ui.view = gr.Radio(list(VIEWS), value="Map", label="View", elem_id="map-view", scale=1, min_width=160)
-            ui.graph = ConceptGraph(**graph_values(data, view), elem_id="concept-map")
+            ui.graph = Atlas(**graph_values(data, view), elem_id="concept-map")
             ui.heat = Chart(figure="", label="Heat map of side effects", elem_id="heat-map", visible="hidden")
             ui.legend = live_block("map-legend", key_of(data.groups))
             ui.caption = live_block("map-caption", note(view.caption))

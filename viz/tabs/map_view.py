@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from age_core.serve.stored import Direction, SideEffects, Source, graph_facts, source_title
-from viz.atlas import concept_map, layout
+from viz.atlas import atlas, layout
 from viz.charts import effects, panels, plots
 from viz.tabs.map_data import MapData
 
@@ -55,7 +55,7 @@ def concept_view(
         f"An arrow from A to B means: erasing A made B worse. {effects.describe(source_title(origin))} "
         f"Shown are effects beyond the noise floor of {floor.value:.{effects.decimals(floor.value)}f} ({floor.how})."
     )
-    return ConceptView(concept.name, concept_map.arrows_json(arrows), panel, caption)
+    return ConceptView(concept.name, atlas.arrows_json(arrows), panel, caption)
 
 
 def side(known: SideEffects, origin: Source, name: str, direction: Literal["hurts", "hurt by"]) -> panels.Side:
@@ -73,10 +73,10 @@ def graph_values(data: MapData, view: ConceptView) -> dict[str, Any]:
     sizes = data.effects.abnormality(data.source(0), names) if data.effects is not None else None
     return {
         "value": view.name,
-        "figure": concept_map.map_figure(meaning, data.groups, sizes).to_json(),
+        "figure": atlas.map_figure(meaning, data.groups, sizes).to_json(),
         "arrows": view.arrows,
-        "label_order": concept_map.label_order_json(meaning, data.groups),
-        "layouts": concept_map.layouts_json(data.layouts),
+        "label_order": atlas.label_order_json(meaning, data.groups),
+        "layouts": atlas.layouts_json(data.layouts),
         "layout": layout.MEANING,
     }
 
@@ -108,7 +108,7 @@ def overview(data: MapData, pairs: pd.DataFrame, share: float) -> str:
     """The strongest `share` percent of all clear arrows, as JSON."""
     clear = pairs[pairs["clear"]]
     above = float(clear["delta"].abs().quantile(1 - share / 100)) if len(clear) else 0.0
-    return concept_map.overview_json(clear, list(data.layouts[layout.MEANING]["name"]), above)
+    return atlas.overview_json(clear, list(data.layouts[layout.MEANING]["name"]), above)
 
 
 def graph_panel(data: MapData, source: int | None) -> str:
@@ -127,4 +127,4 @@ def source_choices(sources: Sequence[Source]) -> list[tuple[str, int]]:
 
 def key_of(groups: Sequence[str]) -> str:
     """The legend of the map."""
-    return f'<div class="age">{concept_map.legend(groups)}</div>'
+    return f'<div class="age">{atlas.legend(groups)}</div>'

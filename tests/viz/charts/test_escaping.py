@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from viz.atlas import concept_map
+from viz.atlas import atlas
 from viz.charts import damage_lessons, live_charts, panels, plots, target_lessons
 from viz.components import blocks, html_parts
 
@@ -72,7 +72,7 @@ HTML: dict[Callable[..., Any], Callable[[], str]] = {
     live_charts.target_bars: lambda: live_charts.target_bars([EVIL, "dog"], [0.7, 0.3], [1, 0], EVIL, [1, 0]),
     live_charts.share_history: lambda: live_charts.share_history([EVIL, "dog"], [[0.7, 0.3]], 4),
     live_charts.loss_curve: lambda: live_charts.loss_curve([0.1], [0.2], 4),
-    concept_map.legend: lambda: concept_map.legend([EVIL]),
+    atlas.legend: lambda: atlas.legend([EVIL]),
 }
 # A class and a sentence, which `compare_grid` escapes; a region that takes HTML.
 NO_HTML = {panels.judge, blocks.live_block}
@@ -84,7 +84,7 @@ FIGURES: dict[Callable[..., Any], Callable[[], go.Figure]] = {
     plots.one_way_figure: lambda: plots.one_way_figure(BOTH_WAYS, EVIL, EVIL),
     plots.trade_off_figure: lambda: plots.trade_off_figure(POINTS, EVIL, EVIL, EVIL),
     plots.strength_figure: lambda: plots.strength_figure(POINTS, EVIL, EVIL, EVIL),
-    concept_map.map_figure: lambda: concept_map.map_figure(POINTS, [EVIL], [0.5]),
+    atlas.map_figure: lambda: atlas.map_figure(POINTS, [EVIL], [0.5]),
     damage_lessons.erasing: lambda: damage_lessons.erasing(EVIL, [0.5], EVIL, [1]).acts[0].draw(),
     damage_lessons.one_way: lambda: damage_lessons.one_way(BOTH_WAYS, 0.1).acts[0].draw(),
 }
@@ -141,7 +141,7 @@ def test_a_figure_shows_a_text_letter_by_letter(make):
 
 def test_no_f_string_holds_a_tag():
     """HTML is only made by Markup, which escapes (and ruff's S704 keeps Markup from what is no literal)."""
-    folders = [Path(plots.__file__).parent, Path(concept_map.__file__).parent, Path(blocks.__file__).parent]
+    folders = [Path(plots.__file__).parent, Path(atlas.__file__).parent, Path(blocks.__file__).parent]
     for path in (path for folder in folders for path in folder.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-from viz.atlas.concept_map import ConceptGraph
+from viz.atlas.atlas import Atlas
 from viz.components.chart import Chart
 
 
 def test_components_that_draw_hand_the_page_plain_values_alone():
     """Gradio copies them at every visit; a handler among them would lead to the models."""
-    for component in (Chart(figure="{}"), ConceptGraph(figure="{}")):
+    for component in (Chart(figure="{}"), Atlas(figure="{}")):
         config = component.get_config()
         assert config["component_class_name"] == type(component).__name__ and json.dumps(config)
         assert component.props["figure"] == "{}" and not callable(config.get("figure"))

@@ -26,7 +26,7 @@ SCRIPT_ORDER = (
     "dots.js",
     "pointer.js",
     "keyboard.js",
-    "concept_map.js",
+    "atlas.js",
 )
 WIDEST_ARROW = 11  # pixels
 TEMPLATE = (
@@ -179,10 +179,10 @@ def legend(groups: Sequence[str]) -> Markup:
 def script() -> str:
     """The scripts in their order as the one text that Gradio takes, and the call that starts the map."""
     texts = [(SCRIPTS / name).read_text(encoding="utf-8") for name in SCRIPT_ORDER]
-    return "\n".join([*texts, "conceptMap(element, props, trigger, watch);"])
+    return "\n".join([*texts, "atlas(element, props, trigger, watch);"])
 
 
-class ConceptGraph(Plotted):
+class Atlas(Plotted):
     """The map as an input and an output: its value is the picked concept, and `select` fires when a dot is picked.
 
     Every other input is JSON, so that `gr.update` of one of them sends only that:

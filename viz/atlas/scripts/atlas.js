@@ -2,7 +2,7 @@
 // and SVG, and the whole graph beneath it on a canvas, which is many times faster than redrawing the figure and takes
 // its colours from CSS in light and dark. What lies under the pointer is found from the positions of the dots, so that
 // nothing above the figure needs to catch events (which would break panning) and a dot can be picked while it moves.
-function conceptMap(element, props, trigger, watch) {
+function atlas(element, props, trigger, watch) {
   // Gradio's base is the page's own folder, as without one; with one Plotly names its clip paths by the page's address,
   // and dots and lines vanish when that changes.
   document.querySelector('base')?.remove();

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from viz.atlas import concept_map
+from viz.atlas import atlas
 from viz.atlas.layout import EDGE
 from viz.components.chart import Chart
 
@@ -19,9 +19,9 @@ GROUPS = ["mammal", "mammal", "vehicle"]
 
 
 def test_a_dot_grows_with_how_abnormal_its_concept_is_and_its_text_says_so():
-    plain = concept_map.map_figure(PLACES, GROUPS).data[0]
+    plain = atlas.map_figure(PLACES, GROUPS).data[0]
     assert plain.marker.size == 10 and plain.text[2] == "&lt;b&gt;van&lt;/b&gt;<br>vehicle"
-    dots = concept_map.map_figure(PLACES, GROUPS, [0, 1, np.nan]).data[0]
+    dots = atlas.map_figure(PLACES, GROUPS, [0, 1, np.nan]).data[0]
     assert list(dots.marker.size) == [8, 17, 8]
     assert dots.text[1] == "wolf<br>mammal<br>abnormality: 1.00 (0 least, 1 most)"
     assert dots.text[2].endswith("abnormality: not measured")
@@ -38,7 +38,7 @@ def test_an_arrow_says_what_was_measured_in_a_sentence():
             "clear": [True, False, False, True],
         }
     )
-    arrows = json.loads(concept_map.arrows_json(pairs))
+    arrows = json.loads(atlas.arrows_json(pairs))
     assert [arrow["say"] for arrow in arrows] == [
         "Erasing dog made wolf worse: +0.12 (95 % interval 0.05 to 0.19).",
         "Erasing dog made <b>van</b> better: -0.060. It cannot be told from no effect.",
@@ -54,9 +54,9 @@ def test_an_arrow_says_what_was_measured_in_a_sentence():
         "say": "",
         "clear": True,
     }
-    bare = json.loads(concept_map.arrows_json(pairs[["erased", "affected", "delta"]].head(1)))
+    bare = json.loads(atlas.arrows_json(pairs[["erased", "affected", "delta"]].head(1)))
     assert bare[0]["say"] == "Erasing dog made wolf worse: +0.12." and bare[0]["clear"]
-    assert concept_map.arrows_json(pairs.head(0)) == "[]"
+    assert atlas.arrows_json(pairs.head(0)) == "[]"
 
 
 def test_the_whole_graph_holds_the_strongest_edges_between_known_dots():
@@ -67,20 +67,20 @@ def test_the_whole_graph_holds_the_strongest_edges_between_known_dots():
             "delta": [0.1, -0.4, 0.02, 9],
         }
     )
-    assert json.loads(concept_map.overview_json(pairs, NAMES)) == [[1, 0, 1, -1], [0, 1, 0.25, 1], [0, 2, 0.05, 1]]
-    assert json.loads(concept_map.overview_json(pairs, NAMES, above=0.05)) == [[1, 0, 1, -1], [0, 1, 0.25, 1]]
-    assert json.loads(concept_map.overview_json(pairs, NAMES, most=1)) == [[1, 0, 1, -1]]
-    assert concept_map.overview_json(pairs, []) == "[]"
+    assert json.loads(atlas.overview_json(pairs, NAMES)) == [[1, 0, 1, -1], [0, 1, 0.25, 1], [0, 2, 0.05, 1]]
+    assert json.loads(atlas.overview_json(pairs, NAMES, above=0.05)) == [[1, 0, 1, -1], [0, 1, 0.25, 1]]
+    assert json.loads(atlas.overview_json(pairs, NAMES, most=1)) == [[1, 0, 1, -1]]
+    assert atlas.overview_json(pairs, []) == "[]"
 
 
 def test_a_layout_that_is_too_wide_shrinks_evenly_and_others_stay():
     wide = PLACES.assign(x=[0, 2.1, 4.2])
-    layouts = json.loads(concept_map.layouts_json({"meaning": PLACES, "effects": wide}))
+    layouts = json.loads(atlas.layouts_json({"meaning": PLACES, "effects": wide}))
     assert layouts["meaning"] == [[0, 1, -1], [0.5, 0, 0]]
     assert layouts["effects"] == [pytest.approx([0, EDGE / 2, EDGE]), [0.125, 0, 0]]
 
 
-@pytest.mark.parametrize("component", [concept_map.ConceptGraph, Chart])
+@pytest.mark.parametrize("component", [atlas.Atlas, Chart])
 def test_a_component_can_be_made_again_from_its_own_arguments(component):
     with gr.Blocks():
         first = component(value="a", figure="{}", label="What it shows", elem_id="x")
