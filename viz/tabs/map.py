@@ -163,6 +163,11 @@ def on_pick(data: MapData, ui: SimpleNamespace, text: str, picked: Any, source: 
     }
 
 
+def on_click(data: MapData, ui: SimpleNamespace, session: Session | None, *rest: Any) -> Updates:
+    """A dot was clicked: a pick, unless it is the guess that a lesson asks for."""
+    return {ui.search: gr.skip()} if session and session.lesson_asks else on_pick(data, ui, *rest)
+
+
 def on_search(data: MapData, ui: SimpleNamespace, text: str, *rest: Any) -> Updates:
     """A pick by its name, which is left as it was typed where it is right (see `on_pick`)."""
     updates = on_pick(data, ui, text, *rest)
@@ -171,6 +176,8 @@ def on_search(data: MapData, ui: SimpleNamespace, text: str, *rest: Any) -> Upda
 
 def on_picked(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, source: int | None) -> Stream:
     """What takes the model, after a pick was answered: the damage by nearness, and what the model draws."""
+    if session and session.lesson_asks:
+        return
     if session:
         session.picked = name
     try:
@@ -250,7 +257,7 @@ def connect(link: Link) -> None:
     outputs = link.parts("graph", "search", "selection", "caption", "where", "erased", "messages")
     pick, again = link.of_map(on_pick), [ui.choice, ui.graph, ui.graph, *how]
     picks = [
-        ui.graph.select(pick, again, outputs, **QUICK),
+        ui.graph.select(link.of_map(on_click), [ui.choice, ui.session, *again[1:]], outputs, **QUICK),
         ui.search.input(link.of_map(on_search), [ui.choice, ui.search, ui.graph, *how], outputs, **QUICK),
         ui.heat.select(link.of_map(on_cell), [ui.choice, ui.heat, *how], outputs, **QUICK),
         ui.source.input(pick, again, outputs, **QUICK),

@@ -36,6 +36,9 @@ class Session:
     pairs: dict[str, tuple[Image.Image, Image.Image]] = field(default_factory=dict)
     picked: str = ""  # the concept that was picked last
     run_in_address: str = ""  # the run that the page's address named
+    lesson_open: bool = False  # whether Learn is what is shown beside the atlas
+    lesson_told: bool = False  # whether its lesson was answered
+    lesson_asks: bool = False  # whether a click on the atlas is a guess
 
     def add(self, run: Run, eraser: Eraser | None = None) -> str:
         """Make a finished run comparable; answers its title. `eraser`: the run's own, where it is in memory."""
