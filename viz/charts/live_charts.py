@@ -1,7 +1,7 @@
 """Small charts as HTML: live ones are redrawn several times a second, which would stall a Plotly figure."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -51,11 +51,12 @@ def target_bars(
     sampled: Sequence[float],
     title: str,
     logits: Sequence[float] = (),
+    picture: Callable[[str], Markup | None] = lambda _: None,
 ) -> Markup:
     """Live target weights: the bar is a word's weight, the dot how much of it this step really used.
 
     The heaviest LARGEST_COUNT, in the order of the candidates, which never changes, so that the eye can follow one
-    word. The small number is its logit above the mean of all.
+    word. The small number is its logit above the mean of all. `picture`: what the original model draws of a word.
     """
     probabilities = list(probabilities) or [1.0] * (len(names) == 1)
     if not names or len(probabilities) != len(names):
@@ -68,7 +69,7 @@ def target_bars(
     scale = next(scale for scale in SCALES if largest <= scale or scale == SCALES[-1])
     heaviest = sorted(range(len(names)), key=lambda row: -probabilities[row])
     rows = [
-        _target_bar(names[row], probabilities[row], dots[row], above[row], scale)
+        _target_bar(names[row], probabilities[row], dots[row], above[row], scale, picture(names[row]))
         for row in sorted(heaviest[:LARGEST_COUNT])
     ]
     others = len(names) - LARGEST_COUNT
@@ -82,15 +83,18 @@ def target_bars(
     return region(heading(title), soft(explanation), chart)
 
 
-def _target_bar(name: str, share: float, sampled: float | None, above: float, scale: float) -> Markup:
+def _target_bar(
+    name: str, share: float, sampled: float | None, above: float, scale: float, picture: Markup | None
+) -> Markup:
     dot = Markup('<span class="dot" style="left:{:.1f}%"></span>')
     return Markup(
-        '<li data-share="{share:.4f}"><span class="name" title="{name}">{name}</span><span class="track">'
+        '<li data-share="{share:.4f}">{picture}<span class="name" title="{name}">{name}</span><span class="track">'
         '<span class="fill" style="width:{width:.1f}%"></span>{dot}</span>'
         '<span class="number">{share:.1%} <i>{score}</i></span></li>'
     ).format(
         name=name or "(empty prompt)",
         share=share,
+        picture=Markup('<span class="tile none"></span>') if picture is None else picture,
         width=100 * share / scale,
         dot="" if sampled is None else dot.format(100 * sampled / scale),
         score=f"{above:+.1f}" if math.isfinite(above) else "",

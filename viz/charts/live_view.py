@@ -2,13 +2,15 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from PIL import Image
 
 from viz.charts import live_charts, panels
+from viz.components.html_parts import Markup
 
+Picture = Callable[[str], Markup | None]
 EVERY_S, LOSS_EVERY_S = 0.2, 1.0  # shortest time between two drawings
 
 
@@ -40,6 +42,8 @@ class Event(Protocol):
     @property
     def remaining_s(self) -> float: ...
     @property
+    def preview_concepts(self) -> Sequence[str]: ...  # what the previews are of; none in runs of earlier versions
+    @property
     def preview_prompts(self) -> Sequence[str]: ...
     @property
     def previews(self) -> Sequence[Image.Image]: ...
@@ -54,8 +58,9 @@ class Event(Protocol):
 class LiveView:
     """Turns the events of one run into HTML by region; regions that are not due are left out."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, picture: Picture = lambda _: None) -> None:
+        """`picture`: what the original model draws of a candidate."""
+        self.name, self.picture = name, picture
         self.erase: list[float] = []
         self.preserve: list[float] = []
         # by concept: with several, each has its own candidates
@@ -92,7 +97,8 @@ class LiveView:
 
     def _targets(self, event: Event) -> str:
         title = f"What {event.concept or self.name} is mapped to"
-        return live_charts.target_bars(event.candidates, event.probabilities, event.sampled, title, event.logits)
+        weights = (event.candidates, event.probabilities, event.sampled, title, event.logits)
+        return live_charts.target_bars(*weights, self.picture)
 
     def _curves(self, event: Event) -> dict[str, str]:
         history = self.probabilities.get(event.concept, [])
@@ -118,9 +124,16 @@ class LiveView:
 class Recording:
     """A run that is over, to be seen again at any of its steps."""
 
-    def __init__(self, name: str, events: Sequence[Event], pictures: Mapping[str, Image.Image]) -> None:
-        """`events`: from memory or read back, from the first on; `pictures`: the previews by the names in them."""
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        events: Sequence[Event],
+        pictures: Mapping[str, Image.Image],
+        picture: Picture = lambda _: None,
+    ) -> None:
+        """`events`: from memory or read back, from the first on; `pictures`: the previews by the names in them;
+        `picture`: what the original model draws of a candidate."""
+        self.name, self.picture = name, picture
         self.pictures = pictures
         self.events = [event for event in events if event.step]
 
@@ -132,7 +145,7 @@ class Recording:
         """Every region as it stood after `step` steps (1 is the first)."""
         if not self.events:
             return {}
-        view, until = LiveView(self.name), self.events[: max(1, step)]
+        view, until = LiveView(self.name, self.picture), self.events[: max(1, step)]
         for event in until:
             view._keep(event)
         event = until[-1]

@@ -31,10 +31,19 @@ class Side:
     measured: bool
 
 
+def concept(name: str, group: str, synonyms: Sequence[str], lists: Sequence[Markup]) -> Markup:
+    """The picked concept with its lists of pictures: whom erasing it hurts, and whose erasure hurts it."""
+    return region(_heading_of(name, group, synonyms), Markup('<div class="two">{}</div>').format(join(lists)))
+
+
+def _heading_of(name: str, group: str, synonyms: Sequence[str]) -> Markup:
+    also = f" · also called {', '.join(synonyms)}" if synonyms else ""
+    return Markup("<h2>{}</h2>{}").format(name, soft(group + also))
+
+
 def selection(name: str, group: str, synonyms: Sequence[str], sides: Sequence[Side]) -> Markup:
     """The picked concept: which concepts erasing it hurts, and which erasures hurt it; no sides where none is known."""
-    also = f" · also called {', '.join(synonyms)}" if synonyms else ""
-    head = Markup("<h2>{}</h2>{}").format(name, soft(group + also))
+    head = _heading_of(name, group, synonyms)
     if not sides:
         return region(head, soft("No measured side effects are stored for this model."))
     return region(head, Markup('<div class="two">{}</div>').format(join(_side(name, side) for side in sides)))

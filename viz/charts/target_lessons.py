@@ -106,8 +106,8 @@ def esd_or_age(esd: Harm, age: Harm, names: list[str], ranks: tuple[Act, ...] = 
     return Lesson(
         title="Why the target matters",
         short="Targets",
-        question=f"“{name}” was erased twice: by {esd.by}, which aims at the empty prompt, and by {age.by}, which picks "
-        f"a target and guards the neighbours. Here they are afterwards. Which is {age.by}?",
+        question=f"“{name}” was erased twice: by {esd.by}, which aims at the empty prompt, and by {age.by}, which "
+        f"picks a target and guards the neighbours. Here they are afterwards. Which is {age.by}?",
         options=options,
         right=(age.method,),
         reveal=lambda _: _both_methods(esd, age, names),

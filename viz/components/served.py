@@ -25,8 +25,11 @@ class ServedSheets:
         self._paths: deque[Path] = deque()
         self._lock = threading.Lock()
 
-    def add(self, tiles: Sequence[Image.Image], side: int = 64) -> Path:
-        """Write pictures, COLUMNS a row and `side` pixels across each, as one WebP. Raises OSError on a full disk."""
+    def add(self, tiles: Sequence[Image.Image], side: int = 64) -> tuple[Path, int, int]:
+        """Write pictures as one WebP; answers its path, the tiles of a row and the pixels across each.
+
+        Raises OSError on a full disk.
+        """
         sheet = Image.new("RGB", (COLUMNS * side, -(-len(tiles) // COLUMNS) * side), "white")
         for place, picture in enumerate(tiles):
             small = picture if picture.size == (side, side) else picture.resize((side, side), Image.Resampling.LANCZOS)
@@ -42,7 +45,7 @@ class ServedSheets:
         if old is not None:
             old.unlink(missing_ok=True)
         sheet.save(path, quality=85, method=2)
-        return path
+        return path, COLUMNS, side
 
 
 SERVED = ServedSheets()

@@ -15,24 +15,31 @@ from viz.charts import panels
 from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
 from viz.tabs import runs
-from viz.tabs.compare_view import by_names, draw_cards, enlarged, prediction_figure, rows_of
+from viz.tabs.compare_view import by_names, draw_cards, enlarged, prediction_figure, recorded, rows_of
 from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, clear, warn
 from viz.tabs.live import LIVE, follow
 from viz.tabs.map_data import MapData
-from viz.tabs.session import EditedModel, Session, ready
+from viz.tabs.repaint import STRONGEST
+from viz.tabs.session import MOST_ERASERS, EditedModel, Session, ready
 
 ABLATION = ("empty", "random", "age")  # the methods that one button compares
+STRENGTHS = tuple(f"strength_{column}" for column in range(1, MOST_ERASERS + 1))
 NOTHING_YET = note("Erase a concept, or open a run, to see the pictures here.")
 
 
-def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
+def lay_out(ui: SimpleNamespace, data: MapData) -> None:
+    ui.grid = live_block("compare-grid", recorded(data, data.first) or NOTHING_YET)
     text_block(
-        "Compare",
-        "The same prompt and seed, drawn by the original and by each edited model. Under each picture: what a "
-        "separately trained classifier (the probe) sees, how sure it is, and how far the pair is apart.",
+        "Draw your own",
+        "The same prompt and seed by the original and by each edited model. Under each picture: what a separately "
+        "trained classifier (the probe) sees, how sure it is, and how far the pair is apart.",
     )
+    ui.erasers = gr.CheckboxGroup([], label="Edited models (up to four)", elem_id="erasers")
     with gr.Row():
-        ui.erasers = gr.CheckboxGroup([], label="Edited models (up to four)", elem_id="erasers", scale=3)
+        for slider in STRENGTHS:  # one a column
+            made = gr.Slider(0, STRONGEST, value=1, step=0.05, visible=False, elem_id=slider, min_width=150)
+            setattr(ui, slider, made)
+    with gr.Row():
         ui.picture_seed = gr.Number(
             0, label="First seed", precision=0, elem_id="picture-seed", scale=1, min_width=110, minimum=0
         )
@@ -53,29 +60,26 @@ def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
             "Compare three targets: empty, random neighbour, adaptive", elem_id="ablate-button", scale=2, min_width=220
         )
     ui.compare_status = live_block("compare-status")
-    ui.grid = live_block("compare-grid", NOTHING_YET)
-    with gr.Row():
-        with gr.Column(min_width=320):
-            ui.pair = gr.Dropdown([], label="Look closer at one pair", visible=False, elem_id="pair-choice")
-            ui.slider = gr.ImageSlider(
-                label="Original on the left, edited on the right: drag the line",
-                visible=False,
-                elem_id="pair-slider",
-                interactive=False,
-                type="pil",
-                height=360,
-            )
-            ui.judge = gr.Button("Measure ESR, PSR and the damage", elem_id="judge-button")
-            ui.scores = live_block("scores")
-        with gr.Column(min_width=320):
-            ui.scatter = Chart(figure="", label="Predicted against measured damage", elem_id="prediction-scatter")
+    ui.drawn = live_block("compare-drawn")
+    ui.pair = gr.Dropdown([], label="Look closer at one pair", visible=False, elem_id="pair-choice")
+    ui.slider = gr.ImageSlider(
+        label="Original on the left, edited on the right: drag the line",
+        visible=False,
+        elem_id="pair-slider",
+        interactive=False,
+        type="pil",
+        height=360,
+    )
+    ui.judge = gr.Button("Measure ESR, PSR and the damage", elem_id="judge-button")
+    ui.scores = live_block("scores")
+    ui.scatter = Chart(figure="", label="Predicted against measured damage", elem_id="prediction-scatter")
 
 
-def reset(_data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
+def reset(data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
     return {
-        **clear(ui, "scores", "compare_status"),
+        **clear(ui, "scores", "compare_status", "drawn"),
         ui.erasers: gr.update(choices=[], value=[]),
-        ui.grid: NOTHING_YET,
+        ui.grid: recorded(data, data.first) or NOTHING_YET,
         ui.scatter: gr.update(figure=""),
         ui.pair: gr.update(choices=[], value=None, visible=False),
         ui.slider: gr.update(value=None, visible=False),
@@ -98,6 +102,7 @@ def on_compare(
     prompts: str | None,
     seed: float | None,
     count: float,
+    *strengths: float,
 ) -> Stream:
     """Pairs of a person's own prompts or, where there is none, of the concepts around the erased one."""
     try:
@@ -105,7 +110,8 @@ def on_compare(
         models = chosen_models(session, titles)
         yield {ui.compare_status: panels.status("Drawing with all models …"), ui.messages: ""}
         rows = rows_of(data, models, prompts or "")
-        cards = draw_cards(data, models, rows, int(seed or 0), int(count))
+        columns = dict(zip(models, strengths, strict=False))
+        cards = draw_cards(data, models, rows, int(seed or 0), int(count), columns)
     except AgeError as error:
         yield {ui.compare_status: "", **warn(ui, error)}
         return
@@ -118,11 +124,26 @@ def on_compare(
     heading = f"Original and edited models ({', '.join(names)} erased), seeds from {int(seed or 0)}"
     first = next(iter(session.pairs))
     yield {
-        ui.grid: panels.compare_grid(cards, heading),
+        ui.drawn: panels.compare_grid(cards, heading),
         ui.compare_status: "",
         ui.pair: gr.update(choices=list(session.pairs), value=first, visible=True),
         ui.slider: gr.update(value=enlarged(session.pairs[first]), visible=True),
     }
+
+
+def on_erasers(_data: MapData, ui: SimpleNamespace, titles: list[str]) -> Updates:
+    """A slider for each chosen model; the strengths of others are as they were made."""
+    return {
+        getattr(ui, slider): gr.update(visible=True, label=f"Strength of {titles[place]}")
+        if place < len(titles or [])
+        else gr.update(visible=False, value=1)
+        for place, slider in enumerate(STRENGTHS)
+    }
+
+
+def on_concept(data: MapData, _ui: SimpleNamespace, name: str) -> str:
+    """What was recorded of the concept that was picked."""
+    return recorded(data, name) or NOTHING_YET
 
 
 def on_pair(_data: MapData, _ui: SimpleNamespace, session: Session | None, title: str) -> Any:
@@ -186,9 +207,11 @@ def on_ablate(
 
 def connect(link: Link) -> None:
     ui, compare = link.ui, link.of_map(on_compare)
-    drawing = link.parts("choice", "session", "erasers", "own_prompts", "picture_seed", "picture_count")
-    pictures = link.parts("grid", "compare_status", "pair", "slider", "messages")
+    drawing = link.parts("choice", "session", "erasers", "own_prompts", "picture_seed", "picture_count", *STRENGTHS)
+    pictures = link.parts("drawn", "compare_status", "pair", "slider", "messages")
     ui.compare.click(compare, drawing, pictures, **STREAMED)
+    ui.erasers.change(link.of_map(on_erasers), [ui.choice, ui.erasers], link.parts(*STRENGTHS), **QUICK)
+    ui.where.change(link.of_map(on_concept), [ui.choice, ui.graph], ui.grid, **QUICK)  # as soon as another is picked
     ui.pair.input(link.of_map(on_pair), link.parts("choice", "session", "pair"), ui.slider, **QUICK)
     measured = link.parts("scores", "scatter", "compare_status", "graph", "caption", "messages")
     ui.judge.click(link.of_map(on_judge), link.parts("choice", "session", "erasers"), measured, **STREAMED)

@@ -10,7 +10,9 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from viz.charts import panels, plots
-from viz.tabs.map_data import MapData
+from viz.charts.recorded_grid import Cell, Line, recorded_grid
+from viz.tabs.faces import Face
+from viz.tabs.map_data import FIRST, MapData
 from viz.tabs.session import EditedModel
 
 if TYPE_CHECKING:
@@ -40,13 +42,18 @@ def by_names(models: Mapping[str, EditedModel]) -> dict[tuple[str, ...], dict[st
 
 
 def draw_cards(
-    data: MapData, models: Mapping[str, EditedModel], rows: Sequence[Row], seed: int, count: int
+    data: MapData,
+    models: Mapping[str, EditedModel],
+    rows: Sequence[Row],
+    seed: int,
+    count: int,
+    strengths: Mapping[str, float],
 ) -> list[panels.Card]:
-    """Every row and seed by the original and by each edited model."""
+    """Every row and seed by the original and by each edited model, each at its strength."""
     from age_core.serve import comparison
 
     erasers = {title: model.eraser for title, model in models.items()}
-    pairs_by_title = comparison.draw_pairs(data.explorer, rows, erasers, seed, count)
+    pairs_by_title = comparison.draw_pairs(data.explorer, rows, erasers, seed, count, strengths)
     cards = []
     for place, pairs in enumerate(zip(*pairs_by_title.values(), strict=True)):
         row, original = rows[place // count], pairs[0]
@@ -87,3 +94,35 @@ def prediction_figure(name: str, predicted: pd.Series, measured: pd.Series) -> g
         "predicted before training (scaled to the same total)",
         "measured (noise shift)",
     )
+
+
+NEAR, FAR, PICTURE = 6, 2, 72  # rows, rows, and pixels across
+
+
+def recorded(data: MapData, name: str) -> str:
+    """What was recorded of erasing a concept, or FIRST: the original, every method, itself, near ones and far ones."""
+    world = data.world
+    if world is None:
+        return ""
+    name = name if any(name in world.erased(method) for method in world.methods) else FIRST
+    erasures = [erasure for method in world.methods if (erasure := world.erasure(method, name))]
+    if not erasures:
+        return ""
+    faces = [Face.recorded(world, erasure) for erasure in erasures]
+    distance = faces[0].table["distance"].drop(index=name).sort_values(ascending=False, kind="stable")
+    rows = [("erased", name), *(("near", other) for other in distance.index[:NEAR])]
+    rows += [("far", other) for other in distance.index[-FAR:]]
+    lines = [Line(kind, other, tuple(cells_of(data, faces, other))) for kind, other in rows]
+    return recorded_grid(f"Erasing {name}, as it was recorded", ["original", *(face.by for face in faces)], lines)
+
+
+def cells_of(data: MapData, faces: Sequence[Face], name: str) -> list[Cell]:
+    """A concept's pictures: the original's, and after each erasure its own where it moved, else the original's."""
+    original = data.originals.tile(name, f"{name} as the original model draws it", PICTURE)
+    before = bool(faces[0].table["before"].get(name, False))
+    cells = [Cell(original, float("nan"), before)]
+    for face in faces:
+        row = face.table.loc[name]
+        after = face.pictures.tile(name, f"{name} after {face.title}", PICTURE)
+        cells.append(Cell(after or original, float(row["distance"]), bool(row["recognised"])))
+    return cells

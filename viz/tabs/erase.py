@@ -9,7 +9,7 @@ import pandas as pd
 from age_core import METHODS, AgeError
 from viz.atlas import atlas
 from viz.charts import panels
-from viz.components.blocks import live_block, note, text_block
+from viz.components.blocks import live_block, note
 from viz.tabs import runs
 from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, by_region, clear, warn
 from viz.tabs.live import CHARTS, LIVE, follow, turn_to_erase
@@ -21,38 +21,35 @@ IDLE = panels.status("Nothing is running.")
 
 
 def lay_out(ui: SimpleNamespace, data: MapData) -> None:
-    with gr.Row():
-        with gr.Column(scale=2, min_width=300):
-            text_block(
-                "Erase it",
-                "The target is what the model is taught to draw instead of the erased word. AGE weighs candidate words "
-                "as it trains, and maps the word onto the heaviest.",
-            )
-            lay_out_form(ui, data)
-        with gr.Column(scale=3, min_width=320):
-            ui.status = live_block("live-status", IDLE)
-            ui.scrub = gr.Slider(1, 2, value=1, step=1, label="Step of the run", visible=False, elem_id="scrub")
-            ui.live_targets = live_block("live-targets")
-            ui.live_history = live_block("live-history")
-        with gr.Column(scale=3, min_width=320):
-            ui.live_loss = live_block("live-loss")
-            ui.live_previews = live_block("live-previews")
+    lay_out_form(ui, data)
+    ui.status = live_block("live-status", IDLE)
+    ui.scrub = gr.Slider(1, 2, value=1, step=1, label="Step of the run", visible=False, elem_id="scrub")
+    ui.live_targets = live_block("live-targets")
+    ui.live_previews = live_block("live-previews")
+    ui.live_history = live_block("live-history")
+    ui.live_loss = live_block("live-loss")
 
 
 def lay_out_form(ui: SimpleNamespace, data: MapData) -> None:
     """What to erase and how, and what to do with the run."""
-    ui.erased = gr.Dropdown(
-        list(data.concepts.names),
-        value=[data.first],
-        label="Erase",
-        multiselect=True,
-        max_choices=5,
-        allow_custom_value=True,
-        elem_id="erase-names",
-    )
-    ui.method = gr.Dropdown(
-        [(method.label, key) for key, method in METHODS.items()], value="age", label="Method", elem_id="method"
-    )
+    with gr.Row():
+        ui.erased = gr.Dropdown(
+            list(data.concepts.names),
+            value=[data.first],
+            label="Erase",
+            multiselect=True,
+            max_choices=5,
+            allow_custom_value=True,
+            elem_id="erase-names",
+            min_width=200,
+        )
+        ui.method = gr.Dropdown(
+            [(method.label, key) for key, method in METHODS.items()],
+            value="age",
+            label="Method",
+            elem_id="method",
+            min_width=200,
+        )
     ui.about = live_block("method-about", note(METHODS["age"].about))
     ui.word = gr.Textbox(
         label='Target word (blank: the method\'s own; "" is the empty prompt)',
@@ -61,18 +58,22 @@ def lay_out_form(ui: SimpleNamespace, data: MapData) -> None:
         max_lines=1,
     )
     ui.preset = gr.Radio(PRESETS, value="balanced", label="How thorough", elem_id="preset")
+    with gr.Row():
+        ui.start = gr.Button("Erase", variant="primary", elem_id="erase-button", min_width=90)
+        ui.stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-button", min_width=70)
+        ui.resume = gr.Button("Resume", interactive=False, elem_id="resume-button", min_width=80)
     with gr.Accordion("Advanced", open=False, elem_id="advanced"):
         # texts, as an empty number field would come back as 0, which is a value of its own
-        ui.steps = gr.Textbox(label="Steps (blank: the preset's)", max_lines=1, elem_id="steps")
-        ui.rate = gr.Textbox(label="Learning rate (blank: the preset's)", max_lines=1, elem_id="rate")
-        ui.keeping = gr.Textbox(label="Weight of preserving (blank: 1)", max_lines=1, elem_id="keeping")
-        ui.seed = gr.Number(0, label="Seed of the training", precision=0, elem_id="seed")
-    ui.keep = gr.Checkbox(False, label="Keep running when I close the page", elem_id="keep-running")
-    with gr.Row():
-        ui.start = gr.Button("Erase", variant="primary", elem_id="erase-button", min_width=100)
-        ui.stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop-button", min_width=80)
-        ui.resume = gr.Button("Resume", interactive=False, elem_id="resume-button", min_width=80)
-    ui.predict = gr.Button("Predict the damage first", elem_id="predict-button")
+        with gr.Row():
+            ui.steps = gr.Textbox(label="Steps (blank: the preset's)", max_lines=1, elem_id="steps", min_width=150)
+            ui.rate = gr.Textbox(label="Learning rate (blank: same)", max_lines=1, elem_id="rate", min_width=150)
+        with gr.Row():
+            ui.keeping = gr.Textbox(
+                label="Weight of preserving (blank: 1)", max_lines=1, elem_id="keeping", min_width=150
+            )
+            ui.seed = gr.Number(0, label="Seed of the training", precision=0, elem_id="seed", min_width=150)
+        ui.keep = gr.Checkbox(False, label="Keep running when I close the page", elem_id="keep-running")
+        ui.predict = gr.Button("Predict the damage first", elem_id="predict-button", size="sm")
     ui.predicted = live_block("predicted")
 
 

@@ -56,8 +56,9 @@ def offered(data: MapData) -> bool:
 @lru_cache(maxsize=4)
 def book_of(data: MapData) -> Book:
     """Every lesson that what was measured allows. It takes the model, which may have come with a recorded run."""
-    made = []
-    for make in (erasing_lesson, locality_lesson, one_way_lesson, trap_lesson, target_lesson, attack_lesson, gold_lesson):
+    made: list[Lesson | None] = []
+    damage = (erasing_lesson, locality_lesson, one_way_lesson)
+    for make in (*damage, trap_lesson, target_lesson, attack_lesson, gold_lesson):
         with suppress(AgeError):  # what is recorded is damaged
             made.append(make(data))
     return Book([lesson for lesson in made if lesson is not None])

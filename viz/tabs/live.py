@@ -11,8 +11,10 @@ from PIL import Image
 
 from age_core import AgeError
 from viz.charts import panels
-from viz.charts.live_view import LiveView, Recording, duration
+from viz.charts.live_view import LiveView, Picture, Recording, duration
+from viz.tabs import repaint
 from viz.tabs.events import Stream, Updates, by_region, clear, settle, warn, where
+from viz.tabs.faces import Face
 from viz.tabs.map_data import MapData
 from viz.tabs.session import Session
 
@@ -32,11 +34,11 @@ LIVE = (
     "live_history",
     "live_previews",
     "where",
-    "messages",
-    "graph",
     "erasers",
     "tabs",
+    *repaint.PAINTED,
 )
+CANDIDATE = 26  # pixels across of a candidate's picture
 CHARTS = ("live_targets", "live_loss", "live_history", "live_previews")
 
 
@@ -49,6 +51,7 @@ def turn_to_erase(ui: SimpleNamespace) -> Stream:
 def follow(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Stream:
     """Show a run from its first event to its end, unless the session turns to another."""
     name, session.queued, session.recording = ", ".join(queued.run.config.concepts), queued, None
+    session.painting = None
     yield {
         ui.status: panels.status(f"Preparing to erase {name} …"),
         **clear(ui, *CHARTS, "messages"),
@@ -58,18 +61,55 @@ def follow(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedR
         ui.scrub: gr.update(visible=False),
         ui.where: where(name, queued.run.path.name),
     }
-    view = LiveView(name)
+    view, previews = LiveView(name, candidate_pictures(data)), Previews(data, queued)
     for news in data.explorer.queue.watch(queued):
         if session.queued is not queued:
             return
         updates = by_region(ui, view.update(news.events))
         if news.state == "waiting":
             updates[ui.status] = panels.status(in_line(news.ahead, news.wait_s))
-        if ui.live_loss in updates:  # once a second is enough for the map, which is on another tab
-            updates[ui.graph] = gr.update(lit=view.lit(news.events[-1]))
+        atlas = previews.update(news.events)
+        if ui.live_loss in updates:  # once a second is enough for the candidates that glow
+            atlas["lit"] = view.lit(news.events[-1])
+        if atlas:
+            updates[ui.graph] = gr.update(**atlas)
         if updates:
             yield updates
-    yield ending(ui, session, queued)
+    yield ending(data, ui, session, queued)
+    if queued.state == "finished" and session.queued is queued:
+        yield from repaint_after(data, ui, session, queued)
+
+
+def repaint_after(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Stream:
+    """The whole atlas as the finished run draws it."""
+    last, config = queued.events[-1], queued.run.config
+    settle()
+    face = session.new_face(data, queued.run.path.name, session.edited[queued.run.path.name].eraser)
+    said = f"{', '.join(config.concepts)} was erased in {last.steps} steps ({duration(last.elapsed_s)})."
+    yield from repaint.paint(data, ui, session, face, said)
+
+
+class Previews:
+    """What a run draws while it trains, in its place on the atlas."""
+
+    def __init__(self, data: MapData, queued: QueuedRun) -> None:
+        names = queued.run.config.concepts
+        self.names = tuple(name for name in names if name in data.concepts.names)
+
+    def update(self, events: Sequence[EraseEvent]) -> dict[str, str]:
+        """The latest pictures, if there are new ones, as the atlas takes them."""
+        drawn = [event for event in events if event.previews and event.preview_concepts]
+        if not drawn:
+            return {}
+        last = drawn[-1]
+        by = f"a run at step {last.step}"
+        face = Face.of_previews(by, self.names, last.preview_concepts, last.previews)
+        return {"edited": face.as_json(), "face": "edited"}
+
+
+def candidate_pictures(data: MapData) -> Picture:
+    """What the original model draws of a candidate; None where nobody drew it."""
+    return lambda name: data.originals.tile(name, name, CANDIDATE)
 
 
 def in_line(ahead: int, wait_s: float) -> str:
@@ -79,7 +119,7 @@ def in_line(ahead: int, wait_s: float) -> str:
     return f"Waiting: {before} before yours{about}."
 
 
-def ending(ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Updates:
+def ending(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Updates:
     """How a run ended, and what can be done then."""
     finished, events = queued.state == "finished", queued.events
     updates: Updates = {
@@ -92,7 +132,7 @@ def ending(ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Updates:
         last = events[-1]
         title = session.add(queued.run, last.eraser)
         # what was just watched is in memory, unless it went on from a checkpoint: then its beginning is on the disk
-        updates |= show_recording(ui, session, queued.run, events if events[0].step <= 1 else None)
+        updates |= show_recording(data, ui, session, queued.run, events if events[0].step <= 1 else None)
         name = ", ".join(queued.run.config.concepts)
         text = f"Done: {name} was erased in {last.steps} steps ({duration(last.elapsed_s)})."
         updates[ui.status] = panels.status(text, last.steps, last.steps)
@@ -106,20 +146,20 @@ def ending(ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Updates:
     return updates
 
 
-def recording_of(run: Run, events: Sequence[EraseEvent] | None = None) -> Recording:
+def recording_of(run: Run, events: Sequence[EraseEvent] | None = None, picture: Picture = lambda _: None) -> Recording:
     """What a run has recorded, with its pictures. `events`: all of them, where they are in memory."""
     pictures = {}
     for path in run.pictures():
         with Image.open(path) as picture:
             pictures[path.name] = picture.convert("RGB")
-    return Recording(", ".join(run.config.concepts), run.events() if events is None else events, pictures)
+    return Recording(", ".join(run.config.concepts), run.events() if events is None else events, pictures, picture)
 
 
 def show_recording(
-    ui: SimpleNamespace, session: Session, run: Run, events: Sequence[EraseEvent] | None = None
+    data: MapData, ui: SimpleNamespace, session: Session, run: Run, events: Sequence[EraseEvent] | None = None
 ) -> Updates:
     """A run in the Erase tab, at its last step; the slider goes through the others."""
-    session.recording = recording_of(run, events)
+    session.recording = recording_of(run, events, candidate_pictures(data))
     steps = session.recording.steps
     slider = gr.update(minimum=1, maximum=max(steps, 2), value=steps, visible=steps > 1)
     return {**by_region(ui, session.recording.at(steps)), ui.scrub: slider}

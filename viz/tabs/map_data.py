@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,25 +11,32 @@ import pandas as pd
 from age_core import ConceptSet
 from age_core.serve import stored
 from age_core.serve.registry import Choice, OpenModels
-from age_core.serve.stored import SideEffects, Source
+from age_core.serve.stored import RecordedWorld, SideEffects, Source
 from viz.atlas import layout
+from viz.tabs.faces import Face, Pictures, ServedSheet
 
 if TYPE_CHECKING:
     from age_core.serve.explorer import Explorer
 
 LAYOUTS = {"By meaning": "meaning", "By looks": "looks", "By side effects": "effects"}
 FIRST = "dog"  # the concept that the page opens with, if its erasure was measured
+NEAREST = 50  # concepts in whose damage the sentence under the atlas sees that damage is local
 
 
 @dataclass(frozen=True, eq=False)
 class MapData:
-    """The map of a model and its concepts, which everybody who chose them shares and nobody changes."""
+    """The map of a model and its concepts, which everybody who chose them shares.
+
+    Nobody changes it but by drawing: `originals` grows while what the model draws of each concept is not known yet.
+    """
 
     models: OpenModels
     choice: Choice
     concepts: ConceptSet
     layouts: dict[str, pd.DataFrame]
     effects: SideEffects | None
+    world: RecordedWorld | None = None
+    originals: Pictures = field(default_factory=Pictures)
 
     @property
     def explorer(self) -> Explorer:
@@ -60,9 +67,21 @@ class MapData:
         """How many concepts nobody has erased to see whom it hurts."""
         return len(self.effects.missing(self.concepts)) if self.effects is not None else len(self.concepts)
 
+    def nearest(self, name: str) -> tuple[str, ...] | None:
+        """The NEAREST concepts in words; None as long as the model, which knows, is not open."""
+        if not self.models.has(self.choice) or name not in self.concepts.names:
+            return None
+        return self.explorer.ranked(name)[:NEAREST]
+
+    def counting(self, face: Face) -> str:
+        """How much an erasure visibly changed, in one sentence."""
+        return stored.counting(face.table, face.names, face.by, face.floor, self.nearest(face.names[0]))
+
     @cached_property
     def first(self) -> str:
         """The concept that the map opens with: FIRST or the one whose erasure does most, if that is known."""
+        if self.world is not None and FIRST in self.world.erased(self.world.methods[0]):
+            return FIRST
         if self.effects is None:
             return self.concepts.names[0]
         if FIRST in self.concepts.names and FIRST not in self.effects.missing(self.concepts):
@@ -108,7 +127,9 @@ def make_map(models: OpenModels, choice: Choice) -> MapData:
     if layout.MEANING not in layouts:
         points = layout.umap_layout(models.explorer(choice).vectors)
         layouts = {layout.MEANING: layout.write_layout(path, concepts.names, points)}
-    return MapData(models, choice, concepts, layouts, read_effects(models, choice, concepts))
+    world = stored.recorded_world(choice.model, concepts, choice.concepts)
+    originals = Pictures([ServedSheet.of(world.original)] if world else [])
+    return MapData(models, choice, concepts, layouts, read_effects(models, choice, concepts), world, originals)
 
 
 def read_effects(models: OpenModels, choice: Choice, concepts: ConceptSet) -> SideEffects | None:

@@ -7,55 +7,190 @@ from typing import Any, Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from age_core.serve.stored import Direction, SideEffects, Source, graph_facts, source_title
+from age_core.serve.stored import Direction, SideEffects, Source, graph_facts, hurt_by, source_title
 from viz.atlas import atlas, layout
-from viz.charts import effects, panels, plots
+from viz.charts import effects, panels, plots, victims
+from viz.components.html_parts import Markup, region, soft
+from viz.tabs.faces import Face, Pictures
 from viz.tabs.map_data import MapData
+from viz.tabs.session import Session
 
 DIRECTIONS: dict[str, Direction] = {"Whom it hurts": "hurts", "Who hurts it": "hurt by", "Both": "both"}
 USUAL = next(iter(DIRECTIONS))
 SIDES: tuple[Literal["hurts", "hurt by"], ...] = ("hurts", "hurt by")
+AS_SHOWN = -1  # the place of a source that is none: the arrows of the pictures that the atlas shows
 LISTED = 10  # effects of each side
+SMALL = 44  # pixels across of a picture in a list
 MOST_CELLS = 60  # rows or columns of the heat map: more cannot be told apart
 
 
 @dataclass(frozen=True)
+class How:
+    """Which arrows are shown: by whom erased, measured with what (a place in the sources), which way, and how many."""
+
+    by: str | None = None
+    source: int | None = AS_SHOWN
+    direction: str = USUAL
+    count: float = 8
+    unclear: bool = False
+
+
+@dataclass(frozen=True)
 class ConceptView:
-    """A picked concept: its name, its arrows as JSON, its panel as HTML, and what the arrows mean."""
+    """A picked concept: its face if there is one, its arrows as JSON, its panel and the atlas's sentences as HTML."""
 
     name: str
+    face: Face | None
+    faces: tuple[tuple[str, str], ...]  # titles and keys of all that erased it
     arrows: str
     panel: str
     caption: str
+    counting: str
 
 
-def concept_view(
-    data: MapData,
-    text: str,
-    source: int | None = 0,
-    direction: str = USUAL,
-    count: float = 8,
-    unclear: bool = False,
-) -> ConceptView:
-    """The concept that `text` names, with its `count` strongest arrows. Raises AgeError where there is none."""
-    concept = data.concepts.find(text or "")
-    known = data.effects
-    if known is None:
-        panel = panels.selection(concept.name, concept.group, concept.synonyms, [])
-        caption = "No arrows: what erasing a concept of this model does to others was not measured yet."
-        return ConceptView(concept.name, "[]", panel, caption)
-    origin, name, way = data.source(source), concept.name, DIRECTIONS[direction]
-    panel = panels.selection(name, concept.group, concept.synonyms, [side(known, origin, name, ask) for ask in SIDES])
-    arrows = known.strongest(origin, name, way, int(count))
-    if unclear:
-        more = known.strongest(origin, name, way, int(count), clear=False)
-        arrows = pd.concat([arrows, more], ignore_index=True)
-    floor = known.floor(origin)
-    caption = (
-        f"An arrow from A to B means: erasing A made B worse. {effects.describe(source_title(origin))} "
-        f"Shown are effects beyond the noise floor of {floor.value:.{effects.decimals(floor.value)}f} ({floor.how})."
+def concept_view(data: MapData, session: Session, text: str, how: How = How()) -> ConceptView:
+    """The concept that `text` names. Raises AgeError where there is none."""
+    name = data.concepts.find(text or "").name
+    faces = faces_of(data, session, name)
+    face = face_of(data, session, name, how.by)
+    return ConceptView(
+        name,
+        face,
+        tuple((title, key) for key, title in faces.items()),
+        atlas.arrows_json(arrows_of(data, face, name, how)),
+        panel_of(data, face, name, how),
+        caption_of(data, face, how),
+        counting_of(data, face, name),
     )
-    return ConceptView(concept.name, atlas.arrows_json(arrows), panel, caption)
+
+
+def faces_of(data: MapData, session: Session, name: str) -> dict[str, str]:
+    """The titles of all that erased a concept, by key: recorded ones first, then the person's own."""
+    world = data.world
+    recorded = (
+        {method: world.title(method) for method in world.methods if name in world.erased(method)} if world else {}
+    )
+    own = {key: face.by for key, face in session.faces.items() if face.names == (name,)}
+    return recorded | own
+
+
+def face_of(data: MapData, session: Session, name: str, by: str | None = None) -> Face | None:
+    """What `by`, or the first that there is, made of all pictures by erasing `name`; None where nobody did."""
+    keys = faces_of(data, session, name)
+    key = by if by in keys else next(iter(keys), None)
+    if key is None:
+        return None
+    if key in session.faces:
+        return session.faces[key]
+    erasure = data.world.erasure(key, name) if data.world else None
+    return Face.recorded(data.world, erasure) if data.world and erasure else None
+
+
+def source_of(data: MapData, face: Face | None, how: How) -> Source | None:
+    """What the arrows are measured with where it is not the pictures shown: what was chosen, or all that there is."""
+    if how.source is not None and how.source >= 0:
+        return data.source(how.source)
+    without_pictures = face is None and data.world is None and data.effects is not None
+    return data.source(0) if without_pictures else None
+
+
+def arrows_of(data: MapData, face: Face | None, name: str, how: How) -> pd.DataFrame:
+    """The strongest arrows, as rows of side effects."""
+    way, count, source = DIRECTIONS[how.direction], int(how.count), source_of(data, face, how)
+    if source is not None and data.effects is not None:
+        rows = [data.effects.strongest(source, name, way, count)]
+        rows += [data.effects.strongest(source, name, way, count, clear=False)] if how.unclear else []
+        return pd.concat(rows, ignore_index=True)
+    rows = []
+    if face is not None and way != "hurt by":
+        rows.append(face.arrows(count))
+    if face is not None and data.world is not None and way != "hurts":
+        rows.append(hurt_by(data.world, face.key, name).head(count))
+    rows = [table for table in rows if len(table)]
+    empty = pd.DataFrame(columns=["erased", "affected", "delta"])
+    return pd.concat(rows, ignore_index=True).nlargest(count, "delta") if rows else empty
+
+
+def caption_of(data: MapData, face: Face | None, how: How) -> str:
+    """What an arrow means."""
+    source = source_of(data, face, how)
+    if source is not None and data.effects is not None:
+        floor = data.effects.floor(source)
+        value = f"{floor.value:.{effects.decimals(floor.value)}f}"
+        return (
+            f"An arrow from A to B means: erasing A made B worse. {effects.describe(source_title(source))} "
+            f"Shown are effects beyond the noise floor of {value} ({floor.how})."
+        )
+    if face is not None:
+        return (
+            "An arrow from A to B means: erasing A visibly changed B's picture. The wider, the further it moved, as a "
+            f"separately trained classifier (the probe) sees it; visibly is beyond {face.floor:.2f}"
+            + (f" ({data.world.floor.how})." if data.world else ".")
+        )
+    return "No arrows: what erasing this concept does to others was not recorded yet."
+
+
+def counting_of(data: MapData, face: Face | None, name: str) -> str:
+    """The atlas in one sentence."""
+    if face is None:
+        text = f"What erasing {name} does to the other pictures was not recorded. “Erase it now” shows it in a minute."
+        return region(soft(text))
+    return region(Markup("<p>{}</p>").format(data.counting(face)))
+
+
+def panel_of(data: MapData, face: Face | None, name: str, how: How) -> str:
+    """The picked concept with whom its erasure hurts and whose erasure hurts it, in pictures where there are any."""
+    concept, known, source = data.concepts[name], data.effects, source_of(data, face, how)
+    if source is not None and known is not None:
+        sides = [side(known, source, name, ask) for ask in SIDES]
+        return panels.selection(name, concept.group, concept.synonyms, sides)
+    lists = [hurts_list(data, face, name)]
+    if data.world is not None:
+        method = face.key.split("/")[0] if face and face.eraser is None else data.world.methods[0]
+        lists.append(hurt_by_list(data, method, name))
+    return panels.concept(name, concept.group, concept.synonyms, lists)
+
+
+def hurts_list(data: MapData, face: Face | None, name: str) -> Markup:
+    """Whom erasing `name` hurts, the worst first."""
+    none = "Not recorded yet: erase it to see." if face is None else "No other picture moved visibly."
+    rows = face.damaged if face is not None else pd.DataFrame()
+    shown = (
+        [
+            victim(data.originals, face.pictures, row, str(other), f"{other} after {face.title}")
+            for other, row in rows.head(LISTED).iterrows()
+        ]
+        if face is not None
+        else []
+    )
+    return victims.victim_list(f"Erasing {name} hurts", shown, none, max(len(rows) - LISTED, 0))
+
+
+def hurt_by_list(data: MapData, method: str, name: str) -> Markup:
+    """Whose erasure hurts `name`: its own picture before and after each."""
+    assert data.world is not None  # whoever asks has looked
+    shown = []
+    rows = hurt_by(data.world, method, name)
+    for row in rows.head(LISTED).to_dict("records"):
+        erasure = data.world.erasure(method, row["erased"])
+        if erasure is not None:
+            face = Face.recorded(data.world, erasure)
+            after = face.pictures.tile(name, f"{name} after {face.title}", SMALL)
+            before = data.originals.tile(name, f"{name} as the original model draws it", SMALL)
+            lost = bool(face.damaged["lost"].get(name, False))
+            numbers = (row["delta"], row["low"], row["high"])
+            shown.append(victims.Victim(str(row["erased"]), before, after or before, *numbers, lost))
+    none = f"No recorded erasure moved its picture visibly (of {len(data.world.erased(method))})."
+    title = f"{name} is hurt by erasing ({data.world.title(method)})"
+    return victims.victim_list(title, shown, none, max(len(rows) - LISTED, 0))
+
+
+def victim(originals: Pictures, edited: Pictures, row: pd.Series, name: str, alt: str) -> victims.Victim:
+    """A row of `Face.damaged` with its pictures."""
+    before = originals.tile(name, f"{name} as the original model draws it", SMALL)
+    after = edited.tile(name, alt, SMALL)
+    numbers = (float(row["distance"]), float(row["low"]), float(row["high"]))
+    return victims.Victim(name, before, after or before, *numbers, bool(row["lost"]))
 
 
 def side(known: SideEffects, origin: Source, name: str, direction: Literal["hurts", "hurt by"]) -> panels.Side:
@@ -66,11 +201,12 @@ def side(known: SideEffects, origin: Source, name: str, direction: Literal["hurt
     )
 
 
-def graph_values(data: MapData, view: ConceptView) -> dict[str, Any]:
-    """What the map is given when it shows another model, or more of one, with one concept picked."""
+def graph_values(data: MapData, view: ConceptView, play: bool = False) -> dict[str, Any]:
+    """What the atlas is given when it shows another model, or more of one, with one concept picked."""
     meaning = data.layouts[layout.MEANING]
     names = list(meaning["name"])
-    sizes = data.effects.abnormality(data.source(0), names) if data.effects is not None else None
+    # dots, where there are no pictures, tell by their size who is hurt by more erasures than chance allows
+    sizes = data.effects.abnormality(data.source(0), names) if data.effects is not None and not data.world else None
     return {
         "value": view.name,
         "figure": atlas.map_figure(meaning, data.groups, sizes).to_json(),
@@ -78,6 +214,8 @@ def graph_values(data: MapData, view: ConceptView) -> dict[str, Any]:
         "label_order": atlas.label_order_json(meaning, data.groups),
         "layouts": atlas.layouts_json(data.layouts),
         "layout": layout.MEANING,
+        "original": data.originals.as_json(),
+        "edited": view.face.as_json(play) if view.face else "",
     }
 
 
@@ -85,13 +223,14 @@ def locality(data: MapData, name: str, source: int | None) -> go.Figure | None:
     """How the damage of erasing `name` falls with nearness; None where it was not measured. It takes the model."""
     if data.effects is None:
         return None
-    pairs = data.effects.pairs(data.source(source))
+    origin = data.source(max(source or 0, 0))
+    pairs = data.effects.pairs(origin)
     damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
     if damage.empty:
         return None
     curve = data.explorer.damage_by_nearness(name, damage)
     title = f"Erasing {name}: damage by nearness"
-    return plots.locality_figure({name: curve}, title, data.source(source)[1])
+    return plots.locality_figure({name: curve}, title, origin[1])
 
 
 def heat_map(data: MapData, pairs: pd.DataFrame) -> go.Figure:
@@ -115,14 +254,15 @@ def graph_panel(data: MapData, source: int | None) -> str:
     """What the whole graph of clear side effects says, by networkx."""
     if data.effects is None:
         return panels.message("Nothing was measured yet, so there is no graph.")
-    origin = data.source(source)
+    origin = data.source(max(source or 0, 0))
     facts, strengths = graph_facts(data.effects, origin, data.concepts)
     return panels.graph_facts(facts, strengths, ", ".join(source_title(origin)))
 
 
 def source_choices(sources: Sequence[Source]) -> list[tuple[str, int]]:
     """What the arrows may be measured with, as the choices of a dropdown."""
-    return [(", ".join(source_title(source)), row) for row, source in enumerate(sources)]
+    titles = [(", ".join(source_title(source)), row) for row, source in enumerate(sources)]
+    return [("the pictures that are shown", AS_SHOWN), *titles]
 
 
 def key_of(groups: Sequence[str]) -> str:

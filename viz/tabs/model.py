@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
@@ -11,14 +12,15 @@ from age_core.serve import stored
 from age_core.serve.registry import HUB_MODELS, IMAGENET_PROBE, Choice
 from viz.charts import panels
 from viz.components.blocks import live_block, note
+from viz.tabs.atlas_column import reset as reset_atlas
+from viz.tabs.atlas_column import show_map
 from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, warn
-from viz.tabs.map import show_map
 from viz.tabs.map_data import MapCache, MapData
 from viz.tabs.session import Session, ready
 
 
 def lay_out(ui: SimpleNamespace, data: MapData) -> None:
-    with gr.Accordion("Model and concepts", open=False, elem_id="model-picker"):
+    with gr.Group(elem_id="model-picker"):
         ui.opened = live_block("model-opened", note(what_is_open(data)))
         with gr.Row():
             ui.model = gr.Dropdown(
@@ -66,6 +68,11 @@ def model_choices() -> list[tuple[str, str]]:
     return [(f"{name} (bundled)", name) for name in stored.bundled_models()] + [(name, name) for name in HUB_MODELS]
 
 
+def chip_title(data: MapData) -> str:
+    """The model that is open, as the button that opens the drawer."""
+    return f"{Path(data.choice.model).name} · {len(data.concepts)} concepts ▾"
+
+
 def what_is_open(data: MapData) -> str:
     """What is open, and what it lacks, in words."""
     choice = data.choice
@@ -110,9 +117,11 @@ def on_open_model(
         ui.session: Session(session.owner),
         ui.choice: choice,
         ui.opened: note(what_is_open(data)),
+        ui.chip: chip_title(data),
         ui.model_status: "",
         ui.messages: "",
     }
+    updates |= reset_atlas(data, ui, session.owner)
     for tab in tabs:
         updates |= tab.reset(data, ui, session.owner)
     yield from show_map(data, ui, updates)

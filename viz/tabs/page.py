@@ -1,4 +1,4 @@
-"""The page: a header that stays, the tabs, and what happens when somebody arrives."""
+"""The page: a header, the atlas at the left, the tabs beside it, and what happens when somebody arrives."""
 
 import uuid
 from types import SimpleNamespace
@@ -9,15 +9,13 @@ from age_core.serve import stored
 from age_core.serve.registry import Choice, devices
 from viz.components.chart import PLOTLY_JS
 from viz.gradio_tuning import show_progress_on
-from viz.tabs import compare, erase, learn, model, runs
-from viz.tabs import map as map_tab
+from viz.tabs import atlas_column, compare, concept, erase, learn, model, runs
 from viz.tabs.events import QUIET, STREAMED, Link, Stream, Tab, Updates, where
 from viz.tabs.live import follow
 from viz.tabs.map_data import MapCache, MapData
-from viz.tabs.map_view import USUAL
 from viz.tabs.session import Session
 
-TABS: tuple[Tab, ...] = (map_tab.TAB, erase.TAB, compare.TAB, learn.TAB, runs.TAB)
+TABS: tuple[Tab, ...] = (concept.TAB, erase.TAB, compare.TAB, learn.TAB, runs.TAB)
 # Regions that a screen reader announces when they change.
 ANNOUNCED = ["selection", "messages", "live-status", "compare-status", "runs-status", "model-status", "build-status"]
 # Run once the page stands. Concept, run and tab live in the address, so that a page can be shared and found again: they
@@ -27,6 +25,7 @@ ARRIVED_JS = """() => {
   const write = () => {
     const where = document.querySelector('#where .where'), query = new URLSearchParams(location.search);
     const tab = document.querySelector('#tabs [role=tab][aria-selected=true]')?.textContent.trim().toLowerCase();
+    document.body.dataset.view = tab || '';  // Runs has the page to itself
     for (const [key, value] of Object.entries({concept: where?.dataset.concept, run: where?.dataset.run, tab}))
       value ? query.set(key, value) : query.delete(key);
     history.replaceState(null, '', '?' + query);
@@ -36,16 +35,19 @@ ARRIVED_JS = """() => {
     {subtree: true, childList: true, attributeFilter: ['aria-selected', 'data-concept', 'data-run']});
 }""".replace("ANNOUNCED", str(ANNOUNCED))
 
+TOGGLE_MODEL_JS = "() => document.querySelector('#model-picker').classList.toggle('open')"
+
 
 def build(maps: MapCache) -> gr.Blocks:
     """The whole page, opening with the bundled model, which need not be open yet."""
     data = maps.of(Choice())
     tabs = [tab for tab in TABS if tab.offered(data)]
-    gr.set_static_paths([PLOTLY_JS])
+    gr.set_static_paths([PLOTLY_JS, *stored.recorded_pictures()])
     with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         link = Link(page, lay_out(data, tabs), maps)
         page.load(js=ARRIVED_JS)
         model.connect(link, tabs)
+        atlas_column.connect(link)
         for tab in tabs:
             tab.connect(link)
         connect(link, data)
@@ -58,21 +60,37 @@ def lay_out(data: MapData, tabs: list[Tab]) -> SimpleNamespace:
     ui = SimpleNamespace()
     ui.session, ui.choice = gr.State(None), gr.State(data.choice)
     ui.owner = gr.BrowserState("", storage_key="age-owner", secret="age-explorer")
-    gr.HTML(
-        '<div class="age"><h1>AGE Explorer</h1><p class="soft">Erase a concept from a text-to-image model and see what '
-        "else breaks. Damage is local, so it matters what the erased word is mapped to.</p></div>",
-        apply_default_css=False,
-        elem_id="header",
-    )
+    lay_out_header(ui, data)
     ui.messages = gr.HTML("", elem_id="messages", elem_classes="live", apply_default_css=False)
-    ui.where = gr.HTML(where(data.first), elem_id="where", elem_classes="live", apply_default_css=False)
-    model.lay_out(ui, data)
-    with gr.Tabs(selected="map", elem_id="tabs") as ui.tabs:
-        for tab in tabs:
-            with gr.Tab(tab.title, id=tab.name) as item:
-                tab.lay_out(ui, data)
-            setattr(ui, f"tab_{tab.name}", item)
+    with gr.Row(elem_id="stage"):
+        with gr.Column(scale=3, min_width=320, elem_id="atlas-column"):
+            atlas_column.lay_out(ui, data)
+        with gr.Column(scale=2, min_width=320, elem_id="side"), gr.Tabs(selected="concept", elem_id="tabs") as ui.tabs:
+            for tab in tabs:
+                with gr.Tab(tab.title, id=tab.name) as item:
+                    tab.lay_out(ui, data)
+                setattr(ui, f"tab_{tab.name}", item)
     return ui
+
+
+def lay_out_header(ui: SimpleNamespace, data: MapData) -> None:
+    """One line: the name, what everything is about, the search, the model, light or dark."""
+    with gr.Row(elem_id="header", equal_height=True):
+        gr.HTML('<div class="age"><h1>AGE Explorer</h1></div>', apply_default_css=False, elem_id="title")
+        ui.where = gr.HTML(where(data.first), elem_id="where", elem_classes="live", apply_default_css=False)
+        ui.search = gr.Dropdown(
+            list(data.concepts.names),
+            value=data.first,
+            label="Find a concept",
+            show_label=False,
+            allow_custom_value=True,
+            elem_id="concept-search",
+            scale=1,
+            min_width=160,
+        )
+        ui.chip = gr.Button(model.chip_title(data), elem_id="model-chip", size="sm", scale=0, min_width=90)
+        ui.theme = gr.Button("◐", elem_id="theme-button", size="sm", scale=0, min_width=40)
+    model.lay_out(ui, data)
 
 
 def on_arrive(data: MapData, ui: SimpleNamespace, owner: str, query: dict[str, str]) -> Updates:
@@ -80,7 +98,7 @@ def on_arrive(data: MapData, ui: SimpleNamespace, owner: str, query: dict[str, s
     owner = owner if stored.is_owner(owner) else uuid.uuid4().hex
     updates: Updates = {ui.session: Session(owner, run_in_address=query.get("run", "")), ui.owner: owner}
     if query.get("concept"):
-        updates |= map_tab.on_pick(data, ui, query["concept"], gr.skip(), 0, USUAL)
+        updates |= atlas_column.on_pick(data, ui, updates[ui.session], query["concept"], gr.skip())
     if query.get("tab") in [tab.name for tab in TABS]:
         updates[ui.tabs] = gr.Tabs(selected=query["tab"])
     return updates
@@ -100,6 +118,7 @@ def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
     if queued:
         updates[ui.tabs] = gr.Tabs(selected="erase")
     yield updates
+    yield from atlas_column.draw_originals(data, ui, data.first)
     if queued:
         yield from follow(data, ui, session, queued)
 
@@ -113,4 +132,6 @@ def connect(link: Link, data: MapData) -> None:
 
     arrived = link.page.load(arrive, ui.owner, everything, **QUIET, queue=False)
     arrived.then(link.of_map(on_ready), [ui.choice, ui.session], everything, **STREAMED)
-    map_tab.after_pick(link, arrived, STREAMED)
+    concept.after_pick(link, arrived, STREAMED)
+    ui.theme.click(js="() => document.body.classList.toggle('dark')", **QUIET)
+    ui.chip.click(js=TOGGLE_MODEL_JS, **QUIET)

@@ -107,7 +107,7 @@ def on_open(
         if queued and not queued.ended:
             raise AgeError(f"The run {name!r} is still {queued.state}: it is shown in the Erase tab when it has ended.")
         session.queued = None
-        updates = show_recording(ui, session, run)
+        updates = show_recording(data, ui, session, run)
         if run.status == "finished":
             title = session.add(run)
             updates[ui.erasers] = gr.update(choices=list(session.edited), value=[title])

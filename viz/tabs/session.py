@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,16 @@ from PIL import Image
 
 from age_core import AgeError
 from viz.charts.live_view import Recording
+from viz.tabs.faces import Face
 
 if TYPE_CHECKING:
     from age_core import Eraser, Run
     from age_core.serve.queue import QueuedRun
+    from viz.tabs.map_data import MapData
 
 MOST_ERASERS = 4
+MOST_FACES = 6
+FLOOR = 0.2  # the distance from which a picture has visibly moved, where no world was recorded to measure it in
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +41,20 @@ class Session:
     pairs: dict[str, tuple[Image.Image, Image.Image]] = field(default_factory=dict)
     picked: str = ""  # the concept that was picked last
     run_in_address: str = ""  # the run that the page's address named
+    faces: dict[str, Face] = field(default_factory=dict)  # what the person's own erasures made of all pictures, by key
+    painting: Face | None = None  # the one that is being drawn: another one ends it
     lesson_open: bool = False  # whether Learn is what is shown beside the atlas
     lesson_told: bool = False  # whether its lesson was answered
     lesson_asks: bool = False  # whether a click on the atlas is a guess
+
+    def new_face(self, data: MapData, by: str, eraser: Eraser) -> Face:
+        """The pictures of an erasure, none of them drawn yet; the oldest of many are forgotten."""
+        floor = data.world.floor.value if data.world else FLOOR
+        face = Face.drawn(uuid.uuid4().hex, by, eraser, floor)
+        self.faces[face.key] = face
+        for old in list(self.faces)[:-MOST_FACES]:
+            del self.faces[old]
+        return face
 
     def add(self, run: Run, eraser: Eraser | None = None) -> str:
         """Make a finished run comparable; answers its title. `eraser`: the run's own, where it is in memory."""

@@ -1,0 +1,106 @@
+"""The tab of the picked concept: what the model draws of it, whom its erasure hurts, and erasing it now."""
+
+import time
+from types import SimpleNamespace
+
+import gradio as gr
+
+from age_core import AgeError
+from viz.charts import panels
+from viz.components.blocks import live_block, note
+from viz.components.chart import Chart
+from viz.tabs import repaint
+from viz.tabs.events import LATEST, STREAMED, Link, Stream, Tab, Updates, settle, warn
+from viz.tabs.map_data import MapData
+from viz.tabs.map_view import concept_view, locality
+from viz.tabs.repaint import PAINTED, STRONGEST
+from viz.tabs.session import Session, ready
+
+
+def lay_out(ui: SimpleNamespace, data: MapData) -> None:
+    ui.selection = live_block("selection", concept_view(data, Session(), data.first).panel)
+    with gr.Row(elem_id="erase-buttons"):
+        ui.now = gr.Button("Erase it now", variant="primary", elem_id="erase-now", min_width=130)
+        ui.care = gr.Button("Erase with care", elem_id="erase-care", min_width=130)
+    ui.now_status = live_block("now-status", note(ABOUT))
+    ui.strength = gr.Slider(
+        0,
+        STRONGEST,
+        value=1,
+        step=0.05,
+        label="Strength of the erasure (the nearest pictures are drawn anew)",
+        visible=False,
+        elem_id="strength",
+    )
+    ui.own_pictures = live_block("own-pictures", note("The model's own pictures come in a moment."))
+    ui.locality = Chart(figure="", label="Damage by nearness", elem_id="locality")
+
+
+ABOUT = (
+    "Now: UCE, a closed form that takes a second; then every picture on the atlas is drawn anew. With care: AGE, which "
+    "chooses the target as it trains, in half a minute."
+)
+
+
+def reset(_data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
+    return {ui.own_pictures: "", ui.now_status: note(ABOUT), ui.strength: gr.update(visible=False)}
+
+
+def on_picked(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, source: int | None) -> Stream:
+    """What takes the model, after a pick was answered: the damage by nearness, and what the model draws."""
+    if session:
+        session.picked = name
+    try:
+        curve = locality(data, name, source)
+        if session and session.picked != name:  # another was picked meanwhile, whose event shows it
+            return
+        began = time.monotonic()
+        yield {ui.locality: gr.update(figure=curve.to_json() if curve else "")}
+        gallery = panels.gallery(data.explorer.pictures(name), name)
+        settle(began)
+        if not session or session.picked == name:
+            yield {ui.own_pictures: gallery}
+    except AgeError:
+        yield {ui.own_pictures: "", ui.locality: gr.update(figure="")}
+
+
+def on_now(data: MapData, ui: SimpleNamespace, session: Session | None, name: str) -> Stream:
+    """Erase the picked concept by a closed form, and draw every picture anew, the nearest first."""
+    try:
+        session = ready(session)
+        yield {ui.now_status: panels.status(f"Erasing {name} …"), ui.now: gr.update(interactive=False), ui.messages: ""}
+        from age_core.serve.faces import erase_now  # it takes Torch, which the page is served before
+
+        began = time.monotonic()
+        eraser = erase_now(data.explorer, (name,))
+        face = session.new_face(data, f"UCE, {time.strftime('%H:%M:%S')}", eraser)
+        said = f"{name} was erased by UCE in {time.monotonic() - began:.1f} s."
+        yield from repaint.paint(data, ui, session, face, said)
+    except AgeError as error:
+        yield {ui.now_status: note(ABOUT), **warn(ui, error)}
+    yield {ui.now: gr.update(interactive=True)}
+
+
+def on_strength(data: MapData, ui: SimpleNamespace, session: Session | None, by: str | None, strength: float) -> Stream:
+    """The same erasure stronger or weaker: its nearest pictures anew."""
+    try:
+        yield from repaint.paint_strength(data, ui, ready(session), by or "", strength)
+    except AgeError as error:
+        yield warn(ui, error)
+
+
+def after_pick(link: Link, event: gr.events.Dependency, how: dict[str, object]) -> None:
+    """After an event that picked a concept: what takes the model."""
+    inputs = link.parts("choice", "session", "graph", "source")
+    event.then(link.of_map(on_picked), inputs, link.parts("locality", "own_pictures"), **how)
+
+
+def connect(link: Link) -> None:
+    ui, painted = link.ui, link.parts(*PAINTED, "now")
+    ui.now.click(link.of_map(on_now), link.parts("choice", "session", "graph"), painted, **STREAMED)
+    ui.care.click(lambda: gr.Tabs(selected="erase"), None, ui.tabs, queue=False, api_visibility="private")
+    inputs = link.parts("choice", "session", "by", "strength")
+    ui.strength.release(link.of_map(on_strength), inputs, painted, **LATEST)
+
+
+TAB = Tab("Concept", lay_out, connect, reset)

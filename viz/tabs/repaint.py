@@ -1,0 +1,96 @@
+"""The atlas drawn anew by an edited model, the nearest pictures first, while one watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import gradio as gr
+
+from viz.atlas import atlas
+from viz.charts import panels
+from viz.components.blocks import note
+from viz.tabs.events import Stream, Updates, settle
+from viz.tabs.faces import Face
+from viz.tabs.map_data import MapData
+from viz.tabs.map_view import AS_SHOWN, How, caption_of, counting_of, faces_of, panel_of
+from viz.tabs.session import Session
+
+PAINTED = ("graph", "by", "counting", "caption", "selection", "now_status", "strength", "source", "messages")
+STRONGEST = 1.5  # of the sliders: beyond, most erasures draw noise
+NEAREST = 24  # pictures that follow the slider of the strength
+ARROWS = 8
+
+
+def shown(data: MapData, ui: SimpleNamespace, session: Session, face: Face) -> Updates:
+    """Everything that tells of a face, as far as it is drawn."""
+    name, how = face.names[0], How(face.key)
+    known = name in data.concepts.names
+    updates: Updates = {
+        ui.graph: gr.update(edited=face.as_json(), arrows=atlas.arrows_json(face.arrows(ARROWS)) if known else "[]"),
+        ui.counting: counting_of(data, face, name),
+        ui.caption: note(caption_of(data, face, how)),
+    }
+    return updates | ({ui.selection: panel_of(data, face, name, how)} if known else {})
+
+
+def paint(data: MapData, ui: SimpleNamespace, session: Session, face: Face, said: str) -> Stream:
+    """Draw every concept by the edited model of `face`, unless the session turns to something else.
+
+    `said`: how the erasure went, before the count of pictures.
+    """
+    from age_core.serve.faces import edited_faces  # it takes Torch, which the page is served before
+
+    assert face.eraser is not None  # only what was recorded has none
+    session.painting = face
+    name, total, began = face.names[0], len(data.concepts), time.monotonic()
+    titles = [(title, key) for key, title in faces_of(data, session, name).items()]
+    yield {
+        ui.graph: gr.update(edited=face.as_json(), arrows="[]", lit="{}"),
+        ui.by: gr.update(choices=titles, value=face.key, visible=len(titles) > 0),
+        ui.source: AS_SHOWN,
+        ui.now_status: panels.status(f"{said} Drawing what it changed …", 0, total),
+        ui.strength: gr.update(value=1, visible=True),
+    }
+    for looks in edited_faces(data.explorer, face.eraser, name):
+        if session.painting is not face:
+            return
+        face.add(looks)
+        drawn = len(face.table)
+        text = f"{said} Drawn anew: {drawn} of {total} pictures, the nearest first."
+        settle(began)
+        began = time.monotonic()
+        yield shown(data, ui, session, face) | {ui.now_status: panels.status(text, drawn, total)}
+    settle(began)
+    yield shown(data, ui, session, face) | {
+        ui.now_status: panels.status(f"{said} All {total} pictures are drawn anew.")
+    }
+
+
+def paint_strength(data: MapData, ui: SimpleNamespace, session: Session, by: str, strength: float) -> Stream:
+    """The nearest pictures by the erasure `by` at another strength; the face itself stays as it was drawn."""
+    from age_core.serve.faces import edited_faces
+
+    whole = session.faces.get(by)
+    if whole is None or whole.eraser is None:
+        return
+    session.painting = face = Face.drawn(f"{by}@{strength:g}", whole.by, whole.eraser, whole.floor, strength)
+    if strength == 1:
+        yield shown(data, ui, session, whole) | {ui.now_status: note(f"{whole.title}, as it was made.")}
+        return
+    for looks in _no_faster(edited_faces(data.explorer, whole.eraser, whole.names[0], NEAREST, strength)):
+        if session.painting is not face:
+            return
+        face.add(looks)
+        text = f"{face.title}: {len(face.table)} of the {NEAREST} nearest pictures are drawn anew, the others are not."
+        yield shown(data, ui, session, face) | {ui.now_status: note(text)}
+
+
+def _no_faster(stream: Iterator[list]) -> Iterator[list]:
+    """The same, with the pause that the browser needs between two updates."""
+    began = 0.0
+    for item in stream:
+        settle(began)
+        began = time.monotonic()
+        yield item
