@@ -89,7 +89,10 @@ def _redirected(redrawn: Redrawn | None, training: Training | None) -> Markup:
         sides = Markup('<p class="sides">{}{}{}</p>').format(redrawn.before, ARROW, redrawn.after)
         parts += [
             sides,
-            soft(f"The word is redirected, not deleted. The probe {sure} “{redrawn.label}” ({redrawn.share:.0%})."),
+            soft(
+                f"The word is redirected, not deleted. The probe {sure} “{redrawn.label}” "
+                f"({100 * redrawn.share:.0f} %)."
+            ),
         ]
     if training:
         goal = f"what it draws for “{training.heaviest}”" if training.heaviest else "what it draws for no words at all"
@@ -172,8 +175,8 @@ def _who_broke(harm: Harm, kinds: Mapping[str, str], guesses: Sequence[str]) -> 
     but = f" Exceptions: {', '.join(exceptions[:LISTED])}{' …' if len(exceptions) > LISTED else ''}."
     also = f" ({len(harm.moved)} visibly changed)" if harm.method else ""
     told = soft(
-        f"{len(broken)} of {len(harm.table)} others {what}{also}. {local}: {share:.0%} of those are of its kind, "
-        f"{kind}; of all concepts {of_all:.0%}.{but if exceptions else ''}"
+        f"{len(broken)} of {len(harm.table)} others {what}{also}. {local}: {100 * share:.0f} % of those are of its "
+        f"kind, {kind}; of all others {100 * of_all:.0f} %.{but if exceptions else ''}"
     )
     worst = list(broken[:LISTED])
     missing = [name for name in guesses if name in harm.table.index and name not in worst]

@@ -23,7 +23,7 @@ class Picture(Protocol):
     def __call__(self, name: str, size: int = ...) -> Markup: ...
 
 
-def no_picture(_name: str, _size: int = 0) -> Markup:
+def no_picture(name: str, size: int = 0) -> Markup:
     """Of a concept whose pictures were not recorded."""
     return Markup()
 

@@ -19,9 +19,10 @@ from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
 from viz.components.html_parts import Markup, region, soft
 from viz.components.picks import Picks, pick_buttons, toggled
+from viz.tabs.atlas_column import HOW, PICKED, on_pick
 from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, clear
 from viz.tabs.lesson_book import book_of, offered
-from viz.tabs.lesson_scenes import atlas_of, guesses_on_atlas, whole_atlas
+from viz.tabs.lesson_scenes import atlas_of, guesses_on_atlas
 from viz.tabs.map_data import MapData
 from viz.tabs.session import Session
 
@@ -60,7 +61,7 @@ def buttons(lesson: Lesson, guesses: Sequence[str], told: bool = False) -> str:
 def question_of(ui: SimpleNamespace, session: Session | None, lesson: Lesson) -> Updates:
     """A lesson before a guess, and nothing of its answer."""
     if session:
-        session.lesson_told = False
+        session.lesson_open, session.lesson_told = True, False
     text = region(Markup("<h3>{}</h3><p>{}</p>").format(lesson.title, lesson.question))
     return {
         ui.question: text,
@@ -81,8 +82,10 @@ def reset(data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
     return chosen | (question_of(ui, None, lesson) if lesson else clear(ui, "question", "answer"))
 
 
-def on_open(data: MapData, ui: SimpleNamespace, session: Session, title: str | None) -> Updates:
+def on_open(data: MapData, ui: SimpleNamespace, session: Session | None, title: str | None) -> Updates:
     """Learn is turned to: the lessons, and the atlas as the chosen one wants it."""
+    if session is None:  # the page is still loading
+        return {ui.question: gr.skip()}
     session.lesson_open = True
     lesson = lesson_of(data, title)
     if lesson is None:
@@ -97,10 +100,12 @@ def turn_to(data: MapData, session: Session, lesson: Lesson) -> Any:
     return atlas_of(data, lesson.tell if session.lesson_told else lesson.ask)
 
 
-def on_leave(_data: MapData, ui: SimpleNamespace, session: Session) -> Updates:
-    """Another view is turned to: a click on the atlas is what it was."""
-    was_open, session.lesson_open, session.lesson_asks = session.lesson_open, False, False
-    return {ui.graph: whole_atlas() if was_open else gr.skip()}
+def on_leave(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, *how: Any) -> Updates:
+    """Another view is turned to: a click on the atlas is what it was, and it shows the picked concept again."""
+    if not session or not session.lesson_open:
+        return {ui.search: gr.skip()}
+    session.lesson_open = session.lesson_asks = False
+    return on_pick(data, ui, session, name, gr.skip(), *how)
 
 
 def on_lesson(data: MapData, ui: SimpleNamespace, session: Session, title: str) -> Updates:
@@ -210,7 +215,8 @@ def connect(link: Link) -> None:
     ui.tab_learn.select(link.of_map(on_open), inputs, [ui.lesson, *lesson], **STREAMED)
     for name, item in vars(ui).items():
         if name.startswith("tab_") and name != "tab_learn":
-            item.select(link.of_map(on_leave), link.parts("choice", "session"), ui.graph, **QUICK)
+            before = link.parts("choice", "session", "search", *HOW)
+            item.select(link.of_map(on_leave), before, link.parts(*PICKED), **QUICK)
     ui.lesson.input(link.of_map(on_lesson), inputs, lesson, **QUICK)
     ui.next_lesson.click(link.of_map(on_next), inputs, [ui.lesson, *lesson], **QUICK)
     guess, guesses = link.parts("choice", "lesson", "guess"), link.parts("guess", "reveal", "graph")

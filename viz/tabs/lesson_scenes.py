@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -41,11 +41,6 @@ def guesses_on_atlas(scene: Scene, guesses: Sequence[str]) -> Any:
     return gr.update(value=scene.picked, lit=glow([*scene.lit, *guesses]))
 
 
-def glow(names: Sequence[str]) -> str:
+def glow(names: Iterable[str]) -> str:
     """Concepts that glow, as JSON."""
     return json.dumps(dict.fromkeys(names, 1))
-
-
-def whole_atlas() -> Any:
-    """The atlas without anything that a lesson put there."""
-    return gr.update(**NOTHING)
