@@ -9,25 +9,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from PIL import Image
 
 from age_core.assets import ASSETS, MODELS, PROBES
 from age_core.concepts.concept_set import TEMPLATES, ConceptSet
 from age_core.errors import AgeError
 from age_core.files import OWNER
-from age_core.study import statistics
+from age_core.study.counting import counting_sentence as counting_sentence  # for the tabs
 from age_core.study.labels import label_of
 from age_core.study.tables import Direction as Direction  # for the tabs, as are the next two
 from age_core.study.tables import SideEffects as SideEffects
 from age_core.study.tables import Source as Source
-from age_core.study.tables import gather, load_side_effects, read_table
-from age_core.study.world import RecordedWorld
+from age_core.study.tables import gather, load_side_effects
+from age_core.study.world import RecordedErasure as RecordedErasure
+from age_core.study.world import RecordedWorld as RecordedWorld
+from age_core.study.world import Sheet as Sheet
 
 if TYPE_CHECKING:
     from age_core.serve.explorer import Explorer
 
 ABLATION = ASSETS / "ablation.csv"  # the summary that benchmarks/evidence/ablation.py writes
 WORLD = ASSETS / "world"  # as benchmarks/evidence/world.py packs it
-NETFIVE = ASSETS / "graphs" / "emoji-netfive.parquet"  # and benchmarks/evidence/graphs.py that
+GOLD = ASSETS / "gold-squirrel.csv"  # and benchmarks/evidence/gold.py that, and the pictures beside it
+GOLD_SIDE, GOLD_WORDS, GOLD_PICTURES = 64, 6, 3  # pixels of a tile; words, and pictures of each, in its rows
 
 
 def bundled_models() -> list[str]:
@@ -92,6 +96,11 @@ def recorded_world(model: str, concepts: ConceptSet) -> RecordedWorld | None:
     return None
 
 
+def recorded_pictures() -> list[Path]:
+    """The folders whose pictures the page may serve."""
+    return [WORLD] if WORLD.is_dir() else []
+
+
 def source_title(source: Source) -> tuple[str, str]:
     """What people call a method, and the metric."""
     return label_of(source[0]), source[1]
@@ -102,19 +111,32 @@ def ablation() -> pd.DataFrame | None:
     return pd.read_csv(ABLATION).set_index("method") if ABLATION.exists() else None
 
 
-def both_ways(effects: SideEffects) -> tuple[pd.DataFrame, float]:
-    """Pairs erased both ways (see `statistics.both_ways`), and the share of all damage that is one-way.
+def gold_reference() -> tuple[pd.DataFrame, Sheet | None] | None:
+    """How models compare with one that never saw a concept, and what each draws of it; None where it did not come.
 
-    By trained erasures where the evidence holds them, else by the first source of `effects`.
+    The table as benchmarks/evidence/gold.py writes it. The sheet's tiles have the names of `gold_tile`; None where it
+    is missing or of another form.
     """
-    source = ("age", "noise-shift")
+    if not GOLD.exists():
+        return None
+    table, pictures = pd.read_csv(GOLD), GOLD.with_suffix(".png")
+    models, columns = list(table["model"].unique()), GOLD_WORDS * GOLD_PICTURES
     try:
-        evidence = SideEffects(read_table(NETFIVE))
-        pairs = evidence.pairs(source)
-    except AgeError:
-        evidence, source = effects, effects.sources[0]
-        pairs = evidence.pairs(source)
-    return statistics.both_ways(pairs), statistics.asymmetry(evidence.damage(source))
+        with Image.open(pictures) as sheet:
+            fits = sheet.size == (columns * GOLD_SIDE, len(models) * GOLD_SIDE)
+    except OSError:
+        fits = False
+    places = {
+        gold_tile(model, number): row * columns + number
+        for row, model in enumerate(models)
+        for number in range(GOLD_PICTURES)
+    }
+    return table, Sheet(pictures, GOLD_SIDE, columns, places) if fits else None
+
+
+def gold_tile(model: str, number: int) -> str:
+    """The name of a tile: the n-th picture that a model draws of the concept itself."""
+    return f"{model} {number}"
 
 
 def graph_facts(effects: SideEffects, source: Source, concepts: ConceptSet) -> tuple[dict[str, float], pd.DataFrame]:

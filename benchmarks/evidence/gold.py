@@ -1,7 +1,7 @@
 """The gold reference: how far is each method's edited model from one that never saw the concept?
 
     python -m benchmarks.evidence.gold build/gold squirrel --table benchmarks/results/gold-concepts.csv \\
-        --out benchmarks/results/gold-squirrel.csv --sheet docs/gold-squirrel.png
+        --out assets/gold-squirrel.csv --sheet assets/gold-squirrel.png
 
 The folder holds two denoisers of one training (README, "The gold reference"): `unet.safetensors`, and
 `unet-without-squirrel.safetensors`, which saw none of the concept's pictures and captions. For the first ("original")

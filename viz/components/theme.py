@@ -42,6 +42,9 @@ INK, SOFT = LIGHT["ink"], LIGHT["soft"]
 SERIES_NAMES = ("gain", "damage", "lit", "pink", "sky", "soft")
 SERIES = [LIGHT[name] for name in SERIES_NAMES]
 
+# The rules, the page's first: what only one part needs lies in its folder.
+SHEETS = (Path(__file__).with_name("style.css"), Path(__file__).parents[1] / "charts" / "lessons.css")
+
 
 def _variables(selector: str, colours: Mapping[str, str], halo: str) -> str:
     """A rule of the style sheet that names the colours; --s0, --s1 and so on are those of SERIES."""
@@ -54,7 +57,7 @@ CSS = "\n".join(
     (
         _variables(":root", LIGHT, HALO["light"]),
         _variables(".dark", DARK, HALO["dark"]),
-        Path(__file__).with_name("style.css").read_text(encoding="utf-8"),
+        *(path.read_text(encoding="utf-8") for path in SHEETS),
     )
 )
 

@@ -37,6 +37,8 @@ from viz.tabs.session import Session
 
 VIEWS = ("Atlas", "Heat map")
 HOW = ("by", "source", "direction", "count", "unclear")  # the controls that `How` is made of
+TOLD = ("counting", "selection", "caption", "where", "messages")
+PICKED = ("graph", "search", "by", "other", "strength", "erased", *TOLD)  # what a pick changes
 
 
 def lay_out(ui: SimpleNamespace, data: MapData) -> None:
@@ -195,6 +197,13 @@ def on_pick(data: MapData, ui: SimpleNamespace, session: Session | None, text: s
     }
 
 
+def on_click(data: MapData, ui: SimpleNamespace, session: Session | None, *rest: Any) -> Updates:
+    """A picture was clicked: a pick, unless it is the guess that a lesson asks for."""
+    if session and session.lesson_asks:
+        return {ui.search: gr.skip()}
+    return on_pick(data, ui, session, *rest)
+
+
 def on_search(data: MapData, ui: SimpleNamespace, session: Session | None, text: str, *rest: Any) -> Updates:
     """A pick by its name, which is left as it was typed where it is right (see `on_pick`)."""
     updates = on_pick(data, ui, session, text, *rest)
@@ -271,14 +280,11 @@ def on_measure(maps: MapCache, ui: SimpleNamespace, choice: Choice) -> Stream:
 
 def connect(link: Link) -> None:
     ui, how = link.ui, link.parts(*HOW)
-    outputs = link.parts(
-        *("graph", "search", "by", "other", "counting", "selection", "caption", "where", "strength", "erased"),
-        "messages",
-    )
+    outputs = link.parts(*PICKED)
     asked = [ui.choice, ui.session]
     pick, again = link.of_map(on_pick), [*asked, ui.graph, ui.graph, *how]
     picks = [
-        ui.graph.select(pick, again, outputs, **QUICK),
+        ui.graph.select(link.of_map(on_click), again, outputs, **QUICK),
         ui.search.input(link.of_map(on_search), [*asked, ui.search, ui.graph, *how], outputs, **QUICK),
         ui.heat.select(link.of_map(on_cell), [*asked, ui.heat, *how], outputs, **QUICK),
         ui.source.input(pick, again, outputs, **QUICK),

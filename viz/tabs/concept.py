@@ -48,6 +48,8 @@ def reset(_data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
 
 def on_picked(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, source: int | None) -> Stream:
     """What takes the model, after a pick was answered: the damage by nearness, and what the model draws."""
+    if session and session.lesson_asks:
+        return
     if session:
         session.picked = name
     try:

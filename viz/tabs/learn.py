@@ -1,176 +1,232 @@
-"""The tab of lessons: a question, a guess, and then the answer. It needs nothing but what was measured before."""
+"""The view of lessons: a question, a guess made by clicking pictures, and then the answer, in pictures on the atlas.
 
-import html
+It needs nothing but what was measured before. While a lesson waits for a guess, a click on the atlas is one
+(`Session.lesson_asks`).
+"""
+
+from __future__ import annotations
+
+import json
 from collections.abc import Sequence
-from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
 from age_core.serve import stored
-from viz.charts import lessons
-from viz.charts.lessons import Lesson
+from viz.charts.lesson import Act, Lesson
 from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
-from viz.tabs.events import QUICK, STREAMED, Link, Tab, Updates, clear
-from viz.tabs.live import recording_of
-from viz.tabs.map_data import FIRST, MapData
-from viz.tabs.map_view import locality
-
-LOCAL = ("guitar", "pizza", "car", "rose", "castle")  # whose damage by nearness lesson 2 shows besides
-
-
-class Book:
-    """The lessons by the titles that one chooses among, and what lesson 1 shows below its answer, as HTML."""
-
-    def __init__(self, lessons: Sequence[Lesson], film: str) -> None:
-        self.lessons = {f"{number} · {lesson.title}": lesson for number, lesson in enumerate(lessons, 1)}
-        self.first, self.film = next(iter(self.lessons)), film
+from viz.components.html_parts import Markup, region, soft
+from viz.components.picks import Picks, pick_buttons, toggled
+from viz.tabs.atlas_column import HOW, PICKED, on_pick
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, clear
+from viz.tabs.lesson_book import book_of, offered
+from viz.tabs.lesson_scenes import atlas_of, guesses_on_atlas
+from viz.tabs.map_data import MapData
+from viz.tabs.session import Session
 
 
-def make_book(data: MapData) -> Book:
-    """Every lesson that what was measured allows, and the recorded run's stages as pictures. It takes the model."""
-    shipped, summary, film = data.explorer.library.shipped_runs, stored.ablation(), ""
-    chapters: list[Lesson | None] = []
-    if shipped:
-        recording = recording_of(shipped[0])
-        heaviest, losses = recording.events[-1].top_targets(1)[0][0], [event.loss_erase for event in recording.events]
-        chapters.append(lessons.erasing(recording.name, losses, heaviest, list(recording.stages)))
-        film = recording.film()
-    if data.effects is not None:
-        chapters += [locality_lesson(data), one_way_lesson(data)]
-    if summary is not None:
-        makers = (lessons.synonym_trap, lessons.why_targets_matter, lessons.what_can_go_wrong)
-        chapters += [make(summary) for make in makers]
-    return Book([lesson for lesson in chapters if lesson is not None], film)
+def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
+    if stored.GOLD.exists():
+        gr.set_static_paths([stored.GOLD.with_suffix(".png")])
+    text_block("Learn", "Guess first, by clicking pictures; the answer is what was measured, not what should be.")
+    ui.lesson = gr.Radio([], label="Lesson", show_label=False, elem_id="lesson")
+    ui.question = live_block("question", note("The lessons come in a moment."))
+    ui.guess = Picks(label="Your guess", elem_id="guess")
+    ui.reveal = gr.Button("Reveal", variant="primary", interactive=False, elem_id="reveal")
+    ui.answer = live_block("answer")
+    ui.act = gr.Radio([], label="Try it", visible=False, elem_id="act")
+    ui.slide = gr.Slider(1, 2, value=1, step=1, label="Try it", visible=False, elem_id="slide")
+    ui.act_said = live_block("act-said")
+    ui.lesson_figure = Chart(figure="", label="Figure of the lesson", elem_id="lesson-figure")
+    ui.film = live_block("film")
+    ui.next_lesson = gr.Button("Next lesson", visible=False, elem_id="next-lesson")
 
 
-def locality_lesson(data: MapData) -> Lesson | None:
-    """The damage of one erasure by nearness, and of some others."""
-    assert data.effects is not None  # side effects were measured
-    pairs = data.effects.pairs(data.source(0))
-    erased = list(pairs["erased"].unique())
-    name = FIRST if FIRST in erased else erased[0]
-    damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
-    others = [other for other in LOCAL if other in erased and other != name]
-    curves: dict[str, Any] = {other: partial(locality, data, other, 0) for other in others}
-    return lessons.locality(name, damage, data.explorer.ranked(name), partial(locality, data, name, 0), curves)
+def lesson_of(data: MapData, title: str | None) -> Lesson | None:
+    """The lesson of that title, else the first; None where there is none."""
+    book = book_of(data)
+    return book.lessons.get(title or "") or book.lessons.get(book.first)
 
 
-def one_way_lesson(data: MapData) -> Lesson | None:
-    """Pairs of which one hurts the other, but not the other way round."""
-    assert data.effects is not None  # side effects were measured
-    return lessons.one_way(*stored.both_ways(data.effects))
+def buttons(lesson: Lesson, guesses: Sequence[str], told: bool = False) -> str:
+    """The pictures to choose among: those that are offered, and whatever else was guessed on the atlas."""
+    names = {option.name for option in lesson.options}
+    picks = [(option.name, option.text, option.picture) for option in lesson.options]
+    picks += [(name, name, Markup()) for name in guesses if name not in names]
+    return pick_buttons(picks, lesson.right, guesses, told)
 
 
-def offered(data: MapData) -> bool:
-    """Whether there is anything to ask about."""
-    return data.effects is not None or stored.ablation() is not None
-
-
-def lay_out(ui: SimpleNamespace, data: MapData) -> None:
-    ui.book = cache(partial(make_book, data))  # asked when the page was opened and later, not now: it takes the model
-    text_block(
-        "Learn",
-        "Six short lessons. Guess first; the answer is what was measured on the emoji model, not what should be.",
-    )
-    ui.lesson = gr.Radio([], label="Lesson", elem_id="lesson")
-    with gr.Row():
-        with gr.Column(scale=2, min_width=300):
-            ui.question = live_block("question", note("The lessons come in a moment."))
-            ui.one = gr.Radio([], label="Your guess", visible=False, elem_id="guess-one")
-            ui.many = gr.CheckboxGroup([], label="Your guess", visible=False, elem_id="guess-many")
-            ui.reveal = gr.Button("Show the answer", variant="primary", interactive=False, elem_id="reveal")
-            ui.answer = live_block("answer")
-            ui.act = gr.Radio([], label="Try it", visible=False, elem_id="act")
-            ui.slide = gr.Slider(1, 2, value=1, step=1, label="Try it", visible=False, elem_id="slide")
-            ui.act_said = live_block("act-said")
-        with gr.Column(scale=3, min_width=320):
-            ui.lesson_figure = Chart(figure="", label="Figure of the lesson", elem_id="lesson-figure")
-            ui.film = live_block("film")
-
-
-def question_of(ui: SimpleNamespace, lesson: Lesson) -> Updates:
-    """A lesson before a guess."""
-    several = len(lesson.right) > 1
-    choices = [(choice, choice) for choice in lesson.choices]
-    text = f'<div class="age"><h3>{html.escape(lesson.title)}</h3><p>{html.escape(lesson.question)}</p></div>'
+def question_of(ui: SimpleNamespace, session: Session | None, lesson: Lesson) -> Updates:
+    """A lesson before a guess, and nothing of its answer."""
+    if session:
+        session.lesson_open, session.lesson_told = True, False
+    text = region(Markup("<h3>{}</h3><p>{}</p>").format(lesson.title, lesson.question))
     return {
-        ui.question: gr.update(value=text),
-        ui.one: gr.update(choices=choices, value=None, visible=not several),
-        ui.many: gr.update(choices=choices, value=[], visible=several),
-    }
-
-
-def on_arrive(ui: SimpleNamespace) -> Updates:
-    """The lessons to choose among, and the question of the first."""
-    book = ui.book()
-    return {ui.lesson: gr.update(choices=list(book.lessons), value=book.first), **on_lesson(ui, book.first)}
-
-
-def on_lesson(ui: SimpleNamespace, title: str) -> Updates:
-    """Another lesson: its question, and nothing of its answer."""
-    return {
-        **question_of(ui, ui.book().lessons[title]),
+        ui.question: text,
+        ui.guess: gr.update(value="[]", body=buttons(lesson, []), most=lesson.count),
+        ui.reveal: gr.update(interactive=False, visible=True),
         **clear(ui, "answer", "film", "act_said"),
         ui.lesson_figure: gr.update(figure=""),
         ui.act: gr.update(visible=False),
         ui.slide: gr.update(visible=False),
-        ui.reveal: gr.update(interactive=False),
+        ui.next_lesson: gr.update(visible=False),
     }
 
 
-def on_guess(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[str]) -> Any:
-    """A guess unlocks the answer: as many as are asked for."""
-    count = len(ui.book().lessons[title].right)
-    return gr.update(interactive=len(many or []) == count if count > 1 else bool(one))
+def reset(data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
+    """Another model: its own lessons, from the first."""
+    book, lesson = book_of(data), lesson_of(data, None)
+    chosen = {ui.lesson: gr.update(choices=book.choices, value=book.first or None)}
+    return chosen | (question_of(ui, None, lesson) if lesson else clear(ui, "question", "answer"))
 
 
-def on_reveal(ui: SimpleNamespace, title: str, one: str | None, many: Sequence[str]) -> Updates:
-    """The answer, how good the guess was, and what can be tried then."""
-    book: Book = ui.book()
-    lesson = book.lessons[title]
-    guess = set(many or []) if len(lesson.right) > 1 else {one}
-    hits = len(guess & set(lesson.right))
-    verdict = f"{hits} of {len(lesson.right)} right." if len(lesson.right) > 1 else "Right." if hits else "Not quite."
-    right = ", ".join(lesson.right)
-    right = right[:1].upper() + right[1:]
-    body = (
-        f'<div class="age"><p class="hint"><b>{verdict}</b> {html.escape(right)}.</p>'
-        f'<p>{html.escape(lesson.answer)}</p><p class="soft">{html.escape(lesson.caveat)}</p></div>'
-    )
-    titles, several = [act.title for act in lesson.acts], len(lesson.acts) > 1
+def on_open(data: MapData, ui: SimpleNamespace, session: Session | None, title: str | None) -> Updates:
+    """Learn is turned to: the lessons, and the atlas as the chosen one wants it."""
+    if session is None:  # the page is still loading
+        return {ui.question: gr.skip()}
+    session.lesson_open = True
+    lesson = lesson_of(data, title)
+    if lesson is None:
+        return {ui.question: note("Nothing was measured of this model yet, so that there is nothing to ask.")}
+    updates = {} if title == lesson.title else reset(data, ui, "") | question_of(ui, session, lesson)
+    return updates | {ui.graph: turn_to(data, session, lesson)}
+
+
+def turn_to(data: MapData, session: Session, lesson: Lesson) -> Any:
+    """The atlas as a lesson wants it now, and whether a click there is a guess."""
+    session.lesson_asks = session.lesson_open and not session.lesson_told and bool(lesson.on_atlas)
+    return atlas_of(data, lesson.tell if session.lesson_told else lesson.ask)
+
+
+def on_leave(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, *how: Any) -> Updates:
+    """Another view is turned to: a click on the atlas is what it was, and it shows the picked concept again."""
+    if not session or not session.lesson_open:
+        return {ui.search: gr.skip()}
+    session.lesson_open = session.lesson_asks = False
+    return on_pick(data, ui, session, name, gr.skip(), *how)
+
+
+def on_lesson(data: MapData, ui: SimpleNamespace, session: Session, title: str) -> Updates:
+    """Another lesson: its question."""
+    lesson = lesson_of(data, title)
+    if lesson is None:
+        return {ui.question: gr.skip()}
+    return question_of(ui, session, lesson) | {ui.graph: turn_to(data, session, lesson)}
+
+
+def on_next(data: MapData, ui: SimpleNamespace, session: Session, title: str) -> Updates:
+    """The lesson that follows."""
+    after = book_of(data).after(title)
+    return {ui.lesson: after, **on_lesson(data, ui, session, after)} if after else {ui.lesson: gr.skip()}
+
+
+def on_guess(data: MapData, ui: SimpleNamespace, title: str, value: str) -> Updates:
+    """A picture in the panel was pressed."""
+    return guessed(ui, lesson_of(data, title), Picks.names(value))
+
+
+def on_atlas(data: MapData, ui: SimpleNamespace, session: Session | None, title: str, value: str, name: str) -> Updates:
+    """A picture on the atlas was clicked, which is a guess where the lesson asks for one."""
+    lesson = lesson_of(data, title)
+    if not session or not session.lesson_asks or lesson is None:
+        return {ui.guess: gr.skip()}
+    guesses = Picks.names(value)
+    if name in lesson.on_atlas:
+        guesses = toggled(guesses, name, lesson.count)
+    shown = gr.update(value=json.dumps(guesses), body=buttons(lesson, guesses), most=lesson.count)
+    return {ui.guess: shown, **guessed(ui, lesson, guesses)}
+
+
+def guessed(ui: SimpleNamespace, lesson: Lesson | None, guesses: Sequence[str]) -> Updates:
+    """As many guesses as are asked for unlock the answer; the atlas outlines them."""
+    if lesson is None:
+        return {ui.reveal: gr.skip()}
     return {
-        ui.answer: body,
-        ui.lesson_figure: gr.update(figure=lesson.draw().to_json()),
-        ui.film: book.film if title == book.first else "",
+        ui.reveal: gr.update(interactive=len(guesses) == lesson.count),
+        ui.graph: guesses_on_atlas(lesson.ask, guesses),
+    }
+
+
+def on_reveal(data: MapData, ui: SimpleNamespace, session: Session, title: str, value: str) -> Updates:
+    """How good the guess was, the answer, and what can be tried then; the atlas shows it."""
+    lesson, guesses = lesson_of(data, title), Picks.names(value)
+    if lesson is None or len(guesses) != lesson.count:
+        return {ui.reveal: gr.skip()}
+    session.lesson_told = True
+    several, titles = len(lesson.acts) > 1, [act.title for act in lesson.acts]
+    return {
+        ui.guess: gr.update(body=buttons(lesson, guesses, told=True)),
+        ui.reveal: gr.update(interactive=False, visible=False),
+        ui.answer: region(verdict(lesson, guesses), lesson.reveal(guesses), soft(lesson.caveat)),
+        ui.graph: turn_to(data, session, lesson),
         ui.act: gr.update(choices=titles, value=None, label=lesson.act, visible=several and not lesson.ordered),
         ui.slide: gr.update(maximum=max(len(titles), 2), value=1, label=lesson.act, visible=several and lesson.ordered),
+        ui.next_lesson: gr.update(visible=bool(book_of(data).after(lesson.title))),
         ui.act_said: "",
     }
 
 
-def on_act(ui: SimpleNamespace, title: str, chosen: str | float | None) -> Updates:
-    """Turn the figure to one of the lesson's acts: named, or counted from 1."""
-    acts = enumerate(ui.book().lessons[title].acts, 1)
-    act = next((act for number, act in acts if chosen in (act.title, number)), None)
+def verdict(lesson: Lesson, guesses: Sequence[str]) -> Markup:
+    """How the guess fared."""
+    hits = [guess for guess in guesses if guess in lesson.right]
+    if lesson.count > 1:
+        return Markup('<p class="hint"><b>{} of {} right.</b></p>').format(len(hits), lesson.count)
+    right = " or ".join(option.text for option in lesson.options if option.name in lesson.right)
+    told = "Right." if hits else "Not quite."
+    return Markup('<p class="hint"><b>{}</b> It is {}.</p>').format(told, right)
+
+
+def on_told(data: MapData, ui: SimpleNamespace, session: Session, title: str) -> Stream:
+    """What may take the model, after an answer was shown: its figure and its film."""
+    lesson = lesson_of(data, title)
+    if lesson is None or not session.lesson_told:
+        return
+    figure = lesson.draw() if lesson.draw else None
+    yield {
+        ui.lesson_figure: gr.update(figure=figure.to_json() if figure else ""),
+        ui.film: lesson.film() if lesson.film else "",
+    }
+
+
+def on_act(data: MapData, ui: SimpleNamespace, title: str, chosen: str | float | None) -> Updates:
+    """Turn the figure or the atlas to one of the lesson's acts: named, or counted from 1."""
+    lesson = lesson_of(data, title)
+    act = find_act(lesson, chosen) if lesson else None
     if act is None:
         return {ui.act_said: gr.skip()}
-    return {ui.lesson_figure: gr.update(figure=act.draw().to_json()), ui.act_said: note(act.said)}
+    updates: Updates = {ui.act_said: note(act.said)}
+    if act.draw:
+        updates[ui.lesson_figure] = gr.update(figure=act.draw().to_json())
+    if act.scene:
+        updates[ui.graph] = atlas_of(data, act.scene)
+    return updates
+
+
+def find_act(lesson: Lesson, chosen: str | float | None) -> Act | None:
+    return next((act for number, act in enumerate(lesson.acts, 1) if chosen in (act.title, number)), None)
 
 
 def connect(link: Link) -> None:
-    ui, guess = link.ui, link.parts("lesson", "one", "many")
-    answer = link.parts("answer", "lesson_figure", "film", "act", "slide", "act_said")
-    lesson = [*link.parts("question", "one", "many", "reveal"), *answer]
-    link.page.load(partial(on_arrive, ui), None, [ui.lesson, *lesson], **STREAMED)
-    ui.lesson.input(partial(on_lesson, ui), ui.lesson, lesson, **QUICK)
-    for control in (ui.one, ui.many):
-        control.input(partial(on_guess, ui), guess, ui.reveal, **QUICK)
-    ui.reveal.click(partial(on_reveal, ui), guess, answer, **QUICK)
+    ui = link.ui
+    answer = link.parts("guess", "reveal", "answer", "lesson_figure", "film", "act", "slide", "act_said", "next_lesson")
+    lesson, inputs = [ui.question, *answer, ui.graph], link.parts("choice", "session", "lesson")
+    ui.tab_learn.select(link.of_map(on_open), inputs, [ui.lesson, *lesson], **STREAMED)
+    for name, item in vars(ui).items():
+        if name.startswith("tab_") and name != "tab_learn":
+            before = link.parts("choice", "session", "search", *HOW)
+            item.select(link.of_map(on_leave), before, link.parts(*PICKED), **QUICK)
+    ui.lesson.input(link.of_map(on_lesson), inputs, lesson, **QUICK)
+    ui.next_lesson.click(link.of_map(on_next), inputs, [ui.lesson, *lesson], **QUICK)
+    guess, guesses = link.parts("choice", "lesson", "guess"), link.parts("guess", "reveal", "graph")
+    ui.guess.select(link.of_map(on_guess), guess, guesses, **QUICK)
+    ui.graph.select(link.of_map(on_atlas), [*inputs, ui.guess, ui.graph], guesses, **QUICK)
+    revealed = ui.reveal.click(link.of_map(on_reveal), [*inputs, ui.guess], [*answer, ui.graph], **QUICK)
+    revealed.then(link.of_map(on_told), inputs, link.parts("lesson_figure", "film"), **STREAMED)
     for control in (ui.act, ui.slide):
-        control.input(partial(on_act, ui), [ui.lesson, control], link.parts("lesson_figure", "act_said"), **QUICK)
+        outputs = link.parts("lesson_figure", "act_said", "graph")
+        control.input(link.of_map(on_act), [ui.choice, ui.lesson, control], outputs, **QUICK)
 
 
-TAB = Tab("Learn", lay_out, connect, offered=offered)
+TAB = Tab("Learn", lay_out, connect, reset, offered=offered)

@@ -1,0 +1,89 @@
+"""What is known of erasures, as the lessons show it: in pictures where they were recorded, else in numbers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+
+from age_core.serve import stored
+from age_core.serve.stored import RecordedErasure, RecordedWorld
+from viz.charts.harm import Harm
+from viz.components.html_parts import Markup
+from viz.components.tiles import TILE, file_url, tile
+from viz.tabs.map_data import FIRST, MapData
+
+ESD, AGE = "esd", "age"  # keys of the recorded world
+
+
+def before(world: RecordedWorld, name: str, size: int = TILE) -> Markup:
+    """What the original draws of a concept."""
+    return tile(world.original, file_url(world.original.path), name, name, size)
+
+
+def after(world: RecordedWorld, erasure: RecordedErasure, name: str, size: int = TILE) -> Markup:
+    """What is drawn of a concept after an erasure: the original's picture where that hardly moved.
+
+    An empty place where it did and its picture is missing.
+    """
+    row = erasure.table.loc[name]
+    alt = f"{name} after {erasure.name} was erased by {erasure.title}, moved by {row['distance']:.2f}"
+    if erasure.sheet is not None and name in erasure.sheet.places:
+        return tile(erasure.sheet, file_url(erasure.sheet.path), name, alt, size)
+    if row["moved"] or row["before"] != row["recognised"]:
+        return Markup('<span class="tile none" style="width:{0}px;height:{0}px"></span>').format(size)
+    return tile(world.original, file_url(world.original.path), name, alt, size)
+
+
+def recorded(world: RecordedWorld, method: str, name: str) -> Harm | None:
+    """A recorded erasure; None where there is none."""
+    erasure = world.erasure(method, name)
+    if erasure is None:
+        return None
+    rows = erasure.table.drop(index=name).sort_values("distance", ascending=False, kind="stable")
+    table = rows[["distance", "low", "high", "moved"]].rename(columns={"distance": "size"})
+    table["lost"] = rows["before"] & ~rows["recognised"]
+    draw_before, draw_after = partial(before, world), partial(after, world, erasure)
+    return Harm(name, erasure.title, "distance of its pictures", table, draw_before, draw_after, method)
+
+
+def measured(data: MapData, name: str) -> Harm | None:
+    """An erasure whose side effects are known in numbers alone; None where they are not."""
+    if data.effects is None:
+        return None
+    source = data.source(0)
+    rows = data.effects.pairs(source)
+    rows = rows[rows["erased"] == name].set_index("affected").sort_values("delta", ascending=False, kind="stable")
+    if rows.empty:
+        return None
+    table = rows[["low", "high"]].assign(size=rows["delta"], moved=rows["clear"] & (rows["delta"] > 0), lost=False)
+    by, metric = stored.source_title(source)
+    return Harm(name, by, metric, table)
+
+
+def candidates(data: MapData, method: str = ESD) -> list[str]:
+    """Whose erasure is known, FIRST before all others: those recorded by a method, else those in numbers."""
+    names = list(data.world.erased(method)) if data.world is not None else []
+    if not names and data.effects is not None:
+        names = list(data.effects.pairs(data.source(0))["erased"].unique())
+    return sorted(names, key=lambda name: name != FIRST)
+
+
+def harm_of(data: MapData, name: str, method: str = ESD) -> Harm | None:
+    """What erasing a concept did to the others, as far as it is known."""
+    of_record = recorded(data.world, method, name) if data.world is not None else None
+    return of_record or measured(data, name)
+
+
+def both_ways(data: MapData) -> pd.DataFrame:
+    """Pairs that were erased both ways, a row each direction: erased, affected, delta, hurt; delta_back, hurt_back.
+
+    hurt: whether that is harm beyond the noise floor. Empty where nothing is known.
+    """
+    columns = ["erased", "affected", "delta", "hurt"]
+    if data.effects is None:
+        return pd.DataFrame(columns=[*columns, "delta_back", "hurt_back"])
+    pairs = data.effects.pairs(data.source(0))
+    there = pairs.assign(hurt=pairs["clear"] & (pairs["delta"] > 0))[columns]
+    back = there.rename(columns={"erased": "affected", "affected": "erased"})
+    return there.merge(back, on=["erased", "affected"], suffixes=("", "_back"))
