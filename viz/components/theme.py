@@ -50,11 +50,12 @@ def _variables(selector: str, colours: Mapping[str, str], halo: str) -> str:
     return f"{selector} {{ {' '.join(f'--{name}: {colour};' for name, colour in named.items())} }}"
 
 
+SHEETS = (Path(__file__).with_name("style.css"), Path(__file__).parents[1] / "atlas" / "atlas.css")
 CSS = "\n".join(
     (
         _variables(":root", LIGHT, HALO["light"]),
         _variables(".dark", DARK, HALO["dark"]),
-        Path(__file__).with_name("style.css").read_text(encoding="utf-8"),
+        *(path.read_text(encoding="utf-8") for path in SHEETS),
     )
 )
 
