@@ -53,6 +53,7 @@ def _variables(selector: str, colours: Mapping[str, str], halo: str) -> str:
     return f"{selector} {{ {' '.join(f'--{name}: {colour};' for name, colour in named.items())} }}"
 
 
+SHEETS = (Path(__file__).with_name("style.css"), Path(__file__).parents[1] / "atlas" / "atlas.css")
 CSS = "\n".join(
     (
         _variables(":root", LIGHT, HALO["light"]),
