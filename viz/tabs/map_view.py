@@ -19,7 +19,7 @@ DIRECTIONS: dict[str, Direction] = {"Whom it hurts": "hurts", "Who hurts it": "h
 USUAL = next(iter(DIRECTIONS))
 SIDES: tuple[Literal["hurts", "hurt by"], ...] = ("hurts", "hurt by")
 AS_SHOWN = -1  # the place of a source that is none: the arrows of the pictures that the atlas shows
-LISTED = 10  # effects of each side
+LISTED = 8  # effects of each side
 SMALL = 44  # pixels across of a picture in a list
 MOST_CELLS = 60  # rows or columns of the heat map: more cannot be told apart
 
@@ -168,8 +168,7 @@ def hurts_list(data: MapData, face: Face | None, name: str) -> Markup:
 def method_of(data: MapData, face: Face | None) -> str:
     """The recorded method of a face; the first where the face is not recorded."""
     assert data.world is not None  # whoever asks has looked
-    method = face.key.split("/")[0] if face else ""
-    return method if method in data.world.methods else data.world.methods[0]
+    return face.method if face and face.method else data.world.methods[0]
 
 
 def hurt_by(data: MapData, method: str, name: str) -> pd.DataFrame:
