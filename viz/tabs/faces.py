@@ -16,10 +16,10 @@ from viz.components.served import SERVED
 from viz.components.tiles import file_url, tile
 
 if TYPE_CHECKING:
-    from age_core.serve.faces import Look
     from PIL import Image
 
     from age_core import Eraser
+    from age_core.serve.faces import Look
 
 COLUMNS = ["distance", "low", "high", "before", "recognised", "moved"]
 
