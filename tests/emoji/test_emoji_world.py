@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
@@ -12,8 +13,10 @@ from diffusers import StableDiffusionPipeline
 from age_core import ConceptSet, Vocabulary, encode_text, erase_by, evaluate, load_probe
 from age_core.assets import ASSETS
 from age_core.emoji.captions import MAX_TOKENS, embed
-from age_core.measure.verdicts import hits
+from age_core.measure.verdicts import draw, hits
+from age_core.models.identity import model_identity
 from age_core.study.tables import load_side_effects
+from age_core.study.world import RecordedWorld
 
 EMOJI = ConceptSet.load("emoji")
 
@@ -90,3 +93,16 @@ def test_shipped_side_effects_are_complete():
             mine, others = rows.loc[own[rows.index], "delta"], rows.loc[~own[rows.index], "delta"]
             assert mine.mean() > 10 * others.mean() and mine.min() > 5 * others.mean(), (metric, method)
     assert set(table.loc[table["method"] == "uce", "erased"]) == set(EMOJI.names)  # every concept has arrows
+
+
+def test_the_recorded_world_is_of_this_model_and_draws_as_it_does(emoji_pipe):
+    world = RecordedWorld.open(ASSETS / "world", EMOJI, model_identity(emoji_pipe))
+    assert world.erased("esd") and world.methods[0] == "esd"
+    (drawn,) = draw(emoji_pipe, EMOJI, [EMOJI["dog"]], 1).pictures
+    assert np.abs(np.asarray(drawn, float) - np.asarray(world.original.tile("dog"), float)).mean() < 4
+    for method in world.methods:
+        for name in world.erased(method):
+            erasure = world.erasure(method, name)
+            assert erasure is not None and erasure.sheet is not None and name in erasure.sheet.places
+            assert set(erasure.lost()) | set(erasure.moved().index) <= set(erasure.sheet.places)
+            assert all(erasure.sheet.tile(other).size == (64, 64) for other in erasure.sheet.places)
