@@ -17,7 +17,7 @@ from viz.atlas import layout
 if TYPE_CHECKING:
     from age_core.serve.explorer import Explorer
 
-LAYOUTS = {"By meaning": "meaning", "By looks": "looks", "By side effects": "effects"}
+LAYOUTS = {"By meaning": "meaning", "By looks": "looks", "By side effects": "effects", "In rows by group": layout.ROWS}
 FIRST = "dog"  # the concept that the page opens with, if its erasure was measured
 
 
@@ -108,7 +108,9 @@ def make_map(models: OpenModels, choice: Choice) -> MapData:
     if layout.MEANING not in layouts:
         points = layout.umap_layout(models.explorer(choice).vectors)
         layouts = {layout.MEANING: layout.write_layout(path, concepts.names, points)}
-    return MapData(models, choice, concepts, layouts, read_effects(models, choice, concepts))
+    names = list(layouts[layout.MEANING]["name"])
+    rows = layout.in_rows(names, [concepts[name].general for name in names])
+    return MapData(models, choice, concepts, layouts | {layout.ROWS: rows}, read_effects(models, choice, concepts))
 
 
 def read_effects(models: OpenModels, choice: Choice, concepts: ConceptSet) -> SideEffects | None:
