@@ -224,7 +224,7 @@ def graph_values(data: MapData, view: ConceptView, play: bool = False) -> dict[s
         "figure": atlas.map_figure(meaning, data.groups, sizes).to_json(),
         "arrows": view.arrows,
         "label_order": atlas.label_order_json(meaning, data.groups),
-        "layouts": atlas.layouts_json(data.layouts),
+        "layouts": atlas.layouts_json(data.layouts, data.groups),
         "layout": layout.MEANING,
         "original": data.originals.as_json(),
         "edited": view.face.as_json(play) if view.face else "",

@@ -80,9 +80,18 @@ function mapFaces(state, {load, tell, soon}) {
     refresh(next.play ? before : null, PLAY_MS);
   }
 
+  // What is told of a concept: its pictures, and in words what became of it.
+  function storyOf(name) {
+    const first = original.get(name) ?? null, after = edition.tiles.get(name) ?? null, look = known(name);
+    const same = look && !hasChanged(name) ? ', not visibly' : '';
+    const said = [isErased(name) ? 'erased' : '', look ? `moved by ${look[0].toFixed(2)}${same}` : '',
+      look && look[1] && !isErased(name) ? 'no longer recognised' : ''];
+    return {before: first, after, said: said.filter(text => text).join(', ')};
+  }
+
   function turnTo(next) { if (edition !== NO_EDITION || next === 'original') { face = next; refresh(); } }
 
   function hold(on) { if (held !== on && edition !== NO_EDITION) { held = on; refresh(); } }
 
-  return {newOriginal, newEdited, turnTo, hold, refresh};
+  return {newOriginal, newEdited, turnTo, hold, refresh, storyOf};
 }

@@ -2,6 +2,7 @@
 function mapLabels(state, {soon}) {
   const {props, over} = state;
   const labels = new Map(), glowing = new Map();  // by name, so that what stays is not made anew
+  const titles = [];
   let order = [];  // who may claim a label that nobody else needs
 
   function newOrder() { order = JSON.parse(props.label_order || '[]'); soon(); }
@@ -39,7 +40,19 @@ function mapLabels(state, {soon}) {
     }
   }
 
+  // The groups of a layout in rows, at the left ends of their first rows.
+  function placeTitles() {
+    const now = state.move ? [] : state.titles;
+    while (titles.length > now.length) titles.pop().remove();
+    while (titles.length < now.length) titles.push(over.appendChild(document.createElement('span')));
+    now.forEach(([text, x, y], k) => {
+      titles[k].className = 'title'; titles[k].textContent = text;
+      titles[k].style.left = state.xOf(x) + 'px'; titles[k].style.top = state.yOf(y) + 'px';
+    });
+  }
+
   function placeLabels(W, H, ends) {
+    placeTitles();
     if (!state.move || !labels.size) chooseLabels(W, H, ends);  // while the dots move, the same labels go along
     for (const [name, {node, dx, dy}] of labels) {
       const [x, y] = state.at(name);
