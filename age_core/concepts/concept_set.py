@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -130,6 +131,11 @@ class ConceptSet:
     def prompt(self, noun: str, picture: int = 0) -> str:
         """The prompt by which a concept's n-th picture is judged, 'an emoji of a dog'."""
         return fill(self.contents[picture % len(self.contents)] if self.contents else self.template, noun)
+
+
+def vocabulary_hash(concepts: ConceptSet) -> str:
+    """A hash of a concept set's words and of everything it says about them; 16 digits."""
+    return hashlib.blake2b(repr(concepts).encode(), digest_size=8).hexdigest()
 
 
 def _concept(row: dict[str, str]) -> Concept:

@@ -11,6 +11,8 @@ import numpy as np
 
 FEW = 25  # units below which resampling covers too little
 Z95 = 1.96  # half a 95 % interval, in standard errors
+# The same by Student's t for a few values, n of them: the page needs these before it can wait for scipy.
+T95 = {2: 12.706204736, 3: 4.302652730, 4: 3.182446305, 5: 2.776445105, 6: 2.570581836}
 Bounds = tuple[float, float]
 
 
@@ -23,6 +25,8 @@ def bootstrap(values: np.ndarray, rounds: int = 2000, seed: int = 0) -> Bounds:
 
 def _t95(n: int) -> float:
     """Half a 95 % interval of the mean of n values, in standard errors, by Student's t."""
+    if n in T95:
+        return T95[n]
     from scipy.special import stdtrit  # see `exact_interval`
 
     return float(stdtrit(n - 1, 0.975))
@@ -35,8 +39,15 @@ def mean_interval(values: np.ndarray) -> Bounds:
         return bootstrap(values)
     if n < 2:
         return float("nan"), float("nan")
-    half = float(_t95(n) * values.std(ddof=1) / np.sqrt(n))
-    return float(values.mean()) - half, float(values.mean()) + half
+    low, high = few_intervals(values)
+    return float(low), float(high)
+
+
+def few_intervals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % intervals of the means of `values` (..., n) over the last axis, by Student's t; nan below two."""
+    n, mean = values.shape[-1], values.mean(axis=-1)
+    half = _t95(n) * values.std(axis=-1, ddof=1) / np.sqrt(n) if n > 1 else np.full_like(mean, np.nan)
+    return mean - half, mean + half
 
 
 def exact_interval(share: float, units: float) -> Bounds:
@@ -70,16 +81,22 @@ def share_interval(seen: np.ndarray) -> Bounds:
 
 
 def share_change_interval(before: np.ndarray, after: np.ndarray) -> Bounds:
-    """95 % interval of the share lost between two looks at the same pictures, (n,) 0 or 1 each.
+    """95 % interval of the share lost between two looks at the same pictures, (n,) 0 or 1 each."""
+    low, high = share_change_intervals(before, after)
+    return float(low), float(high)
+
+
+def share_change_intervals(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same of many, over the last axis of (..., n).
 
     Agresti and Min's (2005): half a picture more in each of the four cells (kept, lost, won, neither), so that pictures
     that all stayed as they were leave doubt; with t for the normal, since there may be four of them.
     """
-    n = len(before) + 2
-    lost, won = float(((before == 1) & (after == 0)).sum()) + 0.5, float(((before == 0) & (after == 1)).sum()) + 0.5
+    n = before.shape[-1] + 2
+    lost, won = (((a == 1) & (b == 0)).sum(axis=-1) + 0.5 for a, b in ((before, after), (after, before)))
     change = (lost - won) / n
     half = _t95(n) * np.sqrt(lost + won - (lost - won) ** 2 / n) / n
-    return float(max(change - half, -1.0)), float(min(change + half, 1.0))
+    return np.maximum(change - half, -1.0), np.minimum(change + half, 1.0)
 
 
 def hierarchical_bootstrap(values: np.ndarray, rounds: int = 2000, seed: int = 0) -> Bounds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from age_core.concepts.concept_set import ConceptSet
+from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.erasure.by_method import Request, carry_out, plan
 from age_core.erasure.events import EraseEvent
 from age_core.files import plain
@@ -25,11 +24,6 @@ from age_core.runs.run import Run
 
 CHECKPOINTS = 10  # in a run, unless asked otherwise: a kill then costs a tenth of the work
 LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
-
-
-def vocabulary_hash(concepts: ConceptSet) -> str:
-    """A hash of a concept set's words and of everything it says about them; 16 digits."""
-    return hashlib.blake2b(repr(concepts).encode(), digest_size=8).hexdigest()
 
 
 def make_config(

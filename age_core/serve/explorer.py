@@ -15,7 +15,7 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 
 from age_core.concepts.candidates import Vocabulary, near_and_far, rank_others
-from age_core.concepts.concept_set import ConceptSet
+from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.erasure.by_method import erase_by, plan
 from age_core.erasure.closed_form.methods import uce
 from age_core.erasure.closed_form.problem import ErasureProblem
@@ -28,7 +28,7 @@ from age_core.measure.verdicts import seeds_of
 from age_core.models.eraser import Eraser
 from age_core.models.probes import Probe
 from age_core.models.sampling import generate
-from age_core.runs.record import model_identity, vocabulary_hash
+from age_core.runs.record import model_identity
 from age_core.runs.run import Run
 from age_core.serve.library import Library
 from age_core.serve.queue import QueuedRun, RunQueue

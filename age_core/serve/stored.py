@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from age_core.serve.explorer import Explorer
 
 ABLATION = ASSETS / "ablation.csv"  # the summary that benchmarks/evidence/ablation.py writes
+WORLD = ASSETS / "world"  # as benchmarks/evidence/world.py packs it
 GOLD = ASSETS / "gold-squirrel.csv"  # and benchmarks/evidence/gold.py that, and the pictures beside it
 GOLD_SIDE, GOLD_WORDS, GOLD_PICTURES = 64, 6, 3  # pixels of a tile; words, and pictures of each, in its rows
 
@@ -67,16 +69,30 @@ def side_effects(
 ) -> SideEffects | None:
     """What came with a bundled model and set of concepts and, if that is not all, what was measured here; or None.
 
-    `explorer` opens the model, which is needed only to find what was measured here.
+    What the recorded world shows comes first, and of its methods there is nothing else. `explorer` opens the model,
+    which is needed only to find what was measured here.
     """
-    tables = []
+    tables, visible = [], {}
+    if (world := recorded_world(model, concepts)) is not None:
+        with suppress(AgeError):
+            tables.append(world.effects())
+            visible = dict.fromkeys(((str(key), "distance") for key in tables[0]["method"].unique()), world.floor)
     if model in MODELS and set_name in TEMPLATES:
         with suppress(AgeError):
-            tables.append(load_side_effects(set_name))
-    if not tables or SideEffects(tables[0]).missing(concepts):
+            table, seen = load_side_effects(set_name), {method for method, _ in visible}
+            tables.append(table[~table["method"].isin(seen)])
+    if not set(concepts.names) <= {name for table in tables for name in table["erased"].unique()}:
         with suppress(AgeError):
             tables.append(gather(explorer().measured))
-    return SideEffects(pd.concat(tables, ignore_index=True)) if tables else None
+    return SideEffects(pd.concat(tables, ignore_index=True), visible) if tables else None
+
+
+@lru_cache(maxsize=4)
+def recorded_world(model: str, concepts: ConceptSet) -> RecordedWorld | None:
+    """The recorded erasures that came with a bundled model; None where there are none of these concepts."""
+    with suppress(AgeError):
+        return RecordedWorld.open(WORLD, concepts) if model in MODELS else None
+    return None
 
 
 def source_title(source: Source) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +48,8 @@ class SideEffects:
     """
 
     table: pd.DataFrame  # COLUMNS
+    # Of sources whose pictures people see: from where on an effect is visible. It is their floor, and they come first.
+    visible: Mapping[Source, Floor] = field(default_factory=dict)
     _pairs: dict[Source, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -65,10 +67,14 @@ class SideEffects:
 
     @cached_property
     def sources(self) -> list[Source]:
-        """What was measured: the finest metric first, then the methods that erased most."""
+        """What was measured: first what is visible, then the finest metric first, and the methods that erased most."""
         erased = self.rows.groupby(["method", "metric"], sort=False)["erased"].nunique()
         place = {metric: row for row, metric in enumerate(FINEST)}
-        return sorted(erased.index, key=lambda source: (place.get(source[1], len(FINEST)), -erased[source]))
+
+        def rank(source: Source) -> tuple[bool, int, int]:
+            return source not in self.visible, place.get(source[1], len(FINEST)), -erased[source]
+
+        return sorted(erased.index, key=rank)
 
     @cached_property
     def methods(self) -> list[str]:
@@ -96,9 +102,10 @@ class SideEffects:
         return [matrix(pooled(of_seed), "delta") for _, of_seed in rows.groupby("seed")]
 
     def floor(self, source: Source) -> Floor:
-        """How large an effect may be by chance: as measured without an edit where the table holds that, else estimated.
+        """From where on an effect is visible, where that is known; else how large one may be by chance.
 
-        Only shares are measured so; see `floor` for why, and for the estimate.
+        That is as measured without an edit where the table holds it, else estimated. Only shares are measured so; see
+        `floor` for why, and for the estimate.
         """
         return self._floor((method_of(source[0]), source[1]), self.pairs(source))
 
@@ -175,6 +182,8 @@ class SideEffects:
         return rows
 
     def _floor(self, source: Source, pairs: pd.DataFrame) -> Floor:
+        if source in self.visible:
+            return self.visible[source]
         unedited = self.table[(self.table["method"] == UNEDITED) & (self.table["metric"] == source[1])]
         return estimated_floor(pairs["delta"], source[1]) if unedited.empty else measured_floor(unedited["delta"])
 

@@ -6,8 +6,8 @@
 
 For each erasure: one picture of every concept by the atlas's prompt and seed, with the probe's five guesses, its
 features, and the distance from the original's picture; three more of those that moved and of the nearest, for
-intervals; noise shift of all. Nothing is thrown away: pictures stay as a lossless sheet (a row of SHEET tiles after the
-other, in the set's order), so that what is shipped can be cut from them again.
+intervals; noise shift of all. Nothing is thrown away: pictures stay as a lossless sheet (in the set's order), so that
+what is shipped can be cut from them again (`pack_world.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +23,24 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from age_core import ConceptSet, Eraser, load_pipeline, load_probe
+from age_core import AgeError, ConceptSet, Eraser, load_pipeline, load_probe
 from age_core.concepts.candidates import Vocabulary
+from age_core.concepts.concept_set import vocabulary_hash
 from age_core.erasure.by_method import erase_by
 from age_core.erasure.outcome import last_eraser
 from age_core.files import read_json, replacing, write_json
 from age_core.measure.noise_shift import noise_reference, noise_shift
 from age_core.measure.pictures import pair_distance
 from age_core.measure.verdicts import GUIDANCE, STEPS, seeds_of
+from age_core.models.identity import model_identity
 from age_core.models.sampling import generate
 from age_core.study.baseline import Original
+from benchmarks.evidence.pack_world import ABOUT, pack, sheet
 
-SHEET = 25  # tiles in a row
 NEAREST, MOVED = 24, 0.1  # whom four pictures are drawn of: these nearest in words, and all that moved so far
 PICTURES, OF_ERASED = 4, 16
-VISIBLE, QUALITY = 0.2, 80  # the distance from which on a tile is shipped, and how well (WebP)
 METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "esd": ("naive", "fast", {"preview_every": 0, "seed": 0, "latents": "cached"}),
     "age": ("age", "balanced", {"preview_every": 0, "seed": 0}),
@@ -52,15 +54,6 @@ def in_order(world: ConceptSet) -> list[str]:
     rest["group"] = [world[name].group for name in rest["name"]]
     rest["turn"] = rest.groupby("group").cumcount()
     return first + rest.sort_values(["turn", "group"], kind="stable")["name"].tolist()
-
-
-def sheet(pictures: list[Image.Image]) -> Image.Image:
-    """Pictures of one size as one, SHEET a row."""
-    width, height = pictures[0].size
-    whole = Image.new("RGB", (SHEET * width, -(-len(pictures) // SHEET) * height), "white")
-    for place, picture in enumerate(pictures):
-        whole.paste(picture, (place % SHEET * width, place // SHEET * height))
-    return whole
 
 
 class World:
@@ -79,16 +72,29 @@ class World:
         self._keep_original()
 
     def _keep_original(self) -> None:
-        path = self.folder / "original" / "features.safetensors"
-        if path.exists():
+        """Of what model the folder is, written last; and what the probe sees in the original's pictures."""
+        folder = self.folder / "original"
+        rule = "crc32 of the concept's name, modulo 1,000,000, times 1,000, plus the number of the picture"
+        about: dict[str, Any] = {"model": "emoji", "identity": model_identity(self.pipe), "probe": self.probe.version}
+        about |= {"vocabulary": vocabulary_hash(self.concepts), "prompt": self.concepts.template, "seeds": rule}
+        about["sampler"] = {"steps": float(STEPS), "guidance": GUIDANCE}
+        if (folder / ABOUT).exists():
+            if read_json(folder / ABOUT) != about:
+                raise AgeError(f"{self.folder.name!r} holds erasures of another model: name another folder.")
             return
-        features, scores = self.probe.features(self.drawn), self.probe.scores(self.drawn)
-        with replacing(path) as temporary:
-            save_file(
-                {"features": torch.from_numpy(features).half(), "scores": torch.from_numpy(scores).half()}, temporary
-            )
         for picture in range(PICTURES):
-            sheet(self.drawn[picture::PICTURES]).save(self.folder / "original" / f"sheet-{picture}.webp", lossless=True)
+            sheet(self.drawn[picture::PICTURES]).save(folder / f"sheet-{picture}.webp", lossless=True)
+        self.judged(self.names, list(range(PICTURES)), self.drawn).to_parquet(folder / "verdicts.parquet", index=False)
+        self._between_seeds().to_parquet(folder / "seeds.parquet", index=False)
+        write_json(folder / ABOUT, about)
+
+    def _between_seeds(self) -> pd.DataFrame:
+        """How far pictures of a concept lie apart that differ by their seed: columns concept, one, two, distance."""
+        tables = []
+        for one, two in combinations(range(PICTURES), 2):
+            far = pair_distance(self.probe, self.drawn[one::PICTURES], self.drawn[two::PICTURES])
+            tables.append(pd.DataFrame({"concept": self.names, "one": one, "two": two, "distance": far}))
+        return pd.concat(tables, ignore_index=True)
 
     def draw(self, names: list[str], pictures: list[int]) -> list[Image.Image]:
         """The given of each concept's pictures, concept by concept, by the model as it is now."""
@@ -146,55 +152,6 @@ class World:
         return folder / f"{key}.json"
 
 
-def pack(folder: Path, shipped: Path) -> None:
-    """Write the finished erasures of a method small: one parquet file of numbers, and a WebP an erasure of its tiles.
-
-    Rows: erased and affected (places in the concept set), picture, distance, top1, top5, label, share, own, noise_shift
-    (of picture 0), tile (place in the WebP, SHEET a row; -1 where the original's tile will do).
-    """
-    places = {name: place for place, name in enumerate(ConceptSet.load("emoji").names)}
-    for method in METHODS:
-        tables = []
-        for about in sorted((folder / method).glob("*.json")):
-            rows = pd.read_parquet(about.with_suffix(".parquet"))
-            rows = rows[rows["part"].isin(["all", "more"])].drop_duplicates(["concept", "picture"])
-            tables.append(numbers_of(rows, int(about.stem), places, about))
-            (shipped / method).mkdir(parents=True, exist_ok=True)
-            save_tiles(tables[-1], about.with_suffix(".webp"), shipped / method / f"{about.stem}.webp")
-        if tables:
-            with replacing(shipped / f"{method}.parquet") as temporary:
-                pd.concat(tables, ignore_index=True).astype({"label": "category"}).to_parquet(
-                    temporary, index=False, compression="zstd"
-                )
-
-
-def numbers_of(rows: pd.DataFrame, erased: int, places: dict[str, int], about: Path) -> pd.DataFrame:
-    """The rows of one erasure as `pack` writes them."""
-    shift = load_file(about.with_name(f"{about.stem}-features.safetensors"))["noise_shift"].numpy()
-    affected = rows["concept"].map(places).to_numpy()
-    table = pd.DataFrame({"erased": np.int16(erased), "affected": affected.astype("int16")})
-    for column, kind in (("picture", "int8"), ("top1", "bool"), ("top5", "bool")):
-        table[column] = rows[column].to_numpy().astype(kind)
-    for column, source in (("distance", "distance"), ("share", "share1"), ("own", "own")):
-        table[column] = rows[source].to_numpy().astype("float32").round(3)
-    table["label"] = rows["label1"].to_numpy()
-    first = table["picture"] == 0
-    table["noise_shift"] = np.where(first, shift[affected].round(4), np.nan).astype("float32")
-    visible = first & ((table["distance"] > VISIBLE) | ~table["top1"])
-    table["tile"] = np.where(visible, visible.cumsum() - 1, -1).astype("int16")
-    return table
-
-
-def save_tiles(table: pd.DataFrame, whole: Path, path: Path) -> None:
-    """Cut the tiles that `table` keeps out of the sheet `whole`."""
-    with Image.open(whole) as image:
-        side = image.width // SHEET
-        corners = [(place % SHEET * side, place // SHEET * side) for place in table.loc[table["tile"] >= 0, "affected"]]
-        tiles = [image.crop((left, top, left + side, top + side)) for left, top in corners]
-    if tiles:
-        sheet(tiles).save(path, quality=QUALITY, method=6)
-
-
 def parts(names: list[str], only: list[str]) -> Iterator[tuple[str, str]]:
     """Method and concept of each erasure, what matters most first: netfive by both, then the rest by ESD, by AGE."""
     for some in (names[:25], names[25:]):
@@ -211,7 +168,7 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, help="write what is finished into this folder, and erase nothing")
     args = parser.parse_args()
     if args.pack:
-        pack(args.folder, args.pack)
+        pack(args.folder, args.pack, ConceptSet.load("emoji"))
         return
     turn, processes = map(int, args.part.split("/"))
     for method in args.only:

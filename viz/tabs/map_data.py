@@ -84,7 +84,7 @@ class MapData:
             return FIRST
         if self.effects is None:
             return self.concepts.names[0]
-        if FIRST in self.concepts.names and FIRST not in self.effects.missing(self.concepts):
+        if FIRST in self.concepts.names and self.effects.measured(self.source(0), FIRST, "hurts"):
             return FIRST
         return self.effects.most_damaging(self.source(0)) or self.concepts.names[0]
 

@@ -1,0 +1,70 @@
+"""From the numbers of single pictures to side effects: means and intervals over the pictures of each pair of concepts.
+
+`numbers`: the rows of one or more erasures, sorted by erased, affected and picture, as `RecordedWorld` reads them. A
+world has 200,000 pairs, so that all with as many pictures are computed together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from age_core.measure.intervals import few_intervals, share_change_intervals
+
+
+def distances(numbers: pd.DataFrame) -> pd.DataFrame:
+    """A row a pair: erased, affected, distance (mean), low, high (nan of one picture), pictures (how many)."""
+    rows = numbers[numbers["distance"].notna()]
+    values = rows["distance"].to_numpy(float)
+    tables = []
+    for grid in _grids(rows):
+        low, high = few_intervals(values[grid])
+        columns = {"distance": values[grid].mean(axis=1), "low": np.maximum(low, 0.0), "high": high}
+        tables.append(_pairs(rows, grid).assign(**columns, pictures=grid.shape[1]))
+    return pd.concat(tables, ignore_index=True)
+
+
+def share_changes(numbers: pd.DataFrame, top: int) -> pd.DataFrame:
+    """A row a pair: erased, affected, and of the pictures that the original drew as well: before and after, the shares
+    in which the concept is among the probe's first `top` guesses, and delta, how much was lost, with low and high.
+    """
+    rows = numbers[numbers[f"before{top}"].notna()]
+    before, after = rows[f"before{top}"].to_numpy(float), rows[f"top{top}"].to_numpy(float)
+    tables = []
+    for grid in _grids(rows):
+        low, high = share_change_intervals(before[grid], after[grid])
+        columns = {"before": before[grid].mean(axis=1), "after": after[grid].mean(axis=1), "low": low, "high": high}
+        tables.append(_pairs(rows, grid).assign(**columns))
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(delta=table["before"] - table["after"])
+
+
+def effect_rows(numbers: pd.DataFrame) -> pd.DataFrame:
+    """A row a pair and metric: erased, affected, metric, before, after, delta, low, high; see `study.tables`."""
+    far = distances(numbers).rename(columns={"distance": "delta"}).drop(columns="pictures")
+    first = numbers[numbers["picture"] == 0]
+    shift = first["noise_shift"].to_numpy(float)
+    tables = {
+        "distance": far.assign(before=0.0, after=far["delta"]),
+        "noise-shift": first[["erased", "affected"]].assign(
+            before=1.0, after=1 - shift, delta=shift, low=np.nan, high=np.nan
+        ),
+    }
+    tables |= {f"DS-{top}": share_changes(numbers, top) for top in (1, 5)}
+    table = pd.concat([rows.assign(metric=metric) for metric, rows in tables.items()], ignore_index=True)
+    return table.astype({"erased": "str", "affected": "str"})
+
+
+def _grids(rows: pd.DataFrame) -> Iterator[np.ndarray]:
+    """The rows of each pair, for all pairs with as many pictures at once: places (pairs, pictures)."""
+    pair = rows["erased"].cat.codes.to_numpy(int) * len(rows["erased"].cat.categories) + rows["affected"].cat.codes
+    starts = np.flatnonzero(np.diff(pair, prepend=-1))
+    counts = np.diff(starts, append=len(rows))
+    for count in np.unique(counts):
+        yield starts[counts == count][:, None] + np.arange(count)
+
+
+def _pairs(rows: pd.DataFrame, grid: np.ndarray) -> pd.DataFrame:
+    return rows[["erased", "affected"]].iloc[grid[:, 0]]
