@@ -18,6 +18,7 @@ from age_core.erasure.look_ahead import best_target, look_ahead, with_prior
 from age_core.erasure.loop import erase
 from age_core.erasure.methods import METHODS, find_method, method_options
 from age_core.erasure.options import EraseOptions
+from age_core.erasure.previews import Preview, previews_around
 from age_core.erasure.selectors import SELECTORS
 from age_core.erasure.target_words import POOL, banned, check_target, fixed_word, neighbours, resolve
 from age_core.erasure.torch_modes import with_gradients
@@ -104,11 +105,14 @@ def carry_out(
     def pools() -> dict[str, Candidates]:
         return candidates_for(pipe, request.method, request.concepts, concepts, request.pool)
 
+    previews = {}
+    if options.preview_every and method.kind == "gradient":
+        previews = {concept.name: previews_around(pipe, concept, concepts) for concept in request.concepts}
     if resume is None and (method.prior or (method.word == "look-ahead" and target is None and len(names) == 1)):
         family_of(pipe).trained(pipe, options.train)  # an empty selection is refused now, not in half a minute
-        return _look_and_erase(pipe, pools(), options, concepts)
+        return _look_and_erase(pipe, pools(), options, concepts, previews)
     if method.word is None:
-        return erase(pipe, names, pools(), options, resume)
+        return erase(pipe, names, pools(), options, resume, previews)
     if target is None:
         words = {
             concept.name: fixed_word(pipe, method.word, concept, concepts, request.pool, request.concepts, options.seed)
@@ -122,12 +126,16 @@ def carry_out(
     if len(set(words.values())) > 1:
         raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
     space = pools() if options.preserve == "neighbours" else {}
-    return erase(pipe, names, space, replace(options, fixed_target=words[names[0]]), resume)
+    return erase(pipe, names, space, replace(options, fixed_target=words[names[0]]), resume, previews)
 
 
 @with_gradients
 def _look_and_erase(
-    pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, concepts: ConceptSet
+    pipe: DiffusionPipeline,
+    pools: Mapping[str, Candidates],
+    options: EraseOptions,
+    concepts: ConceptSet,
+    previews: Mapping[str, Sequence[Preview]],
 ) -> Generator[EraseEvent, None, None]:
     """Try every candidate in closed form, with events that say how far it is, then erase from where it points."""
     started = time.monotonic()
@@ -143,7 +151,7 @@ def _look_and_erase(
     if SELECTORS[options.target].takes_word:
         options = replace(options, fixed_target=best)
     before = time.monotonic() - started
-    with closing(erase(pipe, list(with_priors), with_priors, options)) as events:
+    with closing(erase(pipe, list(with_priors), with_priors, options, None, previews)) as events:
         for event in events:
             yield replace(event, elapsed_s=event.elapsed_s + before)
 

@@ -57,6 +57,7 @@ class EraseEvent:
     entropy: float = math.nan  # of probabilities, in nats; exp of it is "effectively N words"
     elapsed_s: float = 0.0
     remaining_s: float = math.nan
+    preview_concepts: Texts = ()  # what the previews are of; runs of earlier versions do not say it
     preview_prompts: Texts = ()
     pictures: Texts = ()  # the previews' names in the run's folder, where the run is recorded
     previews: tuple[InstanceOf[Image], ...] = ()
@@ -68,6 +69,8 @@ class EraseEvent:
         lengths = {len(self.logits), len(self.probabilities), len(self.sampled)} - {0}
         if lengths - {len(self.candidates)}:
             raise ValueError("there are more or fewer shares than candidates")
+        if self.preview_concepts and len(self.preview_concepts) != len(self.preview_prompts):
+            raise ValueError("there are more or fewer prompts than concepts of its previews")
         return self
 
     def top_targets(self, k: int) -> list[tuple[str, float]]:

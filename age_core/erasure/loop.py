@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 
 import torch
 from diffusers import DiffusionPipeline
@@ -17,20 +18,20 @@ from PIL import Image
 from torch import Tensor
 
 from age_core.concepts.candidates import Candidates
-from age_core.concepts.concept_set import fill
 from age_core.erasure.batch import draw_batch
 from age_core.erasure.events import EraseEvent, TrainingState
 from age_core.erasure.latents import LatentCache, prepare
 from age_core.erasure.objective import inner_gradient, losses
 from age_core.erasure.options import EraseOptions
+from age_core.erasure.previews import Preview, draw_previews, previews_of_words
 from age_core.erasure.selectors import SELECTORS
-from age_core.erasure.student import Student
 from age_core.erasure.torch_modes import advice_when_memory_runs_out, autocast, with_gradients
 from age_core.erasure.training import Training, stored_cache
 from age_core.errors import AgeError, RunFailed
 from age_core.models.eraser import Eraser
-from age_core.models.families import device_of, encode_text, family_of
-from age_core.models.sampling import decode, sample_latents
+from age_core.models.families import device_of, family_of
+
+NO_PREVIEWS: Mapping[str, Sequence[Preview]] = MappingProxyType({})
 
 
 def erase(
@@ -39,13 +40,14 @@ def erase(
     candidates: Candidates | Mapping[str, Candidates],
     options: EraseOptions,
     resume: TrainingState | None = None,
+    previews: Mapping[str, Sequence[Preview]] = NO_PREVIEWS,
 ) -> Generator[EraseEvent, None, None]:
     """Fine-tune `pipe` to map each concept in `names` onto a target of its own; the pipeline itself is not changed.
 
     `objective.published_objective` is what the two players, the student and the targets, descend and climb; each step
     draws one of the concepts. Several concepts need candidates for each. Yields an event a step; the last one carries
-    the Eraser. Closing the generator stops the run; `resume` goes on from an event's `state`. Bad input raises AgeError
-    here, before the first event.
+    the Eraser. Closing the generator stops the run; `resume` goes on from an event's `state`. `previews`: what to draw
+    every `options.preview_every` steps, by erased concept. Bad input raises AgeError here, before the first event.
     """
     options.check()
     names = [names] if isinstance(names, str) else list(names)
@@ -66,7 +68,7 @@ def erase(
     if lacking or (len(names) > 1 and isinstance(candidates, Candidates) and not takes_word):
         raise AgeError(f"Each erased concept needs candidates of its own; {(lacking or names)[0]!r} has none.")
     family_of(pipe).trained(pipe, options.train)
-    return _run(pipe, {name: pool for name, pool in pools.items() if pool is not None}, options, resume)
+    return _run(pipe, {name: pool for name, pool in pools.items() if pool is not None}, options, resume, previews)
 
 
 def _prepare_all(
@@ -95,6 +97,7 @@ def _run(
     pools: Mapping[str, Candidates],
     options: EraseOptions,
     resume: TrainingState | None,
+    previews: Mapping[str, Sequence[Preview]],
 ) -> Generator[EraseEvent, None, None]:
     started = time.monotonic()
     caches: dict[str, LatentCache] = {}
@@ -118,11 +121,11 @@ def _run(
         with advice_when_memory_runs_out(), autocast(pipe, options):
             weights, loss_erase, loss_preserve = _step(pipe, training, concept, options, step)
         last = step == options.steps
-        prompts: tuple[str, ...] = ()
-        previews: tuple[Image.Image, ...] = ()
+        asked: Sequence[Preview] = ()
+        pictures: tuple[Image.Image, ...] = ()
         if options.preview_every and (step % options.preview_every == 0 or last):
-            prompts = _preview_prompts(concept, candidates[concept], options)
-            previews = tuple(_preview(pipe, training.student, prompts, options))
+            asked = previews.get(concept) or previews_of_words(concept, candidates[concept], options)
+            pictures = draw_previews(pipe, training.student, asked, options)
         checkpoint = options.checkpoint_every and (step % options.checkpoint_every == 0 or last)
         logits = training.selectors[concept].logits.detach()
         probabilities = torch.softmax(logits, -1)
@@ -140,8 +143,9 @@ def _run(
             entropy=float(torch.special.entr(probabilities).sum()),
             elapsed_s=now - started,
             remaining_s=(now - loop_started) / (step - first + 1) * (options.steps - step),
-            preview_prompts=prompts,
-            previews=previews,
+            preview_concepts=tuple(preview.concept for preview in asked),
+            preview_prompts=tuple(preview.prompt for preview in asked),
+            previews=pictures,
             state=training.state(step) if checkpoint else None,
             eraser=_eraser(training, options) if last else None,
         )
@@ -177,23 +181,6 @@ def _step(
 
         selector.update(inner_objective, options.pi_batch, generator)
     return weights, float(loss_erase.detach()), float(loss_preserve.detach())
-
-
-def _preview_prompts(concept: str, candidates: Sequence[str], options: EraseOptions) -> tuple[str, ...]:
-    """The concept and, unless its target is one word from the start, the candidates nearest to it."""
-    nouns = (concept,) if SELECTORS[options.target].takes_word else (concept, *candidates[:3])
-    return tuple(fill(options.templates[-1], noun) for noun in nouns if noun)
-
-
-@torch.no_grad()
-def _preview(
-    pipe: DiffusionPipeline, student: Student, prompts: tuple[str, ...], options: EraseOptions
-) -> list[Image.Image]:
-    """Pictures from the student in mid-training."""
-    with student.active(), autocast(pipe, options):
-        seeds = [options.seed] * len(prompts)
-        latents = sample_latents(pipe, encode_text(pipe, prompts), seeds, options.sample_steps, options.sample_guidance)
-    return decode(pipe, latents)
 
 
 def _eraser(training: Training, options: EraseOptions) -> Eraser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import pandas as pd
@@ -18,6 +19,8 @@ from age_core.serve.explorer import Explorer
 Kind = Literal["erased", "synonym", "general", "near", "far", "own"]
 NOTHING = "(nothing asked)"  # the title of an empty prompt's pictures
 MOST_PROMPTS = 8  # of a person's own at once
+MOST_COLUMNS = 4  # edited models side by side
+AS_MADE: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,24 @@ def own_rows(explorer: Explorer, text: str) -> list[Row]:
 
 
 def draw_pairs(
-    explorer: Explorer, rows: Sequence[Row], erasers: Mapping[str, Eraser], first_seed: int, count: int
+    explorer: Explorer,
+    rows: Sequence[Row],
+    erasers: Mapping[str, Eraser],
+    first_seed: int,
+    count: int,
+    strengths: Mapping[str, float] = AS_MADE,
 ) -> dict[str, list[Pair]]:
-    """By each eraser `count` pairs of each row, row by row, on seeds from `first_seed` on."""
+    """By each eraser `count` pairs of each row, row by row, on seeds from `first_seed` on.
+
+    The original draws once for all of them. `strengths`: as for `Eraser.scaled`, of the erasers that are not to be as
+    they were made, so that one eraser can be two columns. Raises AgeError on more than MOST_COLUMNS.
+    """
+    if len(erasers) > MOST_COLUMNS:
+        raise AgeError(f"{len(erasers)} edited models are too many side by side: choose at most {MOST_COLUMNS}.")
+    columns = {title: eraser.scaled(strengths.get(title, 1.0)) for title, eraser in erasers.items()}
     prompts = [row.prompt for row in rows for _ in range(count)]
     seeds = [first_seed + picture for _ in rows for picture in range(count)]
-    return explorer.compute(lambda: compare_pairs(explorer.pipe, erasers, explorer.probe, prompts, seeds))
+    return explorer.compute(lambda: compare_pairs(explorer.pipe, columns, explorer.probe, prompts, seeds))
 
 
 def scores(explorer: Explorer, erased: Sequence[str], erasers: Mapping[str, Eraser]) -> pd.DataFrame:

@@ -24,13 +24,14 @@ from age_core.erasure.outcome import last_eraser
 from age_core.erasure.target_words import neighbours, resolve
 from age_core.errors import AgeError
 from age_core.measure.noise_shift import Reference, noise_reference, noise_shift
-from age_core.measure.verdicts import seeds_of
+from age_core.measure.verdicts import GUIDANCE, STEPS, seeds_of
 from age_core.models.eraser import Eraser
 from age_core.models.probes import Probe
 from age_core.models.sampling import generate
 from age_core.runs.record import model_identity
 from age_core.runs.run import Run
 from age_core.serve.library import Library
+from age_core.serve.originals import Maker, Originals
 from age_core.serve.queue import QueuedRun, RunQueue
 from age_core.study import statistics
 from age_core.study.build import Job, MeasureSetup, Task, build_side_effects
@@ -179,6 +180,14 @@ class Explorer:
     def measured(self) -> Path:
         """Where side effects that were measured here are kept, for everybody who opens the same model and concepts."""
         return self.library.root / "graphs" / f"{self.identity}-{vocabulary_hash(self.concepts)}"
+
+    @cached_property
+    def originals(self) -> Originals:
+        """What the original model draws for the atlas. Ask for it by `compute`: then there is one for everybody."""
+        judge = self.probe.version if self.probe else ""
+        words = vocabulary_hash(self.concepts)
+        maker = Maker(model=self.identity, vocabulary=words, probe=judge, steps=STEPS, guidance=GUIDANCE)
+        return Originals(self.measured / "atlas", maker)
 
     def side_effects(self, images: int = 2) -> Iterator[Job]:
         """Erase every concept by UCE and measure the noise shift of all; yields each erasure, finished ones first.

@@ -15,6 +15,7 @@ from age_core.assets import ASSETS, MODELS, PROBES
 from age_core.concepts.concept_set import TEMPLATES, ConceptSet
 from age_core.errors import AgeError
 from age_core.files import OWNER
+from age_core.study.counting import counting_sentence as counting_sentence  # for the tabs
 from age_core.study.labels import label_of
 from age_core.study.tables import Direction as Direction  # for the tabs, as are the next two
 from age_core.study.tables import SideEffects as SideEffects
@@ -93,6 +94,11 @@ def recorded_world(model: str, concepts: ConceptSet) -> RecordedWorld | None:
     with suppress(AgeError):
         return RecordedWorld.open(WORLD, concepts) if model in MODELS else None
     return None
+
+
+def recorded_pictures() -> list[Path]:
+    """The folders whose pictures the page may serve."""
+    return [WORLD] if WORLD.is_dir() else []
 
 
 def source_title(source: Source) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.errors import AgeError
 from age_core.study import world_files as files
 from age_core.study.floor import Floor
-from age_core.study.tables import COLUMNS
+from age_core.study.tables import COLUMNS, Source
 from age_core.study.world_effects import distances, effect_rows
 from age_core.study.world_files import Manifest
 
@@ -117,6 +117,14 @@ class RecordedWorld:
     def methods(self) -> tuple[str, ...]:
         """The keys of the methods that erased any concept."""
         return tuple(key for key, recorded in self.manifest.methods.items() if recorded.erased)
+
+    def title(self, method: str) -> str:
+        """What people call a method."""
+        return self.manifest.methods[method].title
+
+    def source(self, method: str) -> Source:
+        """The method and metric under which `effects` holds its distances."""
+        return self.manifest.methods[method].method, "distance"
 
     def erased(self, method: str) -> tuple[str, ...]:
         """The concepts of which there is an erasure by the method, in the set's order."""

@@ -1,13 +1,14 @@
-"""A page with the map and a chart alone, of made-up concepts: `python tests/browser/map_page.py [port]`."""
+"""A page with the atlas and a chart alone, of made-up concepts: `python tests/browser/map_page.py`."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -17,8 +18,9 @@ import viz.gradio_tuning  # noqa: F401, I001  # before anything that imports Gra
 import gradio as gr
 import numpy as np
 import pandas as pd
+from PIL import Image, ImageDraw
 
-from viz.atlas import atlas
+from viz.atlas import atlas, sheets
 from viz.atlas.layout import spread_apart
 from viz.charts import plots
 from viz.components import theme
@@ -28,13 +30,70 @@ DOTS, EDGES = 500, 5000
 NAMES = ["<b>grue</b>", *(f"concept {row}" for row in range(1, DOTS))]
 GROUPS = [f"group {row % 12}" for row in range(DOTS)]
 
+SIDE, COLUMNS = 64, 25
+BARE = NAMES[9]  # the one concept without a picture
+ERASED, LOST, MOVED, STILL = "concept 5", ["concept 17", "concept 29"], ["concept 6", "concept 41"], "concept 30"
+FOLDER = Path(tempfile.mkdtemp(prefix="sheets-"))
+
+
+def colour(name: str, edited: bool = False) -> tuple[int, int, int]:
+    """What the middle of a concept's picture is: no two concepts, and no two models, agree."""
+    row = NAMES.index(name)
+    return (20 + row % 10 * 20, 20 + row // 10 % 10 * 20, 30 + row // 100 * 30 + (15 if edited else 0))
+
+
+class Tiles:
+    """A made-up sheet: a disc on white for each of `names`."""
+
+    side, columns = SIDE, COLUMNS
+
+    def __init__(self, names: list[str], edited: bool = False):
+        self.places = {name: place for place, name in enumerate(names)}
+        rows = -(-len(names) // COLUMNS)
+        self.image = Image.new("RGB", (COLUMNS * SIDE, rows * SIDE), "white")
+        pen = ImageDraw.Draw(self.image)
+        for name, place in self.places.items():
+            x, y = place % COLUMNS * SIDE, place // COLUMNS * SIDE
+            pen.ellipse((x + 6, y + 6, x + SIDE - 7, y + SIDE - 7), fill=colour(name, edited))
+
+    def json(self, name: str, share: float = 1) -> dict:
+        """As the browser is told of it; `share` of the file is there."""
+        path = FOLDER / f"{name}.png"
+        self.image.save(path)
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+        return sheets.sheet_json(self, f"gradio_api/file={path}")
+
+
+def edition(key: str = "one", play: bool = False, live: bool = False) -> str:
+    """What a made-up erasure did: two lost, two moved, one hardly at all; `live`: only the first of it is known."""
+    looks = dict.fromkeys(NAMES[40:60], (0.01, False))
+    looks |= {ERASED: (1.1, True), LOST[0]: (0.9, True), MOVED[0]: (0.5, False), STILL: (0.19, False)}
+    drawn = [ERASED, LOST[0], MOVED[0], STILL]
+    parts = [Tiles(drawn, edited=True).json("first")]
+    if not live:
+        looks |= {LOST[1]: (0.6, True), MOVED[1]: (0.21, False)}
+        parts.append(Tiles([LOST[1], MOVED[1]], edited=True).json("second"))
+    return sheets.edited_json(key, f"{ERASED} erased by hand", [ERASED], 0.2, looks, parts, play)
+
+
+def originals(kind: str) -> str:
+    """The whole sheet; or one cut short, one that is missing, and one that holds no image."""
+    drawn = [name for name in NAMES if name != BARE]
+    if kind == "cut":
+        return sheets.original_json(Tiles(drawn).json("cut", 0.4))
+    if kind == "missing":
+        return sheets.original_json(Tiles(drawn).json("whole") | {"url": f"gradio_api/file={FOLDER}/none.png"})
+    if kind == "broken":
+        return sheets.original_json(Tiles(drawn).json("whole") | {"url": "data:image/png;base64,AAAA"})
+    return sheets.original_json(Tiles(drawn[:300]).json("whole"), Tiles(drawn[300:]).json("more"))
+
 
 @cache
-def places(seed: int) -> pd.DataFrame:
-    """Twelve clusters of dots: where they lie depends on the seed."""
+def places(seed: int, gap: float | None = 0.05) -> pd.DataFrame:
+    """Twelve clusters of dots: where they lie depends on the seed; with `gap` None, so far apart as pictures need."""
     rng = np.random.default_rng(seed)
     centres = rng.uniform(-0.85, 0.85, (12, 2))
-    points = spread_apart(centres[np.arange(DOTS) % 12] + rng.normal(0, 0.13, (DOTS, 2)))
+    points = spread_apart(centres[np.arange(DOTS) % 12] + rng.normal(0, 0.13, (DOTS, 2)), gap)
     return pd.DataFrame({"name": NAMES, "x": points[:, 0], "y": points[:, 1]})
 
 
@@ -84,9 +143,17 @@ def curve_figure() -> str:
     return plots.locality_figure(curves, "Damage falls with the distance in meaning", "damage").to_json()
 
 
+def draw(kind: str) -> dict:
+    return gr.update(original="" if kind == "bare" else originals(kind))
+
+
+def erase(how: dict | None) -> dict:
+    return gr.update(edited="" if how is None else edition(**how))
+
+
 def build() -> gr.Blocks:
-    gr.set_static_paths([PLOTLY_JS])
-    layouts = {"meaning": places(0), "effects": places(1)}
+    gr.set_static_paths([PLOTLY_JS, FOLDER])
+    layouts = {"meaning": places(0), "effects": places(1), "apart": places(0, None)}
     figure = atlas.map_figure(layouts["meaning"], GROUPS, np.linspace(1, 0, DOTS)).to_json()
     every = atlas.overview_json(effects(), NAMES)
     assert len(json.loads(every)) == EDGES
@@ -98,7 +165,7 @@ def build() -> gr.Blocks:
             time.sleep(0.1)
 
     with gr.Blocks(title="Map") as demo:
-        switch = gr.Radio(["meaning", "effects"], value="meaning", label="Layout", elem_id="layout")
+        switch = gr.Radio(list(layouts), value="meaning", label="Layout", elem_id="layout")
         graph = atlas.Atlas(
             value="concept 5",
             figure=figure,
@@ -114,11 +181,26 @@ def build() -> gr.Blocks:
                 text: gr.Button(text, elem_id=text)
                 for text in ("every", "none", "light", "dim", "far", "heat", "heat2", "curve", "clear")
             }
+        with gr.Row():
+            pictures = [gr.Button(kind, elem_id=kind) for kind in ("whole", "cut", "missing", "broken", "bare")]
+            erasures = {
+                "play": {"play": True},
+                "still": {},
+                "live": {"key": "live", "live": True},
+                "more": {"key": "live"},
+                "over": None,
+            }
+            editions = [gr.Button(text, elem_id=text) for text in erasures]
         chart = Chart(label="Damage of each pair", elem_id="chart")
         pair = gr.Textbox(label="Pair", elem_id="pair")
         quick = {"queue": False, "show_progress": "hidden"}
         graph.select(lambda name: (gr.update(arrows=arrows_of(name)), name), graph, [graph, picked], **quick)
         switch.input(lambda name: gr.update(layout=name), switch, graph, **quick)
+        for button in pictures:
+            kind = str(button.value)
+            button.click(partial(draw, kind), None, graph, **quick)
+        for button, how in zip(editions, erasures.values(), strict=True):
+            button.click(partial(erase, how), None, graph, **quick)
         buttons["every"].click(lambda: gr.update(overview=every), None, graph, **quick)
         buttons["none"].click(lambda: gr.update(overview="[]"), None, graph, **quick)
         buttons["light"].click(light_up, None, graph, show_progress="hidden")

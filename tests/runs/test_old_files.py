@@ -46,6 +46,7 @@ def test_a_finished_run_opens():
     last = run.events()[-1]
     assert last.step == 4 and sum(last.probabilities) == pytest.approx(1)
     assert len(last.sampled) == len(last.candidates)
+    assert len(last.preview_prompts) == len(last.pictures) > 0 and last.preview_concepts == ()
     assert len(run.pictures()) == 4 and run.config.options["pi_batch"] == 4
     assert same(run.eraser().delta, Eraser.load(OLD / "eraser.safetensors").delta)
 

@@ -94,6 +94,19 @@ def test_an_eraser_is_scored_on_what_it_erased_and_what_it_watched(explorer, dog
     assert all(pair.original == pair.edited for pair in pairs["nothing"])
 
 
+def test_each_column_has_a_strength_of_its_own(explorer, dog_erased):
+    """One eraser three times: the original draws once, strength 0 changes nothing, and more moves farther."""
+    rows, erasers = rows_for(explorer, "dog", near=1, far=1)[:1], dict.fromkeys(("whole", "half", "none"), dog_erased)
+    pairs = draw_pairs(explorer, rows, erasers, 0, 2, {"half": 0.5, "none": 0.0})
+    whole, half, none = (sum(pair.distance for pair in pairs[title]) for title in erasers)
+    assert none == 0 < half < whole
+    assert all(len({id(pair.original) for pair in column}) == 1 for column in zip(*pairs.values(), strict=True))
+    (alone,) = draw_pairs(explorer, rows, {"whole": dog_erased}, 0, 2).values()
+    assert [pair.edited.tobytes() for pair in alone] == [pair.edited.tobytes() for pair in pairs["whole"]]
+    with pytest.raises(AgeError, match="5 edited models are too many side by side: choose at most 4"):
+        draw_pairs(explorer, rows, dict.fromkeys("abcde", dog_erased), 0, 1)
+
+
 def test_a_form_that_cannot_work_is_refused_before_anything_is_written(explorer):
     for form, match in (
         ({"names": [], "method": "age"}, "name one"),

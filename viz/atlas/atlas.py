@@ -1,4 +1,4 @@
-"""The concept map: a figure of labelled dots, and the component that turns a click on a dot into an event."""
+"""The atlas: concepts as pictures at their places, and the component that turns a click on one into an event."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,10 @@ SCRIPTS = Path(__file__).parent / "scripts"
 SCRIPT_ORDER = (
     "state.js",
     "whole_graph.js",
+    "sheets.js",
+    "tiles.js",
+    "bar.js",
+    "faces.js",
     "tip.js",
     "arrows.js",
     "labels.js",
@@ -29,10 +33,23 @@ SCRIPT_ORDER = (
     "atlas.js",
 )
 WIDEST_ARROW = 11  # pixels
-TEMPLATE = (
-    "<div class='cg' tabindex='0' role='application'><canvas></canvas><div class='plot'></div><div class='over'></div>"
-    "<div class='tip' role='tooltip' hidden></div><div class='said' aria-live='polite'></div></div>"
-)
+TEMPLATE = """
+<div class='cg' tabindex='0' role='application'>
+  <div class='bar' hidden>
+    <div class='faces' role='group' aria-label='Which pictures are shown'>
+      <button type='button' data-face='original'>Original</button>
+      <button type='button' data-face='edited'>Edited</button>
+      <button type='button' data-face='changed'>What changed</button>
+    </div>
+    <button type='button' class='flip'>Hold to flip (F)</button>
+    <span class='shows'></span>
+  </div>
+  <div class='stage'>
+    <canvas></canvas><div class='plot'></div><div class='over'></div><div class='tip' role='tooltip' hidden></div>
+  </div>
+  <div class='said' aria-live='polite'></div>
+</div>
+"""
 DOT, SMALLEST_DOT, LARGEST_DOT = 10, 8, 17  # pixels across
 
 
@@ -187,7 +204,9 @@ class Atlas(Plotted):
 
     Every other input is JSON, so that `gr.update` of one of them sends only that:
     `figure` (see `map_figure`), `arrows`, `label_order`, `layouts`, `overview` (see their makers above), `layout` (the
-    name of the layout shown; another one moves the dots) and `lit` ({name: share}: rings that grow with the share).
+    name of the layout shown; another one moves the dots), `lit` ({name: share}: rings that grow with the share), and
+    `original` and `edited` (see viz/atlas/sheets.py). `face` ("original", "edited" or "changed") turns the pictures as
+    the buttons of the atlas do, when it changes; another edited model turns them to "changed".
     `label` says in words what the map shows.
 
     `gr.Plot` has no click event and rebuilds the figure at each update, which loses the zoom. `gr.update` replays this
@@ -204,6 +223,9 @@ class Atlas(Plotted):
         layout: str = "",
         overview: str = "[]",
         lit: str = "{}",
+        original: str = "",
+        edited: str = "",
+        face: str = "original",
         **kwargs: object,
     ) -> None:
         super().__init__(
@@ -215,6 +237,9 @@ class Atlas(Plotted):
             layout=layout,
             overview=overview,
             lit=lit,
+            original=original,
+            edited=edited,
+            face=face,
             html_template=TEMPLATE,
             js_on_load=script(),
             **kwargs,

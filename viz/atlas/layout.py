@@ -18,6 +18,9 @@ from viz.components.theme import GROUP_COLOURS, GROUP_SHAPES
 
 FEW = 15  # concepts among which UMAP finds no neighbourhoods to keep
 EDGE = 1.05  # the furthest from the middle that a dot may stand
+ASPECT = 1.2  # how much wider the map is than high
+FILL = 0.8  # the share of the map that pictures take
+WIDEST_GAP = 0.25  # between two pictures, in half heights of the map
 MEANING = "meaning"  # the layout by what the words mean: the one that every map has
 
 
@@ -78,17 +81,33 @@ def _principal(vectors: np.ndarray, metric: str) -> np.ndarray:
         return np.nan_to_num(scaling.fit_transform(vectors))
 
 
-def spread_apart(points: np.ndarray, gap: float = 0.06, rounds: int = 200) -> np.ndarray:
-    """Push dots that overlap just far enough apart to be told apart and clicked: at least `gap`, where it fits."""
-    points = np.asarray(points, dtype=float) + np.random.default_rng(0).normal(0, 1e-4, np.shape(points))
-    for _ in range(rounds):
-        offset = points[:, None] - points[None]  # (n, n, 2)
-        distance = np.linalg.norm(offset, axis=-1) + np.eye(len(points)) * gap
-        push = np.maximum(gap - distance, 0) / np.maximum(distance, 1e-9)
-        if push.max() < 0.02:
+def spread_apart(points: np.ndarray, gap: float | None = None, rounds: int = 400) -> np.ndarray:
+    """Push (n, 2) places apart until none of the pictures there covers another: nobody goes further than that takes.
+
+    Pictures are squares, so two of them are apart where `gap` lies between them, in heights of the map, sideways or up.
+    By default it is what leaves room for all on a map that is ASPECT times as wide as it is high.
+    """
+    from scipy.spatial import KDTree
+
+    wall = np.array([ASPECT, 1]) * EDGE
+    if gap is None:
+        gap = min(np.sqrt(FILL * 4 * wall.prod() / max(len(points), 1)), WIDEST_GAP)
+    places = np.asarray(points, dtype=float) * [ASPECT, 1]
+    places = places + np.random.default_rng(0).normal(0, 1e-6, places.shape)  # what lies on one spot must part
+    for turn in range(rounds):
+        want = gap * min(1, 0.5 + turn / rounds)  # pushed at once, a crowd breaks up
+        pairs = KDTree(places).query_pairs(want, p=np.inf, output_type="ndarray")
+        a, b = pairs.T
+        offset = places[a] - places[b]
+        distance = np.abs(offset).max(axis=1, initial=0)
+        overlap = np.maximum(want - distance, 0)
+        if want == gap and overlap.max(initial=0) < 0.02 * gap:
             break
-        points = points + 0.45 * (offset * push[..., None]).sum(axis=1)
-    return points.clip(-EDGE, EDGE)
+        push = 0.45 * offset * (overlap / np.maximum(distance, 1e-9))[:, None]
+        np.add.at(places, a, push)
+        np.add.at(places, b, -push)
+        places = places.clip(-wall, wall)
+    return places / [ASPECT, 1]
 
 
 def aligned(layout: pd.DataFrame, to: pd.DataFrame, anchors: Sequence[str] | None = None) -> pd.DataFrame:

@@ -29,10 +29,9 @@ def victim_list(title: str, victims: Sequence[Victim], none: str, more: int = 0)
 
 def _row(victim: Victim) -> Markup:
     pictures = join(picture or Markup('<span class="tile none"></span>') for picture in (victim.before, victim.after))
-    interval = "" if math.isnan(victim.low) else f"{victim.low:.2f} to {victim.high:.2f}"
-    verdict = Markup('<b class="damage">✗ not recognised</b>') if victim.lost else Markup("<span>✓ recognised</span>")
+    interval = "" if math.isnan(victim.low) else f"({victim.low:.2f}–{victim.high:.2f})"
+    verdict = Markup('<b class="damage">✗ lost</b>') if victim.lost else Markup("✓ recognised")
     return Markup(
-        '<li data-concept="{name}"><span class="pair-of-tiles">{pictures}</span><span class="who">{name}</span>'
-        '<span class="moved"><b>{distance:.2f}</b> <small>{interval}</small></span><span class="verdict">{verdict}'
-        "</span></li>"
+        '<li data-concept="{name}"><span class="pair-of-tiles">{pictures}</span><span><b>{name}</b>'
+        '<span class="verdict">{verdict}</span><span class="moved">moved {distance:.2f} {interval}</span></span></li>'
     ).format(name=victim.name, pictures=pictures, distance=victim.distance, interval=interval, verdict=verdict)

@@ -43,7 +43,8 @@ SERIES_NAMES = ("gain", "damage", "lit", "pink", "sky", "soft")
 SERIES = [LIGHT[name] for name in SERIES_NAMES]
 
 # The rules, the page's first: what only one part needs lies in its folder.
-SHEETS = (Path(__file__).with_name("style.css"), Path(__file__).parents[1] / "charts" / "lessons.css")
+VIZ = Path(__file__).parents[1]
+SHEETS = (Path(__file__).with_name("style.css"), VIZ / "atlas" / "atlas.css", VIZ / "charts" / "lessons.css")
 
 
 def _variables(selector: str, colours: Mapping[str, str], halo: str) -> str:

@@ -47,7 +47,7 @@ def lay_out(ui: SimpleNamespace, data: MapData) -> None:
     with gr.Row(elem_id="erased-by", equal_height=True):
         ui.by = gr.Radio(
             list(view.faces),
-            value=view.face.key if view.face else None,
+            value=view.face.choice if view.face else None,
             label="Erased by",
             visible=bool(view.faces),
             elem_id="by",
@@ -88,7 +88,7 @@ def lay_out_more(ui: SimpleNamespace, data: MapData) -> None:
 
 def other_title(view: ConceptView) -> str:
     """What the button says that turns to the other recorded erasure."""
-    titles = [title for title, key in view.faces if view.face is None or key != view.face.key.split("/")[0]]
+    titles = [title for title, key in view.faces if view.face is None or key != view.face.choice]
     return f"Now with {titles[0]}" if titles else "Now with another"
 
 
@@ -129,7 +129,7 @@ def map_updates(data: MapData, ui: SimpleNamespace) -> Updates:
 
 def picked_updates(ui: SimpleNamespace, view: ConceptView) -> Updates:
     """What tells of a picked concept, but the atlas itself."""
-    key = view.face.key.split("/")[0] if view.face else None
+    key = view.face.choice if view.face else None
     return {
         ui.by: gr.update(choices=list(view.faces), value=key, visible=bool(view.faces)),
         ui.other: gr.update(value=other_title(view), visible=len(view.faces) > 1),

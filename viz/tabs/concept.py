@@ -18,7 +18,6 @@ from viz.tabs.session import Session, ready
 
 
 def lay_out(ui: SimpleNamespace, data: MapData) -> None:
-    ui.selection = live_block("selection", concept_view(data, Session(), data.first).panel)
     with gr.Row(elem_id="erase-buttons"):
         ui.now = gr.Button("Erase it now", variant="primary", elem_id="erase-now", min_width=130)
         ui.care = gr.Button("Erase with care", elem_id="erase-care", min_width=130)
@@ -32,6 +31,7 @@ def lay_out(ui: SimpleNamespace, data: MapData) -> None:
         visible=False,
         elem_id="strength",
     )
+    ui.selection = live_block("selection", concept_view(data, Session(), data.first).panel)
     ui.own_pictures = live_block("own-pictures", note("The model's own pictures come in a moment."))
     ui.locality = Chart(figure="", label="Damage by nearness", elem_id="locality")
 

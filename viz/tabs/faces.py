@@ -16,10 +16,10 @@ from viz.components.served import SERVED
 from viz.components.tiles import file_url, tile
 
 if TYPE_CHECKING:
-    from age_core.serve.faces import Look
     from PIL import Image
 
     from age_core import Eraser
+    from age_core.serve.faces import Look
 
 COLUMNS = ["distance", "low", "high", "before", "recognised", "moved"]
 
@@ -77,12 +77,14 @@ class Face:
     pictures: Pictures = field(default_factory=Pictures)
     eraser: Eraser | None = None  # nothing recorded has one
     strength: float = 1.0
+    method: str = ""  # of a recorded one, its key in the recorded world
 
     @classmethod
     def recorded(cls, world: RecordedWorld, erasure: RecordedErasure) -> Face:
         sheets = [ServedSheet.of(erasure.sheet)] if erasure.sheet else []
-        key = f"{erasure.method}/{erasure.name}"
-        return cls(key, erasure.title, (erasure.name,), world.floor.value, erasure.table[COLUMNS], Pictures(sheets))
+        key, table = f"{erasure.method}/{erasure.name}", erasure.table[COLUMNS]
+        floor, names, method = world.floor.value, (erasure.name,), erasure.method
+        return cls(key, erasure.title, names, floor, table, Pictures(sheets), method=method)
 
     @classmethod
     def drawn(cls, key: str, by: str, eraser: Eraser, floor: float, strength: float = 1.0) -> Face:
@@ -99,6 +101,11 @@ class Face:
         sheet = Sheet(path, side, columns, {name: place for place, name in enumerate(concepts)})
         table = pd.DataFrame(columns=COLUMNS)
         return cls(path.stem, by, names, math.inf, table, Pictures([ServedSheet.of(sheet)]))
+
+    @property
+    def choice(self) -> str:
+        """What it is called among all that erased the same concept."""
+        return self.method or self.key
 
     @property
     def title(self) -> str:

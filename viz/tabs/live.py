@@ -150,8 +150,8 @@ def recording_of(run: Run, events: Sequence[EraseEvent] | None = None, picture: 
     """What a run has recorded, with its pictures. `events`: all of them, where they are in memory."""
     pictures = {}
     for path in run.pictures():
-        with Image.open(path) as picture:
-            pictures[path.name] = picture.convert("RGB")
+        with Image.open(path) as preview:
+            pictures[path.name] = preview.convert("RGB")
     return Recording(", ".join(run.config.concepts), run.events() if events is None else events, pictures, picture)
 
 

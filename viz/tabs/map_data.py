@@ -67,15 +67,16 @@ class MapData:
         """How many concepts nobody has erased to see whom it hurts."""
         return len(self.effects.missing(self.concepts)) if self.effects is not None else len(self.concepts)
 
-    def nearest(self, name: str) -> tuple[str, ...] | None:
-        """The NEAREST concepts in words; None as long as the model, which knows, is not open."""
+    def nearest(self, name: str) -> tuple[str, ...]:
+        """The NEAREST concepts in words; none as long as the model, which knows, is not open."""
         if not self.models.has(self.choice) or name not in self.concepts.names:
-            return None
+            return ()
         return self.explorer.ranked(name)[:NEAREST]
 
     def counting(self, face: Face) -> str:
         """How much an erasure visibly changed, in one sentence."""
-        return stored.counting(face.table, face.names, face.by, face.floor, self.nearest(face.names[0]))
+        by = face.by if face.strength == 1 else f"{face.by} at strength {face.strength:g}"
+        return stored.counting_sentence(face.table, face.names, by, face.floor, self.nearest(face.names[0]))
 
     @cached_property
     def first(self) -> str:
@@ -127,7 +128,7 @@ def make_map(models: OpenModels, choice: Choice) -> MapData:
     if layout.MEANING not in layouts:
         points = layout.umap_layout(models.explorer(choice).vectors)
         layouts = {layout.MEANING: layout.write_layout(path, concepts.names, points)}
-    world = stored.recorded_world(choice.model, concepts, choice.concepts)
+    world = stored.recorded_world(choice.model, concepts)
     originals = Pictures([ServedSheet.of(world.original)] if world else [])
     return MapData(models, choice, concepts, layouts, read_effects(models, choice, concepts), world, originals)
 

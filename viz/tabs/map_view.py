@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from age_core.serve.stored import Direction, SideEffects, Source, graph_facts, hurt_by, source_title
+from age_core.serve.stored import Direction, SideEffects, Source, graph_facts, source_title
 from viz.atlas import atlas, layout
 from viz.charts import effects, panels, plots, victims
 from viz.components.html_parts import Markup, region, soft
@@ -19,7 +19,7 @@ DIRECTIONS: dict[str, Direction] = {"Whom it hurts": "hurts", "Who hurts it": "h
 USUAL = next(iter(DIRECTIONS))
 SIDES: tuple[Literal["hurts", "hurt by"], ...] = ("hurts", "hurt by")
 AS_SHOWN = -1  # the place of a source that is none: the arrows of the pictures that the atlas shows
-LISTED = 10  # effects of each side
+LISTED = 8  # effects of each side
 SMALL = 44  # pixels across of a picture in a list
 MOST_CELLS = 60  # rows or columns of the heat map: more cannot be told apart
 
@@ -105,7 +105,7 @@ def arrows_of(data: MapData, face: Face | None, name: str, how: How) -> pd.DataF
     if face is not None and way != "hurt by":
         rows.append(face.arrows(count))
     if face is not None and data.world is not None and way != "hurts":
-        rows.append(hurt_by(data.world, face.key, name).head(count))
+        rows.append(hurt_by(data, method_of(data, face), name).head(count))
     rows = [table for table in rows if len(table)]
     empty = pd.DataFrame(columns=["erased", "affected", "delta"])
     return pd.concat(rows, ignore_index=True).nlargest(count, "delta") if rows else empty
@@ -146,8 +146,7 @@ def panel_of(data: MapData, face: Face | None, name: str, how: How) -> str:
         return panels.selection(name, concept.group, concept.synonyms, sides)
     lists = [hurts_list(data, face, name)]
     if data.world is not None:
-        method = face.key.split("/")[0] if face and face.eraser is None else data.world.methods[0]
-        lists.append(hurt_by_list(data, method, name))
+        lists.append(hurt_by_list(data, method_of(data, face), name))
     return panels.concept(name, concept.group, concept.synonyms, lists)
 
 
@@ -166,18 +165,31 @@ def hurts_list(data: MapData, face: Face | None, name: str) -> Markup:
     return victims.victim_list(f"Erasing {name} hurts", shown, none, max(len(rows) - LISTED, 0))
 
 
+def method_of(data: MapData, face: Face | None) -> str:
+    """The recorded method of a face; the first where the face is not recorded."""
+    assert data.world is not None  # whoever asks has looked
+    return face.method if face and face.method else data.world.methods[0]
+
+
+def hurt_by(data: MapData, method: str, name: str) -> pd.DataFrame:
+    """The recorded erasures that visibly moved the picture of `name`, as rows of side effects, the worst first."""
+    if data.world is None or data.effects is None:
+        return pd.DataFrame(columns=["erased", "affected", "delta", "low", "high"])
+    return data.effects.strongest(data.world.source(method), name, "hurt by", len(data.concepts))
+
+
 def hurt_by_list(data: MapData, method: str, name: str) -> Markup:
     """Whose erasure hurts `name`: its own picture before and after each."""
     assert data.world is not None  # whoever asks has looked
     shown = []
-    rows = hurt_by(data.world, method, name)
+    rows = hurt_by(data, method, name)
     for row in rows.head(LISTED).to_dict("records"):
         erasure = data.world.erasure(method, row["erased"])
         if erasure is not None:
             face = Face.recorded(data.world, erasure)
             after = face.pictures.tile(name, f"{name} after {face.title}", SMALL)
             before = data.originals.tile(name, f"{name} as the original model draws it", SMALL)
-            lost = bool(face.damaged["lost"].get(name, False))
+            lost = name in erasure.lost()
             numbers = (row["delta"], row["low"], row["high"])
             shown.append(victims.Victim(str(row["erased"]), before, after or before, *numbers, lost))
     none = f"No recorded erasure moved its picture visibly (of {len(data.world.erased(method))})."

@@ -43,7 +43,7 @@ def build(maps: MapCache) -> gr.Blocks:
     data = maps.of(Choice())
     tabs = [tab for tab in TABS if tab.offered(data)]
     gr.set_static_paths([PLOTLY_JS, *stored.recorded_pictures()])
-    with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+    with gr.Blocks(title="AGE Explorer", analytics_enabled=False, delete_cache=(600, 3600), fill_width=True) as page:
         link = Link(page, lay_out(data, tabs), maps)
         page.load(js=ARRIVED_JS)
         model.connect(link, tabs)

@@ -1,24 +1,27 @@
-"""The palette is the one place for each colour, and the style sheet knows no other."""
+"""The palette is the one place for each colour, and the style sheets know no other."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+
+import pytest
 
 from viz.components import theme
 
-SHEET = Path(theme.__file__).with_name("style.css").read_text(encoding="utf-8")
+SHEETS = [path.read_text(encoding="utf-8") for path in theme.SHEETS]
 
 
-def test_the_style_sheet_names_colours_and_holds_none():
-    assert not re.findall(r"#[0-9a-fA-F]{3,8}\b(?![^{]*\{)", SHEET)
-    assert SHEET in theme.CSS and SHEET.count("{") == SHEET.count("}")
+@pytest.mark.parametrize("sheet", SHEETS)
+def test_a_style_sheet_names_colours_and_holds_none(sheet):
+    assert not re.findall(r"#[0-9a-fA-F]{3,8}\b(?![^{]*\{)", sheet)
+    assert sheet in theme.CSS and sheet.count("{") == sheet.count("}")
 
 
-def test_every_colour_that_the_style_sheet_uses_is_defined_in_light_and_dark():
+@pytest.mark.parametrize("sheet", SHEETS)
+def test_every_colour_that_the_style_sheet_uses_is_defined_in_light_and_dark(sheet):
     light, dark = theme.CSS.split("\n")[:2]
     assert light.startswith(":root {") and dark.startswith(".dark {")
-    used = set(re.findall(r"var\((--[\w-]+)\)", SHEET)) - {"--c-light", "--c-dark"}  # the legend brings these itself
+    used = set(re.findall(r"var\((--[\w-]+)\)", sheet)) - {"--c-light", "--c-dark"}  # the legend brings these itself
     for rule in (light, dark):
         assert used <= set(re.findall(r"(--[\w-]+): #[0-9a-fA-F]{6};", rule))
 

@@ -29,6 +29,12 @@ class MadeUpWorld:
     def methods(self) -> tuple[str, ...]:
         return tuple(method for method in TITLES if self.erased(method))
 
+    def title(self, method: str) -> str:
+        return TITLES[method][0]
+
+    def source(self, method: str) -> tuple[str, str]:
+        return TITLES[method][1], "distance"
+
     def erased(self, method: str) -> tuple[str, ...]:
         return tuple(name for name in WORLD.names if any(key[:2] == (method, name) for key in self.sizes))
 

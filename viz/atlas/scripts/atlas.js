@@ -1,18 +1,23 @@
-// The map in the browser. Plotly draws the dots and handles zoom; labels, arrows and rings lie above it as plain HTML
-// and SVG, and the whole graph beneath it on a canvas, which is many times faster than redrawing the figure and takes
-// its colours from CSS in light and dark. What lies under the pointer is found from the positions of the dots, so that
-// nothing above the figure needs to catch events (which would break panning) and a dot can be picked while it moves.
+// The atlas in the browser. Plotly knows where the concepts are and handles pan and zoom, and its dots are hidden. What
+// is seen of them, pictures or dots, is drawn on a canvas beneath, as is the whole graph: many times faster than a
+// redraw of the figure, and its colours come from CSS in light and dark. Labels, arrows and rings lie above as plain
+// HTML and SVG. What lies under the pointer is found from the positions of the concepts, so that nothing above the figure
+// needs to catch events (which would break panning) and a concept can be picked while it moves.
 function atlas(element, props, trigger, watch) {
   // Gradio's base is the page's own folder, as without one; with one Plotly names its clip paths by the page's address,
   // and dots and lines vanish when that changes.
   document.querySelector('base')?.remove();
-  const state = mapState(element, props, trigger), {root, plot} = state;
+  const state = mapState(element, props, trigger), {root, stage, plot} = state;
   let frame = 0;
-  const {newOverview, readColours, copyDots, paint} = mapCanvas(state);
+  const {newOverview, paintEdges} = mapWholeGraph(state);
+  const {load, stamp} = mapSheets(state);
+  const {readColours, copyDots, measure, paint} = mapTiles(state, {paintEdges, stamp, soon});
+  const bar = mapBar(state);
+  const {newOriginal, newEdited, turnTo, hold, refresh} = mapFaces(state, {load, tell: bar.tell, soon});
   const {hint, sentence} = mapTip(state);
   const {newArrows, hideUntilNew, arrived, placeArrows, shaftAt, farEnds} = mapArrows(state, {hint, sentence, soon});
-  const {newLit, placeRings, placeLabels} = mapLabels(state, {soon});
-  const {draw, travel, reveal} = mapDots(state, {hint, decorate, readColours, copyDots, newArrows, newLit});
+  const {newOrder, newLit, placeRings, placeLabels} = mapLabels(state, {soon});
+  const {draw, resize, travel, reveal} = mapDots(state, {hint, decorate, readColours, copyDots, refresh, newArrows, newLit});
   const pointer = mapPointer(state, {hint, shaftAt, hideUntilNew, soon});
   const keyboard = mapKeyboard(state, {hint, sentence, reveal, pick: pointer.pick, soon});
 
@@ -20,12 +25,12 @@ function atlas(element, props, trigger, watch) {
 
   // Everything above and beneath the dots, as they are now.
   function decorate() {
-    const full = plot._fullLayout, W = root.clientWidth, H = root.clientHeight;
+    const full = plot._fullLayout, W = stage.clientWidth, H = stage.clientHeight;
     if (!full || !full.xaxis || !W) return;
     state.px = state.xs.map(x => full.xaxis._offset + full.xaxis.d2p(x));
     state.py = state.ys.map(y => full.yaxis._offset + full.yaxis.d2p(y));
+    measure();
     const ends = farEnds();
-    root.classList.toggle('ego', state.shafts.length > 0);
     paint(W, H);
     placeArrows();
     placeRings(ends);
@@ -37,11 +42,7 @@ function atlas(element, props, trigger, watch) {
   }
 
   function followPage() {
-    new ResizeObserver(() => {  // also when a tab that was hidden is shown
-      const full = plot._fullLayout, W = root.clientWidth, H = root.clientHeight;
-      if (full && W && (full.width !== W || full.height !== H)) Plotly.Plots.resize(plot).catch(() => {});
-      soon();
-    }).observe(root);
+    new ResizeObserver(() => { resize(); soon(); }).observe(stage);  // also when a tab that was hidden is shown
     let dark = state.isDark();
     new MutationObserver((_, observer) => {
       if (!root.isConnected) return observer.disconnect();
@@ -52,14 +53,18 @@ function atlas(element, props, trigger, watch) {
   function start() {
     if (!window.Plotly) return setTimeout(start, 50);
     newOverview();
+    newOrder();
     describe();
     draw().then(() => {
       for (const name of ['plotly_relayouting', 'plotly_relayout', 'plotly_afterplot']) plot.on(name, soon);
       plot.on('plotly_relayouting', () => hint(null));
       root.dataset.ready = 'yes';
     });
+    newOriginal();
+    newEdited();
     pointer.listen();
     keyboard.listen();
+    bar.listen({turnTo, hold});
     followPage();
   }
 
@@ -68,7 +73,10 @@ function atlas(element, props, trigger, watch) {
   watch('arrows', () => { arrived(); soon(); });
   watch('overview', () => { newOverview(); soon(); });
   watch('lit', newLit);
-  watch('label_order', soon);
+  watch('original', newOriginal);
+  watch('edited', newEdited);
+  watch('face', () => turnTo(props.face));
+  watch('label_order', newOrder);
   watch('label', describe);
   watch(['layout', 'layouts'], travel);
   watch('figure', () => window.Plotly && draw());

@@ -1,7 +1,6 @@
-// The dots: Plotly's figure, and the ways from one layout to another.
-function mapDots(state, {hint, decorate, readColours, copyDots, newArrows, newLit}) {
-  const {props, root, plot} = state, MOVE_MS = 900;
-  const still = matchMedia('(prefers-reduced-motion: reduce)');
+// The places of the concepts: Plotly's figure, whose dots are hidden, and the ways from one layout to another.
+function mapDots(state, {hint, decorate, readColours, copyDots, refresh, newArrows, newLit}) {
+  const {props, root, stage, plot, still} = state, MOVE_MS = 900;
   let own = [[], []];  // where the figure itself has its dots
 
   function draw() {
@@ -12,18 +11,41 @@ function mapDots(state, {hint, decorate, readColours, copyDots, newArrows, newLi
     state.texts = state.names.map((name, i) => plainText(nodes.text ? nodes.text[i] : name));
     nodes.hoverinfo = 'skip';  // told by hint(), above the labels and in the colours of the page
     if (narrow && Array.isArray(size)) nodes.marker.size = size.map(pixels => pixels * .7);
-    state.radius = state.names.map((_, i) => (nodes.marker.size[i] ?? size) / 2);
+    state.dotRadius = state.names.map((_, i) => (nodes.marker.size[i] ?? size) / 2);
     [nodes.x, nodes.y] = goal();
+    const {range} = figure.layout.xaxis;
+    state.home = range[1] - range[0];
     if (!state.move || state.xs.length !== state.names.length) { [state.xs, state.ys] = goal(); settle(); }
     const palette = nodes.meta[state.isDark() ? 'dark' : 'light'];
     nodes.marker.color = nodes.meta.colour.map(i => palette[i]);
     readColours();
     for (const axis of ['xaxis', 'yaxis']) if (plot._fullLayout) figure.layout[axis].range = plot.layout[axis].range;
     if (narrow) figure.layout.dragmode = false;  // a finger must be able to scroll past the map
-    newArrows(); newLit();
+    refresh(); newArrows(); newLit();
     return Plotly.react(plot, figure.data, figure.layout, {scrollZoom: !narrow, doubleClick: false,
       showSendToCloud: false, plotlyServerURL: '', displaylogo: false, displayModeBar: narrow ? false : 'hover',
-      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d']}).then(decorate);
+      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d']}).then(() => { copyDots(); state.room = roomAt(goal()); decorate(); });
+  }
+
+  // The gap between neighbours in pixels, sideways or up, whichever is wider, when the whole map is seen; the narrowest
+  // twentieth aside.
+  function roomAt([xs, ys]) {
+    const {xaxis, yaxis} = plot._fullLayout, u = xaxis._length / state.home, v = yaxis._length / state.home;
+    const gaps = xs.map((x, i) => {
+      let least = Infinity;
+      for (let j = 0; j < xs.length; j++) {
+        if (j !== i) least = Math.min(least, Math.max(Math.abs(xs[j] - x) * u, Math.abs(ys[j] - ys[i]) * v));
+      }
+      return least;
+    });
+    return gaps.sort((a, b) => a - b)[Math.floor(gaps.length / 20)] ?? Infinity;
+  }
+
+  // The size of the page has changed.
+  function resize() {
+    const full = plot._fullLayout, W = stage.clientWidth, H = stage.clientHeight;
+    if (!full || !W || (full.width === W && full.height === H)) return;
+    Plotly.Plots.resize(plot).then(() => { state.room = roomAt(goal()); decorate(); }).catch(() => {});
   }
 
   function plainText(markup) {
@@ -38,16 +60,17 @@ function mapDots(state, {hint, decorate, readColours, copyDots, newArrows, newLi
 
   function settle() { state.move = null; root.classList.remove('moving'); }
 
-  // Plotly would need a tenth of a second for each step, so the dots move on the canvas and Plotly is told at the end.
+  // Plotly would need a tenth of a second for each step, so it is told at the end.
   function travel() {
-    const to = goal(), from = [state.xs, state.ys], began = performance.now(), mine = {};
+    const to = goal(), from = [state.xs, state.ys], room = state.room, began = performance.now(), mine = {};
     if (!plot._fullLayout || to[0].every((x, i) => x === from[0][i] && to[1][i] === from[1][i])) return;
-    copyDots();
+    const more = roomAt(to) - room;
     state.move = mine; hint(null); root.classList.add('moving');
     const step = now => {
       if (state.move !== mine) return;
       const t = state.within((now - began) / MOVE_MS, 0, 1), eased = t < .5 ? 4 * t ** 3 : 1 - (2 - 2 * t) ** 3 / 2;
       [state.xs, state.ys] = t < 1 ? from.map((values, k) => values.map((v, i) => v + (to[k][i] - v) * eased)) : to;
+      state.room = room + more * eased;
       decorate();
       if (t < 1) requestAnimationFrame(step);
       else Plotly.restyle(plot, {x: [to[0]], y: [to[1]]}, [0]).then(() => {
@@ -60,13 +83,13 @@ function mapDots(state, {hint, decorate, readColours, copyDots, newArrows, newLi
   // Bring a dot that lies outside the view to its centre.
   function reveal(name) {
     const i = state.index.get(name), full = plot._fullLayout;
-    if (i === undefined || !full || !full.xaxis || !root.clientWidth) return;
+    if (i === undefined || !full || !full.xaxis || !stage.clientWidth) return;
     const [x, y] = goal().map(values => values[i]), {xaxis, yaxis} = full;
     const outside = (axis, v, size) => Math.abs(axis._offset + axis.d2p(v) - size / 2) > size / 2 - 12;
-    if (!outside(xaxis, x, root.clientWidth) && !outside(yaxis, y, root.clientHeight)) return;
+    if (!outside(xaxis, x, stage.clientWidth) && !outside(yaxis, y, stage.clientHeight)) return;
     const around = (axis, v) => { const half = (axis.range[1] - axis.range[0]) / 2; return [v - half, v + half]; };
     Plotly.relayout(plot, {'xaxis.range': around(xaxis, x), 'yaxis.range': around(yaxis, y)});
   }
 
-  return {draw, travel, reveal};
+  return {draw, resize, travel, reveal};
 }

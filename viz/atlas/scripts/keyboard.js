@@ -1,11 +1,11 @@
 // The map without a pointer: a cursor that goes from dot to dot.
 function mapKeyboard(state, {hint, sentence, reveal, pick, soon}) {
-  const {props, root} = state;
+  const {props, root, stage} = state;
   const WAYS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 
   // The cursor goes to the nearest dot in the arrow's direction, and Enter picks it.
   function walk([dx, dy]) {
-    const {px, py} = state, middle = [root.clientWidth / 2, root.clientHeight / 2];
+    const {px, py} = state, middle = [stage.clientWidth / 2, stage.clientHeight / 2];
     const from = state.index.get(state.cursor ?? props.value);
     const [x, y] = from === undefined ? middle : [px[from], py[from]];
     let best = null, least = Infinity;

@@ -2,6 +2,9 @@
 function mapLabels(state, {soon}) {
   const {props, over} = state;
   const labels = new Map(), glowing = new Map();  // by name, so that what stays is not made anew
+  let order = [];  // who may claim a label that nobody else needs
+
+  function newOrder() { order = JSON.parse(props.label_order || '[]'); soon(); }
 
   // Candidates that light up: five times a second, so only attributes change, and labels only when others lead.
   function newLit() {
@@ -44,12 +47,13 @@ function mapLabels(state, {soon}) {
     }
   }
 
-  // The cursor, the pick, the ends of its arrows, what shines most, then the rest in their given order; a label that
-  // would collide is left out.
+  // The cursor, the pick, what was erased, the ends of arrows, what shines most, then, where no pictures speak for
+  // themselves, the rest in their given order; a label that would collide is left out.
   function chooseLabels(W, H, ends) {
-    const first = [state.cursor, props.value, ...ends.keys(), ...state.brightest], limit = state.narrow() ? 14 : 25;
+    const first = [state.cursor, props.value, ...state.erased, ...ends.keys(), ...state.brightest];
+    const limit = state.narrow() ? 14 : 25;
     const boxes = [], chosen = new Set();
-    for (const name of new Set([...first, ...JSON.parse(props.label_order || '[]')])) {
+    for (const name of new Set([...first, ...(state.pictured ? [] : order)])) {
       if (!state.has(name) || boxes.length >= limit) continue;
       const [x, y] = state.at(name), end = ends.get(name), text = end ? name + ' ' + end.text : name;
       if (x < 0 || x > W || y < 0 || y > H) continue;
@@ -75,5 +79,5 @@ function mapLabels(state, {soon}) {
       !boxes.some(b => Math.abs(b[0] - s[0]) < (b[2] + w) / 2 && Math.abs(b[1] - s[1]) < 15));
   }
 
-  return {newLit, placeRings, placeLabels};
+  return {newOrder, newLit, placeRings, placeLabels};
 }

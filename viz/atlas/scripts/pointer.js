@@ -1,6 +1,6 @@
 // What a person points at, and what a press picks.
 function mapPointer(state, {hint, shaftAt, hideUntilNew, soon}) {
-  const {props, root} = state;
+  const {props, root, stage} = state;
   let down = null;
 
   // What a person means who points at (x, y): a dot right there, else an arrow, else the nearest dot in reach.
@@ -16,7 +16,7 @@ function mapPointer(state, {hint, shaftAt, hideUntilNew, soon}) {
   }
 
   function place(event) {
-    const box = root.getBoundingClientRect();
+    const box = stage.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   }
 
@@ -49,9 +49,9 @@ function mapPointer(state, {hint, shaftAt, hideUntilNew, soon}) {
   function leave(event) { if (event.pointerType !== 'touch') hint(null); }
 
   function listen() {
-    root.addEventListener('pointerdown', press, true);
-    root.addEventListener('pointermove', hover);
-    root.addEventListener('pointerleave', leave);
+    stage.addEventListener('pointerdown', press, true);
+    stage.addEventListener('pointermove', hover);
+    stage.addEventListener('pointerleave', leave);
   }
 
   return {listen, pick};

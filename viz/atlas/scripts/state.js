@@ -4,9 +4,17 @@ function mapState(element, props, trigger) {
   const root = element.querySelector('.cg'), part = name => root.querySelector(name);
   const state = {
     props, trigger, root,
-    canvas: part('canvas'), plot: part('.plot'), over: part('.over'), tip: part('.tip'), said: part('.said'),
-    // the concepts, in the order of the figure's dots: names, what is said of each, rows by name, radii in pixels
-    names: [], texts: [], index: new Map(), radius: [],
+    stage: part('.stage'), canvas: part('canvas'), plot: part('.plot'), over: part('.over'), tip: part('.tip'),
+    said: part('.said'),
+    // the concepts, in the order of the figure's dots: names, what is said of each, rows by name; radii in pixels, of
+    // their dots and of what is drawn of them, which may be a tile `side` pixels wide (0: there is no room for tiles)
+    names: [], texts: [], index: new Map(), dotRadius: [], radius: [], side: 0,
+    // how each is drawn, and which of them are on their way there from another look; names of what was erased;
+    // whether any is a picture
+    looks: [], turns: new Map(), erased: [], pictured: false,
+    // the width of the whole map as data, and the gap between neighbours in pixels when the whole is seen
+    home: 2, room: 0,
+    tones: {},  // the page's colours
     // where the dots are now, as data and in pixels; `move` is an object of its own while they move
     xs: [], ys: [], px: [], py: [], move: null,
     shafts: [],  // the arrows that are shown
@@ -16,6 +24,7 @@ function mapState(element, props, trigger) {
     has: name => state.index.has(name),
     radiusOf: name => state.radius[state.index.get(name)],
     narrow: () => (root.clientWidth || innerWidth) < 520,  // no width: in a hidden tab
+    still: matchMedia('(prefers-reduced-motion: reduce)'),
     isDark: () => !!document.querySelector('body.dark, .dark'),
     within: (value, low, high) => Math.max(low, Math.min(value, high)),
     make(tag, attributes, parent) {  // a part of a drawing

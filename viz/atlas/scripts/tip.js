@@ -13,7 +13,7 @@ function mapTip(state) {
     if (target.shaft) target.shaft.g.classList.add('hot');
     tip.textContent = target.shaft ? sentence(target.shaft.effect) : state.texts[state.index.get(target.dot)];
     const w = tip.offsetWidth, h = tip.offsetHeight;
-    tip.style.left = state.within(x - w / 2, 4, root.clientWidth - w - 4) + 'px';
+    tip.style.left = state.within(x - w / 2, 4, state.stage.clientWidth - w - 4) + 'px';
     tip.style.top = (y - h - 14 < 4 ? y + 18 : y - h - 14) + 'px';
   }
 

@@ -1,7 +1,7 @@
-// The canvas beneath the dots: the whole graph, and the dots themselves while they move.
-function mapCanvas(state) {
-  const {props, root, canvas, plot} = state;
-  let bundles = [], tones = {}, shapes = [];
+// The whole graph, beneath the pictures.
+function mapWholeGraph(state) {
+  const {props} = state;
+  let bundles = [];
 
   // Edges by strength and sign, so that a redraw strokes eight paths at most.
   function newOverview() {
@@ -14,25 +14,8 @@ function mapCanvas(state) {
     bundles = [...sorted].sort((a, b) => a[0] - b[0]);  // the strongest last, on top
   }
 
-  function readColours() {
-    const style = getComputedStyle(root);
-    tones = {damage: style.getPropertyValue('--damage'), gain: style.getPropertyValue('--gain')};
-  }
-
-  // The dots as Plotly has drawn them, to be drawn here while they move.
-  function copyDots() {
-    const dots = [...plot.querySelectorAll('.scatterlayer .point')];
-    shapes = dots.map(dot => [new Path2D(dot.getAttribute('d')), getComputedStyle(dot).fill]);
-  }
-
-  function paint(W, H) {
-    const scale = Math.min(devicePixelRatio || 1, 2), w = Math.round(W * scale), h = Math.round(H * scale);
-    const {px, py, shafts} = state;
-    if (!bundles.length && !state.move && !canvas.dataset.used) return;
-    canvas.dataset.used = 'yes';
-    if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; }
-    const pen = canvas.getContext('2d');
-    pen.setTransform(scale, 0, 0, scale, 0, 0); pen.clearRect(0, 0, W, H);
+  function paintEdges(pen, W, H) {
+    const {px, py, shafts, tones} = state;
     for (const [key, ends] of bundles) {
       const level = key >> 1;
       pen.strokeStyle = key & 1 ? tones.damage : tones.gain; pen.lineWidth = .6 + level * .35;
@@ -45,12 +28,7 @@ function mapCanvas(state) {
       }
       pen.stroke();
     }
-    if (!state.move) return;
-    pen.globalAlpha = shafts.length ? .38 : 1;
-    shapes.forEach(([path, fill], i) => {
-      pen.setTransform(scale, 0, 0, scale, px[i] * scale, py[i] * scale); pen.fillStyle = fill; pen.fill(path);
-    });
   }
 
-  return {newOverview, readColours, copyDots, paint};
+  return {newOverview, paintEdges};
 }

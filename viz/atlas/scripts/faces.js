@@ -1,0 +1,88 @@
+// The three faces of the atlas: what the original model draws, what the edited one draws, and what changed between them.
+function mapFaces(state, {load, tell, soon}) {
+  const {props, root, still} = state, PLAY_MS = 1000, LIVE_MS = 300;  // until the last picture begins to turn
+  const NO_EDITION = {key: null, title: '', erased: [], floor: Infinity, looks: {}, tiles: new Map()};
+  const FADED = .25, UNKNOWN = .5;
+  let original = new Map(), edition = NO_EDITION, face = 'original', held = false;
+  let originals = 0, editions = 0;  // how often each was sent: what was sent later is not undone by what loads later
+
+  // Held, the key or button turns to the other model.
+  function shownFace() { return held ? (face === 'original' ? 'edited' : 'original') : face; }
+
+  function known(name) { const look = edition.looks[name]; return look && look[0] !== null ? look : null; }
+  function hasChanged(name) { const look = known(name); return !!look && look[0] > edition.floor; }
+  function isErased(name) { return edition.erased.includes(name); }
+  function wasRedrawn(name) { return edition.tiles.has(name) || !!known(name); }
+
+  // How a concept is drawn: its tile (null: a dot), how strongly, and the ring around it.
+  function lookOf(name, shown) {
+    const first = original.get(name) ?? null;
+    if (shown === 'original') return {tile: first, alpha: 1, ring: '', width: 0};
+    const erased = isErased(name), changed = !erased && hasChanged(name);
+    // the original's picture of a concept that moved would be a wrong one
+    const tile = edition.tiles.get(name) ?? (changed ? null : first);
+    if (erased) return {tile, alpha: 1, ring: 'erased', width: 2.5};
+    if (shown === 'edited') return {tile, alpha: 1, ring: '', width: 0};
+    if (!changed) return {tile, alpha: wasRedrawn(name) ? FADED : UNKNOWN, ring: '', width: 0};
+    const [distance, lost] = edition.looks[name], more = Math.min(distance, 1);
+    return {tile, alpha: 1, ring: lost ? 'lost' : 'moved', width: lost ? 2 + 3 * more : 1 + 1.5 * more};
+  }
+
+  // Draw what is so now; `before` (looks as they were) turns into it within `ms`, nearest to what was erased first.
+  function refresh(before = null, ms = 0) {
+    const shown = shownFace();
+    state.looks = state.names.map(name => lookOf(name, shown));
+    state.turns = before && !still.matches && before.length === state.looks.length ? turns(before, ms) : new Map();
+    state.erased = shown === 'original' ? [] : edition.erased;
+    root.dataset.face = shown;
+    root.dataset.changed = shown === 'original' ? 0 : changed().length;
+    tell({face: shown, title: edition.title, any: edition !== NO_EDITION, pictures: original.size > 0,
+      changed: changed().length, lost: changed().filter(name => edition.looks[name][1]).length,
+      others: state.names.filter(name => known(name) && !isErased(name)).length});
+    soon();
+  }
+
+  function changed() { return state.names.filter(name => !isErased(name) && hasChanged(name)); }
+
+  // When each concept that looks different now turns: {place: {at, was}}.
+  function turns(before, ms) {
+    const {xs, ys, looks} = state, centres = edition.erased.filter(state.has).map(name => state.index.get(name));
+    const far = i => Math.min(...centres.map(j => Math.hypot(xs[i] - xs[j], ys[i] - ys[j])));
+    const same = (a, b) => a.tile === b.tile && a.alpha === b.alpha && a.ring === b.ring && a.width === b.width;
+    const order = looks.map((look, i) => [far(i), i]).filter(([, i]) => !same(before[i], looks[i]));
+    order.sort((a, b) => a[0] - b[0]);
+    const now = performance.now(), step = ms / Math.max(order.length - 1, 1);
+    return new Map(order.map(([, i], turn) => [i, {at: now + turn * step, was: before[i]}]));
+  }
+
+  async function newOriginal() {
+    const sheets = sheetsOf(props.original), mine = ++originals, urls = new Set(sheets.map(sheet => sheet.url));
+    original = new Map([...original].filter(([, tile]) => urls.has(tile.url)));  // none of another model meanwhile
+    refresh();
+    const tiles = await load(sheets);
+    if (mine !== originals) return;
+    original = tiles;
+    refresh();
+  }
+
+  function sheetsOf(text) { const sent = text ? JSON.parse(text) : {sheets: []}; return sent.sheets ?? [sent]; }
+
+  async function newEdited() {
+    const next = props.edited ? JSON.parse(props.edited) : null, mine = ++editions;
+    const tiles = next ? await load(next.sheets) : null;
+    if (mine !== editions) return;
+    if (!next) { edition = NO_EDITION; face = 'original'; return refresh(); }
+    const grows = next.key === edition.key, before = grows ? state.looks : state.names.map(name => lookOf(name, 'original'));
+    edition = {...next, looks: {...(grows ? edition.looks : {}), ...next.looks},
+      tiles: new Map([...(grows ? edition.tiles : []), ...tiles])};
+    if (grows) return refresh(before, LIVE_MS);
+    face = 'changed';
+    refresh(next.play ? before : null, PLAY_MS);
+  }
+
+  function turnTo(next) { if (edition !== NO_EDITION || next === 'original') { face = next; refresh(); } }
+
+  function hold(on) { if (held !== on && edition !== NO_EDITION) { held = on; refresh(); } }
+
+  return {newOriginal, newEdited, turnTo, hold, refresh};
+}
