@@ -60,7 +60,8 @@ class MadeUpWorld:
             for other, row in self.erasure(method, name).table.iterrows()
         ]
         facts = {"model": "tiny", "target": "", "seed": 0, "metric": "distance", "before": 0.0}
-        return SideEffects(pd.DataFrame(rows).assign(low=float("nan"), high=float("nan"), after=0.0, **facts))
+        table = pd.DataFrame(rows).assign(low=float("nan"), high=float("nan"), after=0.0, **facts)
+        return SideEffects(table, {(method, "distance"): self.floor for _, method in TITLES.values()})
 
 
 def sheet(name: str, names) -> Sheet:
