@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from age_core import Eraser
     from age_core.serve.faces import Look
 
+BEYOND_ALL = 99.0  # a distance that no picture moves by
 COLUMNS = ["distance", "low", "high", "before", "recognised", "moved"]
 
 
@@ -148,7 +149,8 @@ class Face:
             name: [None if math.isnan(distance) else round(float(distance), 3), int(gone)]
             for name, distance, gone in zip(self.table.index, self.table["distance"], lost, strict=True)
         }
-        face = {"key": self.key, "title": self.title, "erased": list(self.names), "floor": self.floor, "play": play}
+        floor = self.floor if math.isfinite(self.floor) else BEYOND_ALL
+        face = {"key": self.key, "title": self.title, "erased": list(self.names), "floor": floor, "play": play}
         return json.dumps(face | {"sheets": [sheet.as_json() for sheet in self.pictures.sheets], "looks": looks})
 
     def arrows(self, most: int) -> pd.DataFrame:

@@ -152,17 +152,21 @@ def panel_of(data: MapData, face: Face | None, name: str, how: How) -> str:
 
 def hurts_list(data: MapData, face: Face | None, name: str) -> Markup:
     """Whom erasing `name` hurts, the worst first."""
-    none = "Not recorded yet: erase it to see." if face is None else "No other picture moved visibly."
-    rows = face.damaged if face is not None else pd.DataFrame()
+    none = "Not recorded yet: erase it to see." if face is None else "No other picture that is drawn moved visibly."
+    rows, itself = face.damaged if face is not None else pd.DataFrame(), None
+    if face is not None and name in face.table.index:
+        row = face.table.loc[name]
+        gone = None if row["recognised"] is None else not row["recognised"]
+        itself = victim(data.originals, face.pictures, row, name, f"{name} after {face.title}", gone)
     shown = (
         [
-            victim(data.originals, face.pictures, row, str(other), f"{other} after {face.title}")
+            victim(data.originals, face.pictures, row, str(other), f"{other} after {face.title}", bool(row["lost"]))
             for other, row in rows.head(LISTED).iterrows()
         ]
         if face is not None
         else []
     )
-    return victims.victim_list(f"Erasing {name} hurts", shown, none, max(len(rows) - LISTED, 0))
+    return victims.victim_list(f"Erasing {name} hurts", shown, none, max(len(rows) - LISTED, 0), itself)
 
 
 def method_of(data: MapData, face: Face | None) -> str:
@@ -197,12 +201,14 @@ def hurt_by_list(data: MapData, method: str, name: str) -> Markup:
     return victims.victim_list(title, shown, none, max(len(rows) - LISTED, 0))
 
 
-def victim(originals: Pictures, edited: Pictures, row: pd.Series, name: str, alt: str) -> victims.Victim:
-    """A row of `Face.damaged` with its pictures."""
+def victim(
+    originals: Pictures, edited: Pictures, row: pd.Series, name: str, alt: str, lost: bool | None
+) -> victims.Victim:
+    """A row of a face's table with its pictures."""
     before = originals.tile(name, f"{name} as the original model draws it", SMALL)
     after = edited.tile(name, alt, SMALL)
     numbers = (float(row["distance"]), float(row["low"]), float(row["high"]))
-    return victims.Victim(name, before, after or before, *numbers, bool(row["lost"]))
+    return victims.Victim(name, before, after or before, *numbers, lost)
 
 
 def side(known: SideEffects, origin: Source, name: str, direction: Literal["hurts", "hurt by"]) -> panels.Side:
