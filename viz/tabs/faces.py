@@ -137,6 +137,15 @@ class Face:
         rows = others[others["moved"].astype(bool) | self._lost(others)]
         return rows.assign(lost=self._lost(rows)).sort_values("distance", ascending=False, kind="stable")
 
+    def tile(self, originals: Pictures, name: str, size: int) -> Markup | None:
+        """A concept's picture by the edited model: the original's where it did not change, None where it is missing."""
+        drawn = self.pictures.tile(name, f"{name} after {self.title}", size)
+        if drawn is not None or name not in self.table.index:
+            return drawn
+        row = self.table.loc[name]
+        changed = bool(row["moved"]) or row["before"] != row["recognised"]
+        return None if changed else originals.tile(name, f"{name} after {self.title}, unchanged", size)
+
     @staticmethod
     def _lost(table: pd.DataFrame) -> pd.Series:
         """Which were recognised by the probe and are no longer; none where no probe judged."""
