@@ -129,8 +129,9 @@ def _mosaic(harm: Harm, names: list[str]) -> Markup:
 
 def _counted(harm: Harm) -> str:
     """What an erasure did, counted."""
+    are = "is" if len(harm.lost) == 1 else "are"
     return (
-        f"{harm.by} visibly changed {len(harm.moved)} of {len(harm.table)} other concepts; {len(harm.lost)} are no "
+        f"{harm.by} visibly changed {len(harm.moved)} of {len(harm.table)} other concepts; {len(harm.lost)} {are} no "
         "longer recognised."
     )
 

@@ -16,7 +16,7 @@ from viz.charts.target_lessons import Example, word_card
 from viz.charts.targets import rankings
 from viz.components.html_parts import Markup
 from viz.components.tiles import file_url, tile
-from viz.tabs.lesson_harms import AGE, ESD, after, before, both_ways, candidates, harm_of, recorded
+from viz.tabs.lesson_harms import AGE, ESD, before, both_ways, candidates, harm_of, recorded
 from viz.tabs.live import recording_of
 from viz.tabs.map_data import MapData
 from viz.tabs.map_view import locality
@@ -87,7 +87,8 @@ def redrawn(data: MapData) -> Redrawn | None:
             own = erasure.table.loc[name]
             if own["moved"] and own["before"] and not own["recognised"]:
                 scene = Scene(name, method, name, only=(name,))
-                pictures = before(world, name, BIG), after(world, erasure, name, BIG)
+                drawn = tile(erasure.sheet, file_url(erasure.sheet.path), name, "something else", BIG)
+                pictures = before(world, name, BIG), drawn
                 return Redrawn(name, erasure.title, *pictures, str(own["label"]), float(own["share"]), scene)
     return None
 

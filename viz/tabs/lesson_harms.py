@@ -27,7 +27,7 @@ def after(world: RecordedWorld, erasure: RecordedErasure, name: str, size: int =
     An empty place where it did and its picture is missing.
     """
     row = erasure.table.loc[name]
-    alt = f"{name} after {erasure.name} was erased by {erasure.title}, moved by {row['distance']:.2f}"
+    alt = f"{name} afterwards, moved by {row['distance']:.2f}"  # not by whom: that may be what is asked
     if erasure.sheet is not None and name in erasure.sheet.places:
         return tile(erasure.sheet, file_url(erasure.sheet.path), name, alt, size)
     if row["moved"] or row["before"] != row["recognised"]:
