@@ -60,7 +60,7 @@ class RecordedErasure:
     name: str  # of the erased concept
     # A row a concept, the erased one among them. distance: mean over its `pictures`; low, high: its 95 % interval, nan
     # of one picture. Of picture 0 alone: recognised (by the probe), before (the original's was), the first guess
-    # `label` and its `share`, noise_shift, and moved: whether its distance is beyond the world's floor.
+    # `label` and its `share`, noise_shift, shown: its distance, and moved: whether that is beyond the world's floor.
     table: pd.DataFrame
     sheet: Sheet | None  # of the concepts that moved or whose verdict changed; None where there are none, or no file
 
@@ -143,7 +143,8 @@ class RecordedWorld:
         table = distances(rows).set_index("affected").reindex(list(self.names))
         table["recognised"], table["label"], table["share"] = first["top1"], first["label"].astype(str), first["share"]
         table["before"] = first["before1"].astype(bool)
-        table["noise_shift"], table["moved"] = first["noise_shift"], first["distance"] > self.manifest.floor
+        table["noise_shift"], table["shown"] = first["noise_shift"], first["distance"]
+        table["moved"] = table["shown"] > self.manifest.floor
         places = first.loc[first["tile"] >= 0, "tile"].to_dict()
         title = self.manifest.methods[method].title
         return RecordedErasure(method, title, name, table, self._sheet(files.tiles_file(method, name), places))

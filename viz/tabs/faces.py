@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from age_core.serve.faces import Look
 
 BEYOND_ALL = 99.0  # a distance that no picture moves by
-COLUMNS = ["distance", "low", "high", "before", "recognised", "moved"]
+# Of one picture or several: the mean distance and its interval. Of the one that the atlas shows: how far it moved,
+# whether that is visible, and whether the probe recognised it before and does after.
+COLUMNS = ["distance", "low", "high", "shown", "moved", "before", "recognised"]
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,10 @@ class Face:
                 look.distance,
                 math.nan,
                 math.nan,
+                look.distance,
+                look.distance > self.floor,
                 look.before,
                 look.recognised,
-                look.distance > self.floor,
             ]
             for look in looks
         }
@@ -156,7 +159,7 @@ class Face:
         lost = self._lost(self.table)
         looks = {
             name: [None if math.isnan(distance) else round(float(distance), 3), int(gone)]
-            for name, distance, gone in zip(self.table.index, self.table["distance"], lost, strict=True)
+            for name, distance, gone in zip(self.table.index, self.table["shown"], lost, strict=True)
         }
         floor = self.floor if math.isfinite(self.floor) else BEYOND_ALL
         face = {"key": self.key, "title": self.title, "erased": list(self.names), "floor": floor, "play": play}

@@ -76,7 +76,9 @@ class MapData:
     def counting(self, face: Face) -> str:
         """How much an erasure visibly changed, in one sentence."""
         by = face.by if face.strength == 1 else f"{face.by} at strength {face.strength:g}"
-        return stored.counting_sentence(face.table, face.names, by, face.floor, self.nearest(face.names[0]))
+        return stored.counting_sentence(
+            face.table.assign(distance=face.table["shown"]), face.names, by, face.floor, self.nearest(face.names[0])
+        )
 
     @cached_property
     def first(self) -> str:

@@ -48,7 +48,7 @@ class MadeUpWorld:
         table["low"], table["high"], table["pictures"] = table["distance"] - 0.01, table["distance"] + 0.01, 4
         table["recognised"], table["before"] = table["distance"] < LOST, True
         table["label"], table["share"], table["noise_shift"] = "hat", 0.4, 0.1
-        table["moved"] = table["distance"] > FLOOR
+        table["shown"], table["moved"] = table["distance"], table["distance"] > FLOOR
         moved = list(table.index[table["moved"]])
         tiles = sheet(f"{method}-{name}", moved) if moved and method not in self.damaged else None
         return RecordedErasure(method, TITLES[method][0], name, table, tiles)
