@@ -128,8 +128,8 @@ class RecordedWorld:
 
     def erased(self, method: str) -> tuple[str, ...]:
         """The concepts of which there is an erasure by the method, in the set's order."""
-        recorded = self.manifest.methods.get(method)
-        return tuple(name for name in self.names if recorded is not None and name in recorded.erased)
+        erased = set(self.manifest.methods[method].erased) if method in self.manifest.methods else set()
+        return tuple(name for name in self.names if name in erased)
 
     def erasure(self, method: str, name: str) -> RecordedErasure | None:
         """The erasure of a concept by a method; None where none is recorded.
@@ -139,7 +139,8 @@ class RecordedWorld:
         if name not in self.erased(method):
             return None
         rows = self._rows_of(method, name)
-        first = rows[rows["picture"] == 0].set_index(rows.loc[rows["picture"] == 0, "affected"].astype(str))
+        first = rows[rows["picture"] == 0]
+        first = first.set_index(first["affected"].astype(str))
         table = distances(rows).set_index("affected").reindex(list(self.names))
         table["recognised"], table["label"], table["share"] = first["top1"], first["label"].astype(str), first["share"]
         table["before"] = first["before1"].astype(bool)
