@@ -42,15 +42,15 @@ TEMPLATE = """
       <button type='button' data-face='edited'>Edited</button>
       <button type='button' data-face='changed'>What changed</button>
     </div>
-    <button type='button' class='flip'>Hold to flip (F)</button>
+    <button type='button' class='flip'>Hold to flip<span class='key'> (F)</span></button>
+    <div class='zoom'>
+      <button type='button' aria-label='Closer'>+</button><button type='button' aria-label='Further away'>−</button>
+    </div>
     <span class='shows'></span>
   </div>
   <div class='stage'>
     <canvas></canvas><div class='plot'></div><div class='over'></div>
     <div class='tip' role='tooltip' hidden><canvas></canvas><canvas></canvas><span class='words'></span></div>
-    <div class='zoom'>
-      <button type='button' aria-label='Closer'>+</button><button type='button' aria-label='Further away'>−</button>
-    </div>
   </div>
   <div class='said' aria-live='polite'></div>
 </div>

@@ -1,6 +1,6 @@
 // What a person points at, and what a press picks.
 function mapPointer(state, {hint, shaftAt, hideUntilNew, soon}) {
-  const {props, root, stage} = state, BUTTONS = '.modebar, .zoom';
+  const {props, root, stage} = state;
   let down = null;
 
   // What a person means who points at (x, y): a dot right there, else an arrow, else the nearest dot in reach.
@@ -36,14 +36,14 @@ function mapPointer(state, {hint, shaftAt, hideUntilNew, soon}) {
   }
 
   function press(event) {
-    down = event.isPrimary && event.button === 0 && !event.target.closest(BUTTONS) ? event : null;
+    down = event.isPrimary && event.button === 0 && !event.target.closest('.modebar') ? event : null;
     if (down) window.addEventListener('pointerup', release, true);
   }
 
   function hover(event) {
     if (event.pointerType === 'touch' || event.buttons) return;
     const [x, y] = place(event);
-    hint(event.target.closest(BUTTONS) ? null : under(x, y, false), x, y);
+    hint(event.target.closest('.modebar') ? null : under(x, y, false), x, y);
   }
 
   function leave(event) { if (event.pointerType !== 'touch') hint(null); }

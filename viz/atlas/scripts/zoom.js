@@ -1,7 +1,7 @@
 // Nearer and further away without a wheel: two fingers, and two buttons on a narrow page. One finger scrolls the page.
 function mapZoom(state, {hint}) {
   const {root, stage, plot} = state, STEP = 1.6, CLOSEST = 12;
-  let pinch = null;  // where two fingers went down, in pixels and in data, and how far apart
+  let pinch = null, frame = 0;  // where two fingers went down, in pixels and in data, and how far apart
 
   function ends(touches) {
     const box = stage.getBoundingClientRect();
@@ -32,9 +32,10 @@ function mapZoom(state, {hint}) {
 
   function move(event) {
     if (!pinch || event.touches.length !== 2) return;
-    event.preventDefault();
-    const now = ends(event.touches);
-    view(pinch.ranges, [pinch.x, pinch.y], [now.x, now.y], pinch.apart / now.apart);
+    event.preventDefault(); event.stopPropagation();  // Plotly would take one of the fingers for a drag
+    const now = ends(event.touches), was = pinch;
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(() => view(was.ranges, [was.x, was.y], [now.x, now.y], was.apart / now.apart));
   }
 
   function step(share) {
@@ -47,7 +48,7 @@ function mapZoom(state, {hint}) {
     closer.addEventListener('click', () => step(1 / STEP));
     further.addEventListener('click', () => step(STEP));
     stage.addEventListener('touchstart', start, {passive: false});
-    stage.addEventListener('touchmove', move, {passive: false});
+    stage.addEventListener('touchmove', move, {passive: false, capture: true});
     for (const type of ['touchend', 'touchcancel']) stage.addEventListener(type, () => { pinch = null; });
   }
 
