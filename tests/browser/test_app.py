@@ -209,7 +209,7 @@ def test_a_run_is_predicted_stopped_resumed_finished_seen_again_and_compared(pag
     expect(page.locator("#erase-button")).to_be_enabled()
     page.click("#resume-button")
     expect(status).to_contain_text("Done: dog was erased in 40 steps", timeout=RUN_MS)
-    assert page.locator("#live-previews img").count() == 4
+    assert page.locator("#live-previews img").count() == 9  # the erased concept and its eight nearest
     expect(page.locator("#live-history polyline")).to_have_count(5)
     page.fill("#scrub input[type=number]", "10")
     page.keyboard.press("Enter")
