@@ -56,7 +56,8 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="balanced")
     parser.add_argument("--target", choices=TARGET_KINDS, default="adaptive")
     parser.add_argument("--word", help='the word for --target fixed; "" is the empty prompt')
-    parser.add_argument("--pool", type=int, help=f"candidates for the target: so many of the nearest words ({POOL})")
+    about = f"candidates for the target: so many of the nearest words ({POOL}; the paper's presets bring its own)"
+    parser.add_argument("--pool", type=int, help=about)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="updates (the preset's own when left out)")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="any other option")

@@ -20,7 +20,7 @@ from age_core.erasure.methods import METHODS, find_method, method_options
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.previews import Preview, previews_around
 from age_core.erasure.selectors import SELECTORS
-from age_core.erasure.target_words import POOL, banned, check_target, fixed_word, neighbours, resolve
+from age_core.erasure.target_words import POOL, POOLS, banned, check_target, fixed_word, neighbours, resolve
 from age_core.erasure.torch_modes import with_gradients
 from age_core.errors import AgeError
 from age_core.models.families import family_of
@@ -44,10 +44,13 @@ def plan(
     concepts: ConceptSet,
     preset: str = "balanced",
     target: str | None = None,
-    pool: int = POOL,
+    pool: int | None = None,
     **changes: Any,
 ) -> Request:
-    """What `erase_by` with these arguments erases, each concept once, and how. Raises AgeError on what it cannot do."""
+    """What `erase_by` with these arguments erases, each concept once, and how. Raises AgeError on what it cannot do.
+
+    pool: candidates of a target, by default the preset's own or POOL.
+    """
     if target is not None and find_method(method).word is None:
         fixed = ", ".join(name for name, entry in METHODS.items() if entry.word)
         raise AgeError(f"The method {method!r} chooses its target itself; a word of your own goes with {fixed}.")
@@ -58,6 +61,7 @@ def plan(
     for concept in erased:
         check_target(concept, target, find_method(method).word)
     changes = {name: value for name, value in changes.items() if value is not None}
+    pool = POOLS.get(preset, POOL) if pool is None else pool
     arguments = {"preset": preset, "target": target, "pool": pool, **changes}
     if concepts.erase_templates:
         changes.setdefault("templates", concepts.erase_templates)
@@ -82,15 +86,16 @@ def erase_by(
     concepts: ConceptSet,
     preset: str = "balanced",
     target: str | None = None,
-    pool: int = POOL,
+    pool: int | None = None,
     resume: TrainingState | None = None,
     **changes: object,
 ) -> Generator[EraseEvent, None, None]:
     """Erase by a named method; the last event carries the Eraser. Bad input raises AgeError before the first event.
 
     names: concepts, synonyms or general words of `concepts`. target: a word of the caller's own for methods with a
-    fixed target ("" is the empty prompt). changes: fields of EraseOptions. With several concepts, each fixed target is
-    the same word, and gradient methods must be given it or use "empty".
+    fixed target ("" is the empty prompt). pool: candidates, by default the preset's own or POOL. changes: fields of
+    EraseOptions. With several concepts, each fixed target is the same word, and gradient methods must be given it or
+    use "empty".
     """
     return carry_out(pipe, plan(method, names, concepts, preset, target, pool, **changes), concepts, resume)
 

@@ -16,6 +16,8 @@ from age_core.errors import AgeError
 from age_core.models.families import TOKENIZING
 
 POOL = 30  # candidates of a target unless said otherwise
+# The paper's presets bring its own (docs/method.md, section B); of a style's 1000 a k-means leaves 100.
+POOLS = {"paper-object": 100, "paper-style": 1000, "paper-attribute": 100}
 
 
 def resolve(concepts: ConceptSet, text: str) -> Concept:

@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from age_core.erasure.options import EraseOptions
 from age_core.errors import RunFailed
-from age_core.models.families import device_of, family_of
+from age_core.models.families import device_of, dtype_of, family_of
 
 LARGEST_PLAIN = 32  # width of the latents up to which attention may be plain
 Event = TypeVar("Event")
@@ -23,7 +23,7 @@ P = ParamSpec("P")
 @contextmanager
 def autocast(pipe: DiffusionPipeline, options: EraseOptions) -> Iterator[None]:
     """The UNet's arithmetic in `options.precision`; float32 masters are cast where they are used."""
-    dtype = getattr(torch, options.precision) if options.precision != "float32" else pipe.unet.dtype
+    dtype = getattr(torch, options.precision) if options.precision != "float32" else dtype_of(pipe)
     device = device_of(pipe).type
     with ExitStack() as stack:
         if dtype != torch.float32:

@@ -188,6 +188,11 @@ def device_of(pipe: DiffusionPipeline) -> torch.device:
     return next(family_of(pipe).denoiser(pipe).parameters()).device
 
 
+def dtype_of(pipe: DiffusionPipeline) -> torch.dtype:
+    """The number format of the denoiser's weights."""
+    return next(family_of(pipe).denoiser(pipe).parameters()).dtype
+
+
 @torch.no_grad()
 def encode_text(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Tensor:
     """What the model is conditioned on for each prompt, exactly as in the pipeline; (B, L, D).

@@ -17,7 +17,7 @@ from age_core.concepts.concept_set import fill
 from age_core.errors import AgeError
 from age_core.files import disk_errors, new_folder, replacing, safe_name, write_json
 from age_core.models.eraser import Eraser
-from age_core.models.families import device_of, encode_text, family_of, predict_all
+from age_core.models.families import device_of, dtype_of, encode_text, family_of, predict_all
 from age_core.models.sampling import generate
 
 ExportKind = Literal["pipeline", "delta", "lora"]
@@ -69,7 +69,7 @@ def export_eraser(pipe: DiffusionPipeline, eraser: Eraser, path: str | Path, kin
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) if kind == "delta" else new_folder(path) as temporary:
             found = _look_of_written(pipe, eraser, temporary, kind, prompts)
-            done = _compare(original, wanted, found, pipe.unet.dtype, Export(path, kind, prompts, 0.0, 0.0, 0.0))
+            done = _compare(original, wanted, found, dtype_of(pipe), Export(path, kind, prompts, 0.0, 0.0, 0.0))
             if kind != "delta":
                 note = asdict(done) | {"path": None, "eraser": dict(eraser.info)}
                 write_json(temporary / NOTE, note)
@@ -109,15 +109,17 @@ def _look_of_written(
     if kind == "pipeline":
         with eraser.applied_to(pipe):
             pipe.save_pretrained(path, safe_serialization=True)
-        opened = DiffusionPipeline.from_pretrained(path, dtype=pipe.unet.dtype, use_safetensors=True)
+        opened = DiffusionPipeline.from_pretrained(path, dtype=dtype_of(pipe), use_safetensors=True)
         opened.set_progress_bar_config(disable=True)
         for name, part in opened.components.items():
             if isinstance(part, torch.nn.Module):
                 part.to(getattr(pipe, name).device)
         return _look(opened, prompts)
     type(pipe).save_lora_weights(path, unet_lora_layers=dict(eraser.lora), safe_serialization=True)
-    # a copy of the UNet: loading LoRA weights rebuilds its modules
-    opened = type(pipe)(**_parts(pipe) | {"unet": copy.deepcopy(pipe.unet)})
+    denoiser = family_of(pipe).denoiser(pipe)
+    # a copy of it: loading LoRA weights rebuilds its modules
+    copied = {name: copy.deepcopy(part) for name, part in pipe.components.items() if part is denoiser}
+    opened = type(pipe)(**_parts(pipe) | copied)
     opened.set_progress_bar_config(disable=True)
     opened.load_lora_weights(path)
     return _look(opened, prompts)

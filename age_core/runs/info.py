@@ -12,7 +12,7 @@ from age_core.erasure.options import EraseOptions
 from age_core.errors import AgeError
 from age_core.files import read_json
 from age_core.models.eraser import Eraser
-from age_core.models.families import device_of, family_of
+from age_core.models.families import device_of, dtype_of, encode_text, family_of
 from age_core.models.identity import model_identity
 from age_core.models.pipelines import load_pipeline
 from age_core.runs.export import NOTE
@@ -50,10 +50,10 @@ def describe_model(pipe: DiffusionPipeline) -> dict[str, Any]:
         "prediction_type": family.prediction_type(pipe),
         "scheduler": type(pipe.scheduler).__name__,
         "latent_shape": list(family.latent_shape(pipe)),
-        "text_width": pipe.unet.config.cross_attention_dim,
+        "text_width": encode_text(pipe, [""]).shape[-1],
         "text_length": pipe.tokenizer.model_max_length,
         "device": str(device_of(pipe)),
-        "dtype": str(pipe.unet.dtype).removeprefix("torch."),
+        "dtype": str(dtype_of(pipe)).removeprefix("torch."),
         "parameters": {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()},
         "trained_parameters": {train: trained_count(pipe, train) for train in family.selections},
         "identity": model_identity(pipe),

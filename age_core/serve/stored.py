@@ -17,10 +17,10 @@ from age_core.errors import AgeError
 from age_core.files import OWNER
 from age_core.study.counting import counting_sentence as counting_sentence  # for the tabs
 from age_core.study.labels import label_of
+from age_core.study.tables import COLUMNS, gather, load_side_effects
 from age_core.study.tables import Direction as Direction  # for the tabs, as are the next two
 from age_core.study.tables import SideEffects as SideEffects
 from age_core.study.tables import Source as Source
-from age_core.study.tables import gather, load_side_effects
 from age_core.study.world import RecordedErasure as RecordedErasure
 from age_core.study.world import RecordedWorld as RecordedWorld
 from age_core.study.world import Sheet as Sheet
@@ -73,19 +73,19 @@ def side_effects(
     What the recorded world shows comes first, and of its methods there is nothing else. `explorer` opens the model,
     which is needed only to find what was measured here.
     """
-    tables, visible = [], {}
-    if (world := recorded_world(model, concepts)) is not None:
-        with suppress(AgeError):
-            tables.append(world.effects())
-            visible = dict.fromkeys(((str(key), "distance") for key in tables[0]["method"].unique()), world.floor)
+    world = recorded_world(model, concepts)
+    recorded = world.sources if world is not None else {}
+    table = pd.DataFrame(columns=list(COLUMNS))
     if model in MODELS and set_name in TEMPLATES:
         with suppress(AgeError):
-            table, seen = load_side_effects(set_name), {method for method, _ in visible}
-            tables.append(table[~table["method"].isin(seen)])
-    if not set(concepts.names) <= {name for table in tables for name in table["erased"].unique()}:
+            table = load_side_effects(set_name)
+            table = table[~table["method"].isin([method for method, _ in recorded])]
+    effects = SideEffects(table, recorded)
+    if effects.missing(concepts):
         with suppress(AgeError):
-            tables.append(gather(explorer().measured))
-    return SideEffects(pd.concat(tables, ignore_index=True), visible) if tables else None
+            measured = gather(explorer().measured)
+            effects = SideEffects(measured if table.empty else pd.concat([table, measured]), recorded)
+    return effects if effects.sources else None
 
 
 @lru_cache(maxsize=4)

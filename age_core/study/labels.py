@@ -35,7 +35,7 @@ def label_of(method: str) -> str:
 def with_keys(table: pd.DataFrame) -> pd.DataFrame:
     """The table with keys where tables of earlier versions hold labels. (Their `target` holds the word already.)"""
     keys = {text: _key_and_word(text)[0] for text in table["method"].unique()}
-    return table.assign(method=table["method"].map(keys))
+    return table.assign(method=table["method"].map(keys).astype("str"))  # also of an empty table
 
 
 def methods_of(table: pd.DataFrame) -> pd.Series:

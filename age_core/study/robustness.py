@@ -17,7 +17,7 @@ from age_core.errors import AgeError
 from age_core.measure.pairs import PAIR_STEPS
 from age_core.measure.verdicts import GUIDANCE, seeds_of
 from age_core.models.eraser import Eraser
-from age_core.models.families import encode_text, token_states
+from age_core.models.families import encode_text, family_of, token_states
 from age_core.models.probes import Probe
 from age_core.models.sampling import decode, sample_latents
 
@@ -31,7 +31,7 @@ def revived_states(pipe: DiffusionPipeline, eraser: Eraser, states: Tensor, rho:
     RECE's revival vector (arXiv 2407.12383), solved for every token. Raises AgeError where the eraser changes none of
     the cross-attention's keys and values, or the model's states are not those tokens alone (SDXL).
     """
-    weights = dict(pipe.unet.named_parameters())
+    weights = dict(family_of(pipe).denoiser(pipe).named_parameters())
     changed = [name for name in eraser.delta if name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight"))]
     if not changed:
         raise AgeError("This eraser changes no keys or values of cross-attention, so there is nothing to revive.")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from age_core.assets import ASSETS
 from age_core.concepts.concept_set import ConceptSet
 from age_core.errors import AgeError
-from age_core.measure.intervals import Z95
 from age_core.study.abnormal import abnormal, hurt_counts
 from age_core.study.floor import UNEDITED, Floor, estimated_floor, is_clear, measured_floor
 from age_core.study.labels import label_of, method_of, methods_of, with_keys
+from age_core.study.pairs import matrix, pooled
 
 COLUMNS = (
     "model",
@@ -40,6 +39,15 @@ Direction = Literal["hurts", "hurt by", "both"]
 
 
 @dataclass(frozen=True, eq=False)
+class Recorded:
+    """The side effects of one source, in a place of their own where they need not be read before they are asked for."""
+
+    erased: tuple[str, ...]
+    read: Callable[[], pd.DataFrame]  # COLUMNS
+    floor: Floor | None = None  # from where on people see an effect, where there are pictures to see it in
+
+
+@dataclass(frozen=True, eq=False)
 class SideEffects:
     """The side effects of one model, of every method and metric that measured them; nothing of the table changes.
 
@@ -48,8 +56,7 @@ class SideEffects:
     """
 
     table: pd.DataFrame  # COLUMNS
-    # Of sources whose pictures people see: from where on an effect is visible. It is their floor, and they come first.
-    visible: Mapping[Source, Floor] = field(default_factory=dict)
+    recorded: Mapping[Source, Recorded] = field(default_factory=dict)  # besides, of sources that the table lacks
     _pairs: dict[Source, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -67,19 +74,21 @@ class SideEffects:
 
     @cached_property
     def sources(self) -> list[Source]:
-        """What was measured: first what is visible, then the finest metric first, and the methods that erased most."""
-        erased = self.rows.groupby(["method", "metric"], sort=False)["erased"].nunique()
+        """What was measured: first what people see, then the finest metric first, and the methods that erased most."""
+        counts = self.rows.groupby(["method", "metric"], sort=False)["erased"].nunique().to_dict()
+        counts |= {source: len(one.erased) for source, one in self.recorded.items()}
         place = {metric: row for row, metric in enumerate(FINEST)}
 
         def rank(source: Source) -> tuple[bool, int, int]:
-            return source not in self.visible, place.get(source[1], len(FINEST)), -erased[source]
+            seen = source in self.recorded and self.recorded[source].floor is not None
+            return not seen, place.get(source[1], len(FINEST)), -counts[source]
 
-        return sorted(erased.index, key=rank)
+        return sorted(counts, key=rank)
 
     @cached_property
     def methods(self) -> list[str]:
-        """In the order of the table."""
-        return list(dict.fromkeys(self.rows["method"]))
+        """In the order of the table, those that are only recorded last."""
+        return list(dict.fromkeys([*self.rows["method"].unique(), *(method for method, _ in self.recorded)]))
 
     def pairs(self, source: Source) -> pd.DataFrame:
         """Columns erased, affected, delta, low, high, runs, clear: the seeds of a pair together; never with itself.
@@ -102,7 +111,7 @@ class SideEffects:
         return [matrix(pooled(of_seed), "delta") for _, of_seed in rows.groupby("seed")]
 
     def floor(self, source: Source) -> Floor:
-        """From where on an effect is visible, where that is known; else how large one may be by chance.
+        """From where on people see an effect, where that is known; else how large one may be by chance.
 
         That is as measured without an edit where the table holds it, else estimated. Only shares are measured so; see
         `floor` for why, and for the estimate.
@@ -166,7 +175,7 @@ class SideEffects:
 
     @cached_property
     def _erased(self) -> set[str]:
-        return set(self.rows["erased"])
+        return set(self.rows["erased"].unique()).union(*(one.erased for one in self.recorded.values()))
 
     def _touching(self, source: Source, name: str, direction: Direction) -> pd.DataFrame:
         pairs = self.pairs(source)
@@ -174,6 +183,8 @@ class SideEffects:
         return pairs[by if direction == "hurts" else on if direction == "hurt by" else by | on]
 
     def _rows_of(self, source: Source) -> pd.DataFrame:
+        if source in self.recorded:
+            return self.recorded[source].read()
         method, metric = source
         rows = self.rows[(self.rows["metric"] == metric) & (self.rows["method"] == method)]
         if rows.empty:
@@ -182,41 +193,10 @@ class SideEffects:
         return rows
 
     def _floor(self, source: Source, pairs: pd.DataFrame) -> Floor:
-        if source in self.visible:
-            return self.visible[source]
+        if source in self.recorded and (seen := self.recorded[source].floor) is not None:
+            return seen
         unedited = self.table[(self.table["method"] == UNEDITED) & (self.table["metric"] == source[1])]
         return estimated_floor(pairs["delta"], source[1]) if unedited.empty else measured_floor(unedited["delta"])
-
-
-def pooled(rows: pd.DataFrame) -> pd.DataFrame:
-    """Columns erased, affected, delta, low, high, runs: one row a pair of concepts.
-
-    One seed keeps its own interval. Several: the mean, give or take 1.96 sqrt(w + b/n), with w the mean squared
-    standard error of a seed (its pictures are the same in every run, so more runs do not lower it), b the variance
-    between the n seeds.
-    """
-    rows = rows.assign(error=((rows["high"] - rows["low"]) / (2 * Z95)) ** 2)
-    pairs = (
-        rows.groupby(["erased", "affected"], sort=False)
-        .agg(
-            delta=("delta", "mean"),
-            low=("low", "mean"),
-            high=("high", "mean"),
-            runs=("delta", "size"),
-            error=("error", "mean"),
-            between=("delta", "var"),
-        )
-        .reset_index()
-    )
-    many = pairs["runs"] > 1
-    half = Z95 * np.sqrt(pairs["error"].fillna(0) + pairs["between"].fillna(0) / pairs["runs"])
-    pairs.loc[many, "low"], pairs.loc[many, "high"] = pairs["delta"] - half, pairs["delta"] + half
-    return pairs.drop(columns=["error", "between"])
-
-
-def matrix(pairs: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One column of `pairs`, a row an erased concept and a column an affected one."""
-    return pairs.pivot(index="erased", columns="affected", values=column)
 
 
 def gather(folder: Path) -> pd.DataFrame:

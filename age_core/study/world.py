@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.errors import AgeError
 from age_core.study import world_files as files
 from age_core.study.floor import Floor
-from age_core.study.tables import COLUMNS, Source
-from age_core.study.world_effects import distances, effect_rows
+from age_core.study.tables import COLUMNS, Recorded, Source
+from age_core.study.world_effects import METRICS, distances
 from age_core.study.world_files import Manifest
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class RecordedErasure:
     name: str  # of the erased concept
     # A row a concept, the erased one among them. distance: mean over its `pictures`; low, high: its 95 % interval, nan
     # of one picture. Of picture 0 alone: recognised (by the probe), before (the original's was), the first guess
-    # `label` and its `share`, noise_shift, and moved: whether its distance is beyond the world's floor.
+    # `label` and its `share`, noise_shift, shown: its distance, and moved: whether that is beyond the world's floor.
     table: pd.DataFrame
     sheet: Sheet | None  # of the concepts that moved or whose verdict changed; None where there are none, or no file
 
@@ -128,8 +128,8 @@ class RecordedWorld:
 
     def erased(self, method: str) -> tuple[str, ...]:
         """The concepts of which there is an erasure by the method, in the set's order."""
-        recorded = self.manifest.methods.get(method)
-        return tuple(name for name in self.names if recorded is not None and name in recorded.erased)
+        erased = set(self.manifest.methods[method].erased) if method in self.manifest.methods else set()
+        return tuple(name for name in self.names if name in erased)
 
     def erasure(self, method: str, name: str) -> RecordedErasure | None:
         """The erasure of a concept by a method; None where none is recorded.
@@ -139,28 +139,41 @@ class RecordedWorld:
         if name not in self.erased(method):
             return None
         rows = self._rows_of(method, name)
-        first = rows[rows["picture"] == 0].set_index(rows.loc[rows["picture"] == 0, "affected"].astype(str))
+        first = rows[rows["picture"] == 0]
+        first = first.set_index(first["affected"].astype(str))
         table = distances(rows).set_index("affected").reindex(list(self.names))
         table["recognised"], table["label"], table["share"] = first["top1"], first["label"].astype(str), first["share"]
         table["before"] = first["before1"].astype(bool)
-        table["noise_shift"], table["moved"] = first["noise_shift"], first["distance"] > self.manifest.floor
+        table["noise_shift"], table["shown"] = first["noise_shift"], first["distance"]
+        table["moved"] = table["shown"] > self.manifest.floor
         places = first.loc[first["tile"] >= 0, "tile"].to_dict()
         title = self.manifest.methods[method].title
         return RecordedErasure(method, title, name, table, self._sheet(files.tiles_file(method, name), places))
 
     def effects(self) -> pd.DataFrame:
-        """The side effects of every erasure, as `SideEffects` takes them: distance, noise-shift, DS-1 and DS-5.
+        """The side effects of every erasure by every metric, in the columns of `study.tables`.
 
         Distance is the mean over a pair's pictures; DS compares the same pictures before and after. One picture gives a
         distance and a noise shift without an interval. Raises AgeError where a method's numbers cannot be used.
         """
-        tables = []
-        for key in self.methods:
-            recorded = self.manifest.methods[key]
-            about = {"model": self.manifest.model, "method": recorded.method, "target": recorded.target, "seed": 0}
-            tables.append(effect_rows(self._numbers_of(key)).assign(**about))
-        empty = pd.DataFrame(columns=list(COLUMNS))
-        return pd.concat(tables, ignore_index=True)[list(COLUMNS)] if tables else empty
+        tables = [source.read() for source in self.sources.values()]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+
+    @property
+    def sources(self) -> dict[Source, Recorded]:
+        """The same by source, for `SideEffects`; nothing is read before it is asked for."""
+        return {
+            (self.manifest.methods[key].method, metric): Recorded(
+                self.erased(key), partial(self._effects, key, metric), self.floor if metric == "distance" else None
+            )
+            for metric in METRICS
+            for key in self.methods
+        }
+
+    def _effects(self, method: str, metric: str) -> pd.DataFrame:
+        recorded = self.manifest.methods[method]
+        about = {"model": self.manifest.model, "method": recorded.method, "target": recorded.target, "seed": 0}
+        return METRICS[metric](self._numbers_of(method)).assign(metric=metric, **about)[list(COLUMNS)]
 
     def _sheet(self, name: str, places: Mapping[str, int]) -> Sheet | None:
         if not places:
@@ -188,7 +201,7 @@ class RecordedWorld:
             content = files.read_file(self.folder, self.manifest, name)
             table = files.parse_table(content, name, tuple(files.NUMBERS))
             for column in ("erased", "affected"):
-                table[column] = pd.Categorical(table[column].astype(str), categories=list(self.names))
+                table[column] = table[column].astype("category").cat.set_categories(list(self.names))
             whole = table[table["picture"] == 0].groupby("erased", observed=True)["affected"].nunique()
             erased = self.erased(method)
             if set(whole.index) != set(erased) or (whole != len(self.names)).any() or table["affected"].isna().any():

@@ -6,7 +6,8 @@ world has 200,000 pairs, so that all with as many pictures are computed together
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -41,20 +42,32 @@ def share_changes(numbers: pd.DataFrame, top: int) -> pd.DataFrame:
     return table.assign(delta=table["before"] - table["after"])
 
 
-def effect_rows(numbers: pd.DataFrame) -> pd.DataFrame:
-    """A row a pair and metric: erased, affected, metric, before, after, delta, low, high; see `study.tables`."""
-    far = distances(numbers).rename(columns={"distance": "delta"}).drop(columns="pictures")
+def _distance_rows(numbers: pd.DataFrame) -> pd.DataFrame:
+    far = distances(numbers)
+    return _named(far.assign(before=0.0, after=far["distance"], delta=far["distance"]))
+
+
+def _shift_rows(numbers: pd.DataFrame) -> pd.DataFrame:
     first = numbers[numbers["picture"] == 0]
     shift = first["noise_shift"].to_numpy(float)
-    tables = {
-        "distance": far.assign(before=0.0, after=far["delta"]),
-        "noise-shift": first[["erased", "affected"]].assign(
-            before=1.0, after=1 - shift, delta=shift, low=np.nan, high=np.nan
-        ),
-    }
-    tables |= {f"DS-{top}": share_changes(numbers, top) for top in (1, 5)}
-    table = pd.concat([rows.assign(metric=metric) for metric, rows in tables.items()], ignore_index=True)
-    return table.astype({"erased": "str", "affected": "str"})
+    return _named(first.assign(before=1.0, after=1 - shift, delta=shift, low=np.nan, high=np.nan))
+
+
+def _share_rows(top: int, numbers: pd.DataFrame) -> pd.DataFrame:
+    return _named(share_changes(numbers, top))
+
+
+def _named(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.astype({"erased": "str", "affected": "str"})
+
+
+# What makes the rows of each metric: a row a pair with erased, affected, before, after, delta, low and high.
+METRICS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "distance": _distance_rows,
+    "noise-shift": _shift_rows,
+    "DS-1": partial(_share_rows, 1),
+    "DS-5": partial(_share_rows, 5),
+}
 
 
 def _grids(rows: pd.DataFrame) -> Iterator[np.ndarray]:

@@ -61,14 +61,15 @@ def opened(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]
     """Opens the page in a session that must talk to the page's own server alone and raise no script error."""
     hosts: set[str] = set()
     errors: list[str] = []
+    complaints: list[tuple[str, str | None]] = []  # of the console, and how those begin that a test brings about
     contexts: list[BrowserContext] = []
 
-    def open_page(query: str = "", **options) -> Page:
+    def open_page(query: str = "", excused: str | None = None, **options) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1000, "height": 900}, **options})
         contexts.append(context)
         context.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
         context.on("weberror", lambda error: errors.append(str(error.error)))
-        context.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        context.on("console", lambda line: complaints.append((line.text, excused)) if line.type == "error" else None)
         page = context.new_page()
         page.set_default_timeout(30_000)
         page.goto(f"{parts_address}/{query}")
@@ -80,4 +81,5 @@ def opened(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]
     for context in contexts:
         context.close()
     assert hosts <= {urlsplit(parts_address).netloc, ""}, f"requests went to other hosts: {hosts}"
+    errors += [text for text, excused in complaints if not (excused and text.startswith(excused))]
     assert not errors, errors

@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from viz.atlas import atlas, sheets
-from viz.atlas.layout import spread_apart
+from viz.atlas.layout import in_rows, spread_apart
 from viz.charts import plots
 from viz.components import theme
 from viz.components.chart import PLOTLY_JS, Chart
@@ -153,7 +153,7 @@ def erase(how: dict | None) -> dict:
 
 def build() -> gr.Blocks:
     gr.set_static_paths([PLOTLY_JS, FOLDER])
-    layouts = {"meaning": places(0), "effects": places(1), "apart": places(0, None)}
+    layouts = {"meaning": places(0), "effects": places(1), "apart": places(0, None), "rows": in_rows(NAMES, GROUPS)}
     figure = atlas.map_figure(layouts["meaning"], GROUPS, np.linspace(1, 0, DOTS)).to_json()
     every = atlas.overview_json(effects(), NAMES)
     assert len(json.loads(every)) == EDGES
@@ -171,7 +171,7 @@ def build() -> gr.Blocks:
             figure=figure,
             arrows=arrows_of("concept 5"),
             label_order=atlas.label_order_json(layouts["meaning"], GROUPS),
-            layouts=atlas.layouts_json(layouts),
+            layouts=atlas.layouts_json(layouts, GROUPS),
             layout="meaning",
             elem_id="concept-map",
         )

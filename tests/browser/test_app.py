@@ -17,6 +17,9 @@ from browser_support import LONELY_JS, NODE_JS
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from support import build_tiny_sd
 
+from age_core import ConceptSet
+from age_core.serve.stored import RecordedWorld, recorded_world
+
 pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
@@ -57,6 +60,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(20)
+
+
+PLACES_JS = "() => document.querySelector('#concept-map .plot').data[0].x.slice(0, 20)"
+# How many dots of the atlas's canvases are not empty.
+INK_JS = """() => [...document.querySelectorAll('#concept-map canvas')].reduce((sum, canvas) => {
+  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  for (let i = 3; i < data.length; i += 4) sum += data[i] > 40;
+  return sum;
+}, 0)"""
 
 
 def open_page(context: BrowserContext, url: str, settled: bool = True) -> Page:
@@ -167,41 +179,117 @@ def test_a_second_choice_before_the_first_is_answered_counts(page: Page) -> None
     choose(page, "wolf")
     expect(page.locator("#selection h2")).to_have_text("wolf")
     expect(page.locator("#concept-search input")).to_have_value("wolf")
-    page.locator("#map-legend").scroll_into_view_if_needed()
     for name in ("castle", "pizza"):
         page.mouse.click(*page.evaluate(NODE_JS, name))
     expect(page.locator("#selection h2")).to_have_text("pizza")
     expect(page.locator("#concept-map .label.pick")).to_have_text("pizza")
 
 
-def test_arrows_show_measured_side_effects_and_say_how_they_were_measured(page: Page) -> None:
-    choose(page, "dog")
-    expect(page.locator("#selection h2")).to_have_text("dog")
-    expect(page.locator("#concept-map svg.arrows circle.end")).to_have_count(8)
-    assert page.locator("#concept-map svg.arrows path").count() >= 5  # between dots that touch there is no room for one
-    expect(page.locator("#map-caption")).to_contain_text("really erasing each concept with")
-    assert any("hot dog" in label for label in page.locator("#concept-map .label.end").all_inner_texts())
-    assert page.locator("#selection ol.bars li").count() > 5
+@pytest.fixture(scope="module")
+def world() -> RecordedWorld:
+    world = recorded_world("emoji", ConceptSet.load("emoji"))
+    assert world is not None
+    return world
+
+
+def face(page: Page) -> str | None:
+    return page.get_attribute("#concept-map .cg", "data-face")
+
+
+def test_first_sight_is_the_atlas_with_an_erasure_on_it(page: Page, world: RecordedWorld) -> None:
+    erasure = world.erasure("esd", "dog")
+    assert erasure is not None
+    moved = len(erasure.moved())
+    expect(page.locator("#concept-map .cg")).to_have_attribute("data-face", "changed")
+    expect(page.locator("#concept-map .cg")).to_have_attribute("data-changed", str(moved))
+    expect(page.locator("#counting")).to_contain_text(f"Erasing dog by ESD visibly changed {moved} of 449")
+    for name in erasure.lost()[:12]:
+        expect(page.locator("#counting")).to_contain_text(name)
+    assert page.evaluate(INK_JS) > 5000  # pictures, not an empty canvas
+    page.click("#other-method")
+    by_age = world.erasure("age", "dog")
+    assert by_age is not None
+    expect(page.locator("#counting")).to_contain_text(
+        f"Erasing dog by AGE visibly changed {len(by_age.moved())} of 449"
+    )
+    expect(page.locator("#concept-map .cg")).to_have_attribute("data-changed", str(len(by_age.moved())))
+    page.click("#pick-another")
+    expect(page.locator("#selection h2")).not_to_have_text("dog")
+    assert picked(page) in world.erased("esd")
+
+
+@pytest.mark.parametrize("name", ["cat", "guitar"])  # near to what was picked, and far from it
+def test_a_click_shows_whom_the_erasure_hurt_by_their_own_pictures(page: Page, world: RecordedWorld, name: str) -> None:
+    erasure = world.erasure("esd", name)
+    assert erasure is not None and erasure.sheet is not None
+    page.mouse.click(*page.evaluate(NODE_JS, name))
+    expect(page.locator("#selection h2")).to_have_text(name)
+    rows = page.locator("#selection .victims").first.locator("li:not(.itself)")
+    table = erasure.table.drop(index=name)
+    worst = table[table["moved"] | (table["before"] & ~table["recognised"])]
+    worst = worst.sort_values("distance", ascending=False, kind="stable").index[:8]
+    assert rows.evaluate_all("rows => rows.map(row => row.dataset.concept)") == list(worst)
+    for place, victim in enumerate(worst):
+        style = rows.nth(place).locator(".tile").nth(1).get_attribute("style") or ""
+        row, column = divmod(erasure.sheet.places[victim], erasure.sheet.columns)
+        assert erasure.sheet.path.name in style and f"-{column * 44}px -{row * 44}px" in style, victim
+    labels = page.locator("#concept-map .label.end").all_inner_texts()
+    assert any(worst[0] in label for label in labels)
     expect(page.locator("#locality .plot .scatterlayer path.point").first).to_be_visible()
+
+
+def test_faces_flip_by_key_and_places_change(page: Page) -> None:
+    assert face(page) == "changed"
+    page.locator("#concept-map .cg").focus()
+    page.keyboard.down("f")
+    expect(page.locator("#concept-map .cg")).to_have_attribute("data-face", "original")
+    page.keyboard.up("f")
+    expect(page.locator("#concept-map .cg")).to_have_attribute("data-face", "changed")
+    for title in ("By looks", "By side effects", "In rows by group", "By meaning"):
+        before = page.evaluate(PLACES_JS)
+        page.locator("#map-layout").get_by_text(title, exact=True).click()
+        page.wait_for_function(f"before => JSON.stringify(({PLACES_JS})()) !== JSON.stringify(before)", arg=before)
+    page.click("#map-more button")
     page.get_by_text("Heat map", exact=True).click()
     expect(page.locator("#heat-map .plot .heatmaplayer image")).to_be_visible()
     expect(page.locator("#concept-map")).to_be_hidden()
 
 
+def test_erase_it_now_repaints_the_atlas_and_follows_the_strength(page: Page) -> None:
+    choose(page, "pizza")
+    expect(page.locator("#selection h2")).to_have_text("pizza")
+    page.click("#erase-now")
+    status = page.locator("#now-status")
+    expect(status).to_contain_text(
+        re.compile(r"pizza was erased by UCE in .* Drawn anew: (5\d|[6-9]\d) of 450"), timeout=RUN_MS
+    )
+    expect(page.locator("#by")).to_contain_text("UCE")
+    expect(page.locator("#counting")).to_contain_text(
+        re.compile(r"Erasing pizza by UCE visibly changed \w+ of (5|6|7|8|9)\d")
+    )
+    expect(page.locator("#selection .victims .itself")).to_contain_text("erased")
+    page.fill("#strength input[type=number]", "0.25")
+    page.keyboard.press("Enter")
+    expect(status).to_contain_text("strength 0.25: 24 of the 24 nearest pictures", timeout=RUN_MS)
+    page.wait_for_timeout(1500)
+    expect(status).to_contain_text("strength 0.25: 24 of the 24")  # the first drawing has ended
+    expect(page.locator("#erase-now")).to_be_enabled()
+
+
 def test_a_run_is_predicted_stopped_resumed_finished_seen_again_and_compared(page: Page) -> None:
     choose(page, "dog")
     expect(page.locator("#selection h2")).to_have_text("dog")
-    open_tab(page, "Erase")
+    set_steps(page, 40)
     page.click("#predict-button")
     expect(page.locator("#predicted")).to_contain_text("hot dog", timeout=RUN_MS)
-
-    set_steps(page, 40)
     page.click("#erase-button")
     status = page.locator("#live-status")
     expect(status).to_contain_text(re.compile(r"Erasing dog: step \d+ of 40"), timeout=RUN_MS)
     before = page.inner_html("#live-targets")
     page.wait_for_function("html => document.querySelector('#live-targets').innerHTML !== html", arg=before)
     assert page.locator("#live-targets li[data-share]").count() == 15
+    assert page.locator("#live-targets li .tile[role=img]").count() == 15  # candidates as pictures
+    expect(page.locator("#concept-map .lit circle").first).to_be_visible()  # and glowing on the atlas
     pressed = time.monotonic()
     page.click("#stop-button")
     expect(status).to_contain_text(re.compile(r"Stopped at step \d+ of 40"))
@@ -209,7 +297,9 @@ def test_a_run_is_predicted_stopped_resumed_finished_seen_again_and_compared(pag
     expect(page.locator("#erase-button")).to_be_enabled()
     page.click("#resume-button")
     expect(status).to_contain_text("Done: dog was erased in 40 steps", timeout=RUN_MS)
-    assert page.locator("#live-previews img").count() == 4
+    assert page.locator("#live-previews img").count() == 9  # the concept and its eight nearest
+    expect(page.locator("#now-status")).to_contain_text("Drawn anew", timeout=RUN_MS)  # the atlas, as the run draws it
+    expect(page.locator("#by")).to_contain_text("dog-age-")
     expect(page.locator("#live-history polyline")).to_have_count(5)
     page.fill("#scrub input[type=number]", "10")
     page.keyboard.press("Enter")
@@ -218,21 +308,22 @@ def test_a_run_is_predicted_stopped_resumed_finished_seen_again_and_compared(pag
 
     open_tab(page, "Compare")
     page.click("#compare-button")
-    erased = page.locator("#compare-grid .pair[data-kind=erased]")
+    expect(page.locator("#compare-grid .recorded tr[data-kind=erased]")).to_contain_text("dog")  # there at once
+    erased = page.locator("#compare-drawn .pair[data-kind=erased]")
     expect(erased).to_be_visible(timeout=RUN_MS)
     pictures = erased.locator("img")
     assert pictures.nth(0).get_attribute("src") != pictures.nth(1).get_attribute("src"), "drawn exactly as before"
     assert pictures.nth(0).get_attribute("src") == pictures.nth(2).get_attribute("src"), "held: the original"
     expect(erased).to_contain_text("Erased: no longer recognised")
-    kinds = page.locator("#compare-grid .pair").evaluate_all("cards => cards.map(card => card.dataset.kind)")
+    kinds = page.locator("#compare-drawn .pair").evaluate_all("cards => cards.map(card => card.dataset.kind)")
     assert kinds.count("synonym") == 2 and kinds.count("near") == 4 and kinds.count("far") == 2
-    assert all(re.search(r"[✓✗] .+ \d+%", text) for text in page.locator("#compare-grid figcaption").all_inner_texts())
+    assert all(re.search(r"[✓✗] .+ \d+%", text) for text in page.locator("#compare-drawn figcaption").all_inner_texts())
     expect(page.locator("#pair-slider img").first).to_be_visible()
 
     page.fill("#own-prompt textarea", "an emoji of a red house\nquantum")
     page.click("#compare-button")
-    expect(page.locator("#compare-grid .pair[data-kind=own]")).to_have_count(2, timeout=RUN_MS)
-    expect(page.locator("#compare-grid .hint")).to_contain_text("quantum: Outside this model's world")
+    expect(page.locator("#compare-drawn .pair[data-kind=own]")).to_have_count(2, timeout=RUN_MS)
+    expect(page.locator("#compare-drawn .hint")).to_contain_text("quantum: Outside this model's world")
     page.click("#judge-button")
     expect(page.locator("#scores tbody tr")).to_have_count(2, timeout=RUN_MS)
     expect(page.locator("#prediction-scatter .plot .scatterlayer path.point").first).to_be_visible()
@@ -366,7 +457,7 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 def open_model(page: Page, model: str, concepts: str | Path = "") -> None:
     if not page.is_visible("#open-model"):
-        page.click("#model-picker > button")
+        page.click("#model-chip")
     page.fill("#model-name input", model)
     page.keyboard.press("Enter")
     expect(page.locator("#probe-name input")).to_have_value("microsoft/resnet-50")
@@ -393,6 +484,7 @@ def test_another_model_opens_for_one_page_alone_and_its_map_is_measured_there(
     expect(page.locator("#model-opened")).to_contain_text("4 concepts (mine)", timeout=RUN_MS)
     expect(page.locator("#model-opened")).to_contain_text("No probe")
     page.wait_for_function("document.querySelector('#concept-map .plot').data[0].customdata.length === 4")
+    page.wait_for_function(f"({INK_JS})() > 500", timeout=RUN_MS)  # its atlas is drawn on opening
     expect(page.locator("#build-status")).to_contain_text("not measured for 4 of the 4 concepts")
     page.click("#build-button")
     expect(page.locator("#selection")).to_contain_text("Erasing", timeout=RUN_MS)
@@ -411,7 +503,7 @@ def test_another_model_opens_for_one_page_alone_and_its_map_is_measured_there(
     expect(page.locator("#live-status")).to_contain_text("Done: wolf was erased", timeout=RUN_MS)
     open_tab(page, "Compare")
     page.click("#compare-button")
-    expect(page.locator("#compare-grid")).to_contain_text("No probe judged this pair", timeout=RUN_MS)
+    expect(page.locator("#compare-drawn")).to_contain_text("No probe judged this pair", timeout=RUN_MS)
     page.click("#judge-button")
     expect(page.locator("#messages")).to_contain_text("opened without one", timeout=RUN_MS)
 
@@ -444,7 +536,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, a
     page.locator("#concept-map").scroll_into_view_if_needed()
     page.touchscreen.tap(*page.evaluate(NODE_JS, name))
     expect(page.locator("#selection h2")).to_have_text(name)
-    for tab in ("Erase", "Compare", "Runs", "Map"):
+    for tab in ("Erase", "Compare", "Learn", "Runs", "Concept"):
         open_tab(page, tab)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     context.close()

@@ -16,6 +16,7 @@ from age_core.erasure.events import EraseEvent
 from age_core.erasure.methods import METHODS
 from age_core.runs.config import RunConfig
 from age_core.study.tables import COLUMNS
+from age_core.study.world_files import NUMBERS, VERDICT_COLUMNS, Manifest, RecordedMethod
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -145,7 +146,8 @@ def test_the_readme_is_short_and_has_every_method():
 def test_formats_name_every_field():
     page = read(ROOT / "docs" / "formats.md")
     events = {field.name for field in fields(EraseEvent)} - {"previews", "state", "eraser"}
-    for name in events | {field.name for field in fields(RunConfig)} | set(COLUMNS):
+    written = {field.name for kind in (RunConfig, Manifest, RecordedMethod) for field in fields(kind)}
+    for name in events | written | {*COLUMNS, *NUMBERS, *VERDICT_COLUMNS}:
         assert f"`{name}`" in page, name
 
 

@@ -256,7 +256,7 @@ def test_mismatched_projections_cannot_be_revived():
         revival_states([random(4, 6)], [], random(1, 6))
 
 
-OTHERS = (*EMOJI.names[::14], "lion", "tiger", "dog", "fox")
+OTHERS = (*EMOJI.names[::28], "lion", "tiger", "dog", "fox")
 
 
 @pytest.fixture(scope="module")
@@ -265,8 +265,8 @@ def originally(emoji_pipe, emoji_probe) -> tuple[float, float]:
 
 
 def judged(pipe, probe, eraser: Eraser | None) -> tuple[float, float]:
-    """ESR-1 on "cat" and PSR-1 on twenty other concepts, in percent."""
-    cats = hits(pipe, probe, EMOJI, ["cat"], 12, eraser)["top1"]
+    """ESR-1 on "cat" and PSR-1 on some twenty other concepts, in percent."""
+    cats = hits(pipe, probe, EMOJI, ["cat"], 8, eraser)["top1"]
     return 100 * (1 - cats.mean()), 100 * hits(pipe, probe, EMOJI, OTHERS, 1, eraser)["top1"].mean()
 
 

@@ -209,7 +209,7 @@ def test_erasing_moves_the_prediction_to_the_target(tiny_sd):
 
 
 def test_an_eraser_changes_pictures_only_while_applied(tiny_sd):
-    eraser = run(tiny_sd, steps=20, lr=1e-2)[-1].eraser
+    eraser = run(tiny_sd, lr=1e-2)[-1].eraser
     first = generate(tiny_sd, ["dog"], [1], steps=3)[0].tobytes()
     with eraser.applied_to(tiny_sd):
         edited = generate(tiny_sd, ["dog"], [1], steps=3)[0].tobytes()

@@ -42,11 +42,14 @@ def test_an_unknown_method_or_option_lists_the_valid_ones(tiny_sd):
 
 def test_presets_carry_the_papers_hyper_parameters():
     """docs/method.md, section B, the table of shipped values."""
-    for preset, lr, temperature, relaxation, train in (
-        ("paper-object", 1e-2, 0.1, "straight-through", "xattn"),
-        ("paper-style", 1e-3, 2.0, "top-k", "xattn"),
-        ("paper-attribute", 1e-2, 2.0, "straight-through", "noxattn"),
+    for preset, lr, temperature, relaxation, train, pool in (
+        ("paper-object", 1e-2, 0.1, "straight-through", "xattn", 100),
+        ("paper-style", 1e-3, 2.0, "top-k", "xattn", 1000),
+        ("paper-attribute", 1e-2, 2.0, "straight-through", "noxattn", 100),
     ):
+        request = plan("age-paper-code", "dog", WORLD, preset)
+        assert request.pool == request.arguments["pool"] == pool
+        assert plan("age-paper-code", "dog", WORLD, preset, pool=7).pool == 7
         options = method_options("age-paper-code", preset)
         assert (options.steps, options.batch, options.lr, options.pi_every) == (1000, 1, 1e-5, 1)
         assert (options.pi_lr, options.pi_temperature, options.relaxation, options.train) == (

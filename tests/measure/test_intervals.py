@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from age_core.measure.intervals import (
+    T95,
     bootstrap,
     exact_interval,
+    few_intervals,
     hierarchical_bootstrap,
     mean_interval,
     share_change_interval,
+    share_change_intervals,
     share_interval,
 )
 
@@ -80,3 +83,13 @@ def test_intervals_by_hand():
     assert share_interval(many) == hierarchical_bootstrap(many)
     low, high = share_change_interval(np.ones(16), np.r_[np.zeros(12), np.ones(4)])
     assert 0.3 < low < 0.75 < high < 1  # 12 of 16 were lost
+
+
+def test_many_are_computed_at_once_as_one_by_one():
+    rng = np.random.default_rng(0)
+    values, (before, after) = rng.random((5, 4)), rng.integers(0, 2, (2, 5, 4))
+    assert np.allclose(np.transpose(few_intervals(values)), [mean_interval(row) for row in values])
+    one_by_one = [share_change_interval(a, b) for a, b in zip(before, after, strict=True)]
+    assert np.allclose(np.transpose(share_change_intervals(before, after)), one_by_one)
+    assert np.isnan(few_intervals(values[:, :1])).all()
+    assert all(value == pytest.approx(t.ppf(0.975, n - 1)) for n, value in T95.items())

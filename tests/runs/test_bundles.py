@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import json
-import multiprocessing
 import os
 import random
 import resource
@@ -687,13 +686,6 @@ def take_in(path: Path, root: Path, point: str) -> None:
     else:
         dying(files if name == "sync" else bundles, name, int(number))
     import_bundle(path, root)
-
-
-@pytest.fixture(scope="module")
-def context():
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["age_core", "conftest", "test_runs"])
-    return found
 
 
 @pytest.mark.parametrize(

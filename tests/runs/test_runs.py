@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import math
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -158,14 +157,6 @@ def child(path: Path, tokenizer: Path, point: str, threads: int) -> None:
     for event in run.record(events(pipe, resume=state), state):
         if event.step == last:
             die()
-
-
-@pytest.fixture(scope="module")
-def context():
-    """Real processes that start with the imports done."""
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["age_core", "age_core.runs.run", "conftest"])
-    return found
 
 
 @pytest.mark.parametrize(

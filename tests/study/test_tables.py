@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from age_core.assets import ASSETS
 from age_core.concepts.concept_set import Concept
 from age_core.erasure.methods import METHODS, method_label
 from age_core.study.build import side_effect_rows
-from age_core.study.floor import UNEDITED
+from age_core.study.floor import UNEDITED, Floor, visible_floor
 from age_core.study.labels import label_of, method_of
-from age_core.study.tables import COLUMNS, SideEffects, gather, read_table
+from age_core.study.tables import COLUMNS, Recorded, SideEffects, gather, read_table
 
 OLD = Path(__file__).parents[1] / "runs" / "e28eaab"
 NAMES = [f"c{row}" for row in range(60)]
@@ -104,6 +105,27 @@ def test_what_else_the_map_asks():
     assert MAP.missing(concepts) == ["cat"]
 
 
+def test_what_is_recorded_is_read_when_it_is_asked_for_and_comes_first_where_people_see_it():
+    read = []
+
+    def rows(metric):
+        read.append(metric)
+        return table([("cat", "dog", 0, 0.3, 0.2, 0.4), ("cat", "car", 0, 0.1, np.nan, np.nan)], metric, "naive", "")
+
+    seen = Recorded(("cat",), partial(rows, "distance"), Floor(0.2, "measured: seeds"))
+    recorded = {("naive", "noise-shift"): Recorded(("cat",), partial(rows, "noise-shift")), ("naive", "distance"): seen}
+    effects = SideEffects(MAP.table, recorded)
+    assert effects.sources == [("naive", "distance"), ("uce", "noise-shift"), ("naive", "noise-shift"), DS]
+    assert effects.methods == ["age", "uce", "naive"] and read == []
+    concepts = ConceptSet("few", tuple(Concept(name, "g", "thing") for name in ("dog", "cat", "wolf")), "{noun}")
+    assert effects.missing(concepts) == ["wolf"] and read == []
+    first = effects.sources[0]
+    assert list(effects.strongest(first, "cat", "hurts")["affected"]) == ["dog"] and effects.floor(first) == seen.floor
+    assert not effects.measured(first, "dog", "hurts") and effects.measured(first, "dog", "hurt by")
+    assert read == ["distance"]  # once
+    assert effects.pairs(DS).equals(MAP.pairs(DS))
+
+
 def test_a_dot_is_as_large_as_its_concept_is_abnormal():
     counts = MAP.abnormal(DS, rounds=50).set_index("concept")
     assert counts.index[0] == "wolf" and counts.loc["wolf", "hurt_by"] == 2
@@ -176,6 +198,11 @@ def test_of_nothing_that_moved_nothing_is_clear():
     still = SideEffects(table([("dog", "wolf", 0, 0.0, 0.0, 0.0)], "distance"))
     assert still.floor(("age", "distance")).value == 0 and not still.pairs(("age", "distance"))["clear"].any()
     assert still.most_damaging(("age", "distance")) is None
+
+
+def test_a_picture_visibly_moved_where_it_changed_more_than_another_seed_does_three_times_in_four():
+    floor = visible_floor(pd.Series(np.linspace(0, 0.4, 101)))
+    assert floor.value == 0.3 and "101 pairs" in floor.how and floor.how.startswith("measured")
 
 
 def test_few_of_the_shipped_arrows_are_clear_and_every_source_has_some():

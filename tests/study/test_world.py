@@ -136,7 +136,8 @@ def test_side_effects_of_the_world_are_what_the_pictures_say(world):
     table = world.effects()
     assert list(table.columns) == list(COLUMNS) and len(table) == 2 * 4 * len(NAMES)
     assert set(table["model"]) == {"tiny"} and set(table["method"]) == {"naive"} and set(table["target"]) == {""}
-    effects = SideEffects(table)
+    effects = SideEffects(table.head(0), world.sources)
+    assert effects.sources[0] == ("naive", "distance") and effects.floor(("naive", "distance")) == world.floor
     far = effects.pairs(("naive", "distance")).set_index(["erased", "affected"])
     assert far.loc[("dog", "wolf"), "delta"] == pytest.approx(0.915, abs=1e-4)
     assert (far["low"].dropna() >= 0).all() and np.isnan(far.loc[("dog", "car"), "low"])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from viz.atlas.layout import EDGE, group_styles
+from viz.atlas.layout import EDGE, ROWS, group_styles, row_titles
 from viz.charts.effects import decimals
 from viz.components.chart import Plotted
 from viz.components.html_parts import Markup, join
@@ -29,6 +29,7 @@ SCRIPT_ORDER = (
     "labels.js",
     "dots.js",
     "pointer.js",
+    "zoom.js",
     "keyboard.js",
     "atlas.js",
 )
@@ -41,11 +42,15 @@ TEMPLATE = """
       <button type='button' data-face='edited'>Edited</button>
       <button type='button' data-face='changed'>What changed</button>
     </div>
-    <button type='button' class='flip'>Hold to flip (F)</button>
+    <button type='button' class='flip'>Hold to flip<span class='key'> (F)</span></button>
+    <div class='zoom'>
+      <button type='button' aria-label='Closer'>+</button><button type='button' aria-label='Further away'>−</button>
+    </div>
     <span class='shows'></span>
   </div>
   <div class='stage'>
-    <canvas></canvas><div class='plot'></div><div class='over'></div><div class='tip' role='tooltip' hidden></div>
+    <canvas></canvas><div class='plot'></div><div class='over'></div>
+    <div class='tip' role='tooltip' hidden><canvas></canvas><canvas></canvas><span class='words'></span></div>
   </div>
   <div class='said' aria-live='polite'></div>
 </div>
@@ -143,16 +148,19 @@ def overview_json(effects: pd.DataFrame, names: Sequence[str], above: float = 0.
     )
 
 
-def layouts_json(layouts: Mapping[str, pd.DataFrame]) -> str:
+def layouts_json(layouts: Mapping[str, pd.DataFrame], groups: Sequence[str] = ()) -> str:
     """Layouts by name, each with its rows in the order of the figure's dots; one that is too wide for the map shrinks.
 
-    A common factor keeps what an alignment achieved: nothing turns, and nothing moves to another side.
+    A common factor keeps what an alignment achieved: nothing turns, and nothing moves to another side. Of the layout in
+    rows, the names of the `groups` go along.
     """
-    places = {}
+    places: dict[str, list[Any]] = {}
     for name, table in layouts.items():
         points = table[["x", "y"]].to_numpy(float)
         points = points / max(np.abs(points).max(initial=0) / EDGE, 1)
         places[name] = points.T.round(4).tolist()
+        if name == ROWS:
+            places[name].append(row_titles(table, groups))
     return json.dumps(places)
 
 

@@ -21,7 +21,9 @@ EDGE = 1.05  # the furthest from the middle that a dot may stand
 ASPECT = 1.2  # how much wider the map is than high
 FILL = 0.8  # the share of the map that pictures take
 WIDEST_GAP = 0.25  # between two pictures, in half heights of the map
+TITLES = 0.1  # the share of the map's width in which the rows of the groups are named
 MEANING = "meaning"  # the layout by what the words mean: the one that every map has
+ROWS = "rows"  # the layout in rows, a group after the other
 
 
 def umap_layout(vectors: np.ndarray, seed: int = 0, metric: str = "cosine") -> np.ndarray:
@@ -108,6 +110,32 @@ def spread_apart(points: np.ndarray, gap: float | None = None, rounds: int = 400
         np.add.at(places, b, -push)
         places = places.clip(-wall, wall)
     return places / [ASPECT, 1]
+
+
+def in_rows(names: Sequence[str], groups: Sequence[str]) -> pd.DataFrame:
+    """Columns name, x, y: row by row from the top left, each group together and in a row of its own, in their order.
+
+    As many columns as leave the most room for a picture; at the left, TITLES of the width stays free.
+    """
+    sizes = pd.Series(1, index=range(len(names))).groupby(list(groups), sort=False).sum()
+    width, height = 2 * EDGE * ASPECT * (1 - TITLES), 2 * EDGE
+
+    def cell(columns: int) -> tuple[float, float]:
+        return width / columns, height / int(np.ceil(sizes / columns).sum())
+
+    columns = max(range(1, int(sizes.max()) + 1), key=lambda count: min(cell(count)))
+    across, down = (min(size, WIDEST_GAP) for size in cell(columns))
+    first_rows = np.ceil(sizes / columns).cumsum().shift(fill_value=0)
+    turn = pd.Series(list(groups)).groupby(list(groups)).cumcount().to_numpy()  # of each concept in its group
+    row = first_rows.loc[list(groups)].to_numpy() + turn // columns
+    x = -EDGE * ASPECT + TITLES * 2 * EDGE * ASPECT + (turn % columns + 0.5) * across
+    return pd.DataFrame({"name": list(names), "x": x / ASPECT, "y": EDGE - (row + 0.5) * down})
+
+
+def row_titles(rows: pd.DataFrame, groups: Sequence[str]) -> list[tuple[str, float, float]]:
+    """(group, x, y): the name of each group at the left end of its first row."""
+    tops = rows["y"].groupby(list(groups), sort=False).max()
+    return [(str(group), -EDGE, round(float(y), 4)) for group, y in tops.items()]
 
 
 def aligned(layout: pd.DataFrame, to: pd.DataFrame, anchors: Sequence[str] | None = None) -> pd.DataFrame:

@@ -35,9 +35,9 @@ def original_json(*sheets: Mapping[str, Any]) -> str:
 
 
 def looks_of(table: pd.DataFrame) -> dict[str, Look]:
-    """The rows (index: concept; columns distance, recognised, before) as looks."""
+    """The rows (index: concept; columns shown, recognised, before) as looks."""
     lost = table["before"].astype(bool) & ~table["recognised"].astype(bool)
-    return dict(zip(table.index, zip(table["distance"].astype(float), lost, strict=True), strict=True))
+    return dict(zip(table.index, zip(table["shown"].astype(float), lost, strict=True), strict=True))
 
 
 def edited_json(

@@ -48,7 +48,7 @@ def _row(line: Line) -> Markup:
 
 def _cell(cell: Cell) -> Markup:
     if cell.picture is None:
-        return Markup('<td class="soft">not recorded</td>')
+        return Markup('<td class="soft">no picture</td>')
     mark = {True: "✓", False: "✗", None: ""}[cell.recognised]
     number = "" if math.isnan(cell.distance) else f"{cell.distance:.2f}"
     kind = "damage" if cell.recognised is False else ""

@@ -17,21 +17,39 @@ class Victim:
     distance: float
     low: float  # of the 95 % interval; nan where it rests on one picture
     high: float
-    lost: bool  # the probe recognised it before and no longer does
+    lost: bool | None  # the probe recognised it before and no longer does; None where nobody judged
 
 
-def victim_list(title: str, victims: Sequence[Victim], none: str, more: int = 0) -> Markup:
-    """A list of pictures; `none` is said where it is empty, and `more` how many are not shown."""
-    rows = join(_row(victim) for victim in victims)
-    body = Markup('<ol class="victims">{}</ol>').format(rows) if victims else soft(none)
-    return Markup("<div>{}{}{}</div>").format(heading(title), body, soft(f"and {more} more") if more else "")
+def victim_list(
+    title: str, victims: Sequence[Victim], none: str, more: int = 0, itself: Victim | None = None
+) -> Markup:
+    """A list of pictures; `none` is said where it is empty, and `more` how many are not shown.
+
+    `itself`: the erased concept, whose loss is the aim and no damage.
+    """
+    first = _row(itself, "itself", *(("damage", "✗ still drawn") if itself.lost is False else AIM)) if itself else ""
+    rows = join(_row(victim, "", *(DAMAGE if victim.lost else KEPT)) for victim in victims)
+    body = Markup('<ol class="victims">{}{}</ol>').format(first, rows) if victims or itself else ""
+    said = soft(f"and {more} more") if more else "" if victims else soft(none)
+    return Markup("<div>{}{}{}</div>").format(heading(title), body, said)
 
 
-def _row(victim: Victim) -> Markup:
+AIM, DAMAGE, KEPT = ("gain", "✓ erased"), ("damage", "✗ lost"), ("", "✓ recognised")  # a class and a verdict
+
+
+def _row(victim: Victim, kind: str, colour: str, verdict: str) -> Markup:
     pictures = join(picture or Markup('<span class="tile none"></span>') for picture in (victim.before, victim.after))
     interval = "" if math.isnan(victim.low) else f"({victim.low:.2f}–{victim.high:.2f})"
-    verdict = Markup('<b class="damage">✗ lost</b>') if victim.lost else Markup("✓ recognised")
     return Markup(
-        '<li data-concept="{name}"><span class="pair-of-tiles">{pictures}</span><span><b>{name}</b>'
-        '<span class="verdict">{verdict}</span><span class="moved">moved {distance:.2f} {interval}</span></span></li>'
-    ).format(name=victim.name, pictures=pictures, distance=victim.distance, interval=interval, verdict=verdict)
+        '<li class="{kind}" data-concept="{name}"><span class="pair-of-tiles">{pictures}</span><span><b>{name}</b>'
+        '<span class="verdict {colour}">{verdict}</span><span class="moved">moved {distance} {interval}</span></span>'
+        "</li>"
+    ).format(
+        kind=kind,
+        name=victim.name,
+        pictures=pictures,
+        distance="" if math.isnan(victim.distance) else f"{victim.distance:.2f}",
+        interval=interval,
+        colour=colour,
+        verdict=verdict if victim.lost is not None else "",
+    )

@@ -123,6 +123,6 @@ def cells_of(data: MapData, faces: Sequence[Face], name: str) -> list[Cell]:
     cells = [Cell(original, float("nan"), before)]
     for face in faces:
         row = face.table.loc[name]
-        after = face.pictures.tile(name, f"{name} after {face.title}", PICTURE)
-        cells.append(Cell(after or original, float(row["distance"]), bool(row["recognised"])))
+        after = face.tile(data.originals, name, PICTURE)
+        cells.append(Cell(after, float(row["distance"]), bool(row["recognised"])))
     return cells

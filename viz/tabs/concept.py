@@ -75,7 +75,7 @@ def on_now(data: MapData, ui: SimpleNamespace, session: Session | None, name: st
 
         began = time.monotonic()
         eraser = erase_now(data.explorer, (name,))
-        face = session.new_face(data, f"UCE, {time.strftime('%H:%M:%S')}", eraser)
+        face = session.new_face(data, "UCE", eraser)
         said = f"{name} was erased by UCE in {time.monotonic() - began:.1f} s."
         yield from repaint.paint(data, ui, session, face, said)
     except AgeError as error:

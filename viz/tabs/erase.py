@@ -12,7 +12,7 @@ from viz.charts import panels
 from viz.components.blocks import live_block, note
 from viz.tabs import runs
 from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, by_region, clear, warn
-from viz.tabs.live import CHARTS, LIVE, follow, turn_to_erase
+from viz.tabs.live import CHARTS, LIVE, follow_and_repaint, turn_to_erase
 from viz.tabs.map_data import MapData
 from viz.tabs.session import Session, ready
 
@@ -103,7 +103,7 @@ def on_start(
     except AgeError as error:
         yield warn(ui, error)
         return
-    yield from follow(data, ui, session, queued)
+    yield from follow_and_repaint(data, ui, session, queued)
 
 
 def on_resume(
@@ -122,7 +122,7 @@ def on_resume(
         yield warn(ui, error)
         return
     yield from turn_to_erase(ui)
-    yield from follow(data, ui, session, queued)
+    yield from follow_and_repaint(data, ui, session, queued)
 
 
 def on_stop(data: MapData, ui: SimpleNamespace, session: Session | None) -> Updates:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from age_core import Eraser
     from age_core.serve.faces import Look
 
-COLUMNS = ["distance", "low", "high", "before", "recognised", "moved"]
+BEYOND_ALL = 99.0  # a distance that no picture moves by
+# Of one picture or several: the mean distance and its interval. Of the one that the atlas shows: how far it moved,
+# whether that is visible, and whether the probe recognised it before and does after.
+COLUMNS = ["distance", "low", "high", "shown", "moved", "before", "recognised"]
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,10 @@ class Face:
                 look.distance,
                 math.nan,
                 math.nan,
+                look.distance,
+                look.distance > self.floor,
                 look.before,
                 look.recognised,
-                look.distance > self.floor,
             ]
             for look in looks
         }
@@ -136,6 +140,15 @@ class Face:
         rows = others[others["moved"].astype(bool) | self._lost(others)]
         return rows.assign(lost=self._lost(rows)).sort_values("distance", ascending=False, kind="stable")
 
+    def tile(self, originals: Pictures, name: str, size: int) -> Markup | None:
+        """A concept's picture by the edited model: the original's where it did not change, None where it is missing."""
+        drawn = self.pictures.tile(name, f"{name} after {self.title}", size)
+        if drawn is not None or name not in self.table.index:
+            return drawn
+        row = self.table.loc[name]
+        changed = bool(row["moved"]) or row["before"] != row["recognised"]
+        return None if changed else originals.tile(name, f"{name} after {self.title}, unchanged", size)
+
     @staticmethod
     def _lost(table: pd.DataFrame) -> pd.Series:
         """Which were recognised by the probe and are no longer; none where no probe judged."""
@@ -146,9 +159,10 @@ class Face:
         lost = self._lost(self.table)
         looks = {
             name: [None if math.isnan(distance) else round(float(distance), 3), int(gone)]
-            for name, distance, gone in zip(self.table.index, self.table["distance"], lost, strict=True)
+            for name, distance, gone in zip(self.table.index, self.table["shown"], lost, strict=True)
         }
-        face = {"key": self.key, "title": self.title, "erased": list(self.names), "floor": self.floor, "play": play}
+        floor = self.floor if math.isfinite(self.floor) else BEYOND_ALL
+        face = {"key": self.key, "title": self.title, "erased": list(self.names), "floor": floor, "play": play}
         return json.dumps(face | {"sheets": [sheet.as_json() for sheet in self.pictures.sheets], "looks": looks})
 
     def arrows(self, most: int) -> pd.DataFrame:

@@ -76,12 +76,13 @@ def follow(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedR
         if updates:
             yield updates
     yield ending(data, ui, session, queued)
-    if queued.state == "finished" and session.queued is queued:
-        yield from repaint_after(data, ui, session, queued)
 
 
-def repaint_after(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Stream:
-    """The whole atlas as the finished run draws it."""
+def follow_and_repaint(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Stream:
+    """The same, and then the whole atlas as the finished run draws it."""
+    yield from follow(data, ui, session, queued)
+    if queued.state != "finished" or session.queued is not queued:
+        return
     last, config = queued.events[-1], queued.run.config
     settle()
     face = session.new_face(data, queued.run.path.name, session.edited[queued.run.path.name].eraser)

@@ -18,7 +18,7 @@ from viz.tabs.faces import Face, Pictures, ServedSheet
 if TYPE_CHECKING:
     from age_core.serve.explorer import Explorer
 
-LAYOUTS = {"By meaning": "meaning", "By looks": "looks", "By side effects": "effects"}
+LAYOUTS = {"By meaning": "meaning", "By looks": "looks", "By side effects": "effects", "In rows by group": layout.ROWS}
 FIRST = "dog"  # the concept that the page opens with, if its erasure was measured
 NEAREST = 50  # concepts in whose damage the sentence under the atlas sees that damage is local
 
@@ -76,7 +76,9 @@ class MapData:
     def counting(self, face: Face) -> str:
         """How much an erasure visibly changed, in one sentence."""
         by = face.by if face.strength == 1 else f"{face.by} at strength {face.strength:g}"
-        return stored.counting_sentence(face.table, face.names, by, face.floor, self.nearest(face.names[0]))
+        return stored.counting_sentence(
+            face.table.assign(distance=face.table["shown"]), face.names, by, face.floor, self.nearest(face.names[0])
+        )
 
     @cached_property
     def first(self) -> str:
@@ -128,6 +130,8 @@ def make_map(models: OpenModels, choice: Choice) -> MapData:
     if layout.MEANING not in layouts:
         points = layout.umap_layout(models.explorer(choice).vectors)
         layouts = {layout.MEANING: layout.write_layout(path, concepts.names, points)}
+    names = list(layouts[layout.MEANING]["name"])
+    layouts[layout.ROWS] = layout.in_rows(names, [concepts[name].general for name in names])
     world = stored.recorded_world(choice.model, concepts)
     originals = Pictures([ServedSheet.of(world.original)] if world else [])
     return MapData(models, choice, concepts, layouts, read_effects(models, choice, concepts), world, originals)

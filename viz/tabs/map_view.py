@@ -11,7 +11,7 @@ from age_core.serve.stored import Direction, SideEffects, Source, graph_facts, s
 from viz.atlas import atlas, layout
 from viz.charts import effects, panels, plots, victims
 from viz.components.html_parts import Markup, region, soft
-from viz.tabs.faces import Face, Pictures
+from viz.tabs.faces import Face
 from viz.tabs.map_data import MapData
 from viz.tabs.session import Session
 
@@ -152,17 +152,18 @@ def panel_of(data: MapData, face: Face | None, name: str, how: How) -> str:
 
 def hurts_list(data: MapData, face: Face | None, name: str) -> Markup:
     """Whom erasing `name` hurts, the worst first."""
-    none = "Not recorded yet: erase it to see." if face is None else "No other picture moved visibly."
-    rows = face.damaged if face is not None else pd.DataFrame()
+    none = "Not recorded yet: erase it to see." if face is None else "No other picture that is drawn moved visibly."
+    rows, itself = face.damaged if face is not None else pd.DataFrame(), None
+    if face is not None and name in face.table.index:
+        row = face.table.loc[name]
+        gone = None if row["recognised"] is None else not row["recognised"]
+        itself = victim(data, face, row, name, gone)
     shown = (
-        [
-            victim(data.originals, face.pictures, row, str(other), f"{other} after {face.title}")
-            for other, row in rows.head(LISTED).iterrows()
-        ]
+        [victim(data, face, row, str(other), bool(row["lost"])) for other, row in rows.head(LISTED).iterrows()]
         if face is not None
         else []
     )
-    return victims.victim_list(f"Erasing {name} hurts", shown, none, max(len(rows) - LISTED, 0))
+    return victims.victim_list(f"Erasing {name} hurts", shown, none, max(len(rows) - LISTED, 0), itself)
 
 
 def method_of(data: MapData, face: Face | None) -> str:
@@ -187,22 +188,21 @@ def hurt_by_list(data: MapData, method: str, name: str) -> Markup:
         erasure = data.world.erasure(method, row["erased"])
         if erasure is not None:
             face = Face.recorded(data.world, erasure)
-            after = face.pictures.tile(name, f"{name} after {face.title}", SMALL)
             before = data.originals.tile(name, f"{name} as the original model draws it", SMALL)
+            after = face.tile(data.originals, name, SMALL)
             lost = name in erasure.lost()
             numbers = (row["delta"], row["low"], row["high"])
-            shown.append(victims.Victim(str(row["erased"]), before, after or before, *numbers, lost))
+            shown.append(victims.Victim(str(row["erased"]), before, after, *numbers, lost))
     none = f"No recorded erasure moved its picture visibly (of {len(data.world.erased(method))})."
     title = f"{name} is hurt by erasing ({data.world.title(method)})"
     return victims.victim_list(title, shown, none, max(len(rows) - LISTED, 0))
 
 
-def victim(originals: Pictures, edited: Pictures, row: pd.Series, name: str, alt: str) -> victims.Victim:
-    """A row of `Face.damaged` with its pictures."""
-    before = originals.tile(name, f"{name} as the original model draws it", SMALL)
-    after = edited.tile(name, alt, SMALL)
+def victim(data: MapData, face: Face, row: pd.Series, name: str, lost: bool | None) -> victims.Victim:
+    """A row of a face's table with its pictures."""
+    before = data.originals.tile(name, f"{name} as the original model draws it", SMALL)
     numbers = (float(row["distance"]), float(row["low"]), float(row["high"]))
-    return victims.Victim(name, before, after or before, *numbers, bool(row["lost"]))
+    return victims.Victim(name, before, face.tile(data.originals, name, SMALL), *numbers, lost)
 
 
 def side(known: SideEffects, origin: Source, name: str, direction: Literal["hurts", "hurt by"]) -> panels.Side:
@@ -224,7 +224,7 @@ def graph_values(data: MapData, view: ConceptView, play: bool = False) -> dict[s
         "figure": atlas.map_figure(meaning, data.groups, sizes).to_json(),
         "arrows": view.arrows,
         "label_order": atlas.label_order_json(meaning, data.groups),
-        "layouts": atlas.layouts_json(data.layouts),
+        "layouts": atlas.layouts_json(data.layouts, data.groups),
         "layout": layout.MEANING,
         "original": data.originals.as_json(),
         "edited": view.face.as_json(play) if view.face else "",

@@ -11,7 +11,7 @@ from viz.components.chart import PLOTLY_JS
 from viz.gradio_tuning import show_progress_on
 from viz.tabs import atlas_column, compare, concept, erase, learn, model, runs
 from viz.tabs.events import QUIET, STREAMED, Link, Stream, Tab, Updates, where
-from viz.tabs.live import follow
+from viz.tabs.live import follow_and_repaint
 from viz.tabs.map_data import MapCache, MapData
 from viz.tabs.session import Session
 
@@ -118,9 +118,9 @@ def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
     if queued:
         updates[ui.tabs] = gr.Tabs(selected="erase")
     yield updates
-    yield from atlas_column.draw_originals(data, ui, data.first)
     if queued:
-        yield from follow(data, ui, session, queued)
+        yield from follow_and_repaint(data, ui, session, queued)
+    yield from atlas_column.draw_originals(data, ui, data.first)
 
 
 def connect(link: Link, data: MapData) -> None:

@@ -50,7 +50,8 @@ class Session:
     def new_face(self, data: MapData, by: str, eraser: Eraser) -> Face:
         """The pictures of an erasure, none of them drawn yet; the oldest of many are forgotten."""
         floor = data.world.floor.value if data.world else FLOOR
-        face = Face.drawn(uuid.uuid4().hex, by, eraser, floor)
+        before = sum(face.names == eraser.concepts and face.by.startswith(by) for face in self.faces.values())
+        face = Face.drawn(uuid.uuid4().hex, f"{by}, again {before}" if before else by, eraser, floor)
         self.faces[face.key] = face
         for old in list(self.faces)[:-MOST_FACES]:
             del self.faces[old]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from viz.atlas import atlas
+from viz.atlas import atlas, layout
 from viz.atlas.layout import EDGE
 from viz.components.chart import Chart
 
@@ -71,6 +71,13 @@ def test_the_whole_graph_holds_the_strongest_edges_between_known_dots():
     assert json.loads(atlas.overview_json(pairs, NAMES, above=0.05)) == [[1, 0, 1, -1], [0, 1, 0.25, 1]]
     assert json.loads(atlas.overview_json(pairs, NAMES, most=1)) == [[1, 0, 1, -1]]
     assert atlas.overview_json(pairs, []) == "[]"
+
+
+def test_rows_bring_the_names_of_their_groups():
+    rows = layout.in_rows(NAMES, GROUPS)
+    told = json.loads(atlas.layouts_json({"meaning": PLACES, "rows": rows}, GROUPS))
+    assert len(told["meaning"]) == 2 and len(told["rows"]) == 3
+    assert [title for title, _, _ in told["rows"][2]] == ["mammal", "vehicle"]
 
 
 def test_a_layout_that_is_too_wide_shrinks_evenly_and_others_stay():

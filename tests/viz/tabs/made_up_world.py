@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from support import WORLD
 
 from age_core.serve.stored import RecordedErasure, Sheet, SideEffects
 from age_core.study.floor import Floor
+from age_core.study.tables import COLUMNS, Recorded
 
 FLOOR = 0.2
 LOST = 0.5  # from here on a made-up picture is no longer recognised
@@ -46,22 +48,28 @@ class MadeUpWorld:
         table["low"], table["high"], table["pictures"] = table["distance"] - 0.01, table["distance"] + 0.01, 4
         table["recognised"], table["before"] = table["distance"] < LOST, True
         table["label"], table["share"], table["noise_shift"] = "hat", 0.4, 0.1
-        table["moved"] = table["distance"] > FLOOR
+        table["shown"], table["moved"] = table["distance"], table["distance"] > FLOOR
         moved = list(table.index[table["moved"]])
         tiles = sheet(f"{method}-{name}", moved) if moved and method not in self.damaged else None
         return RecordedErasure(method, TITLES[method][0], name, table, tiles)
 
     def effects(self) -> SideEffects:
         """Its distances as side effects."""
-        rows = [
-            {"method": TITLES[method][1], "erased": name, "affected": other, "delta": row["distance"]}
+        recorded = {
+            self.source(method): Recorded(self.erased(method), partial(self._rows, method), self.floor)
             for method in self.methods
+        }
+        return SideEffects(pd.DataFrame(columns=list(COLUMNS)), recorded)
+
+    def _rows(self, method: str) -> pd.DataFrame:
+        rows = [
+            {"erased": name, "affected": other, "delta": row["distance"]}
             for name in self.erased(method)
             for other, row in self.erasure(method, name).table.iterrows()
         ]
-        facts = {"model": "tiny", "target": "", "seed": 0, "metric": "distance", "before": 0.0}
-        table = pd.DataFrame(rows).assign(low=float("nan"), high=float("nan"), after=0.0, **facts)
-        return SideEffects(table, {(method, "distance"): self.floor for _, method in TITLES.values()})
+        key, metric = self.source(method)
+        facts = {"model": "tiny", "method": key, "target": "", "seed": 0, "metric": metric, "before": 0.0, "after": 0.0}
+        return pd.DataFrame(rows).assign(low=float("nan"), high=float("nan"), **facts)
 
 
 def sheet(name: str, names) -> Sheet:

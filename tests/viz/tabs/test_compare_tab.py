@@ -34,7 +34,7 @@ def test_prompts_of_ones_own_are_drawn_by_all_models(data, ui, edited):
     assert "Drawing" in first["compare_status"] and last["compare_status"] == ""
     titles = [f"{prompt}, seed {seed}, dog-uce-001" for prompt in ("a dog", "quantum") for seed in (3, 4)]
     assert list(edited.pairs) == titles == last["pair"]["choices"] and last["pair"]["value"] == titles[0]
-    assert last["grid"].count("<img") >= 8 and "Outside this model" in last["grid"]
+    assert last["drawn"].count("<img") >= 8 and "Outside this model" in last["drawn"]
     original, picture = edited.pairs[titles[0]]
     assert original.tobytes() == picture.tobytes()
     assert tab.on_pair(data, ui, edited, titles[0])["value"][0].width >= 320
@@ -44,7 +44,7 @@ def test_prompts_of_ones_own_are_drawn_by_all_models(data, ui, edited):
 def test_without_prompts_the_concepts_around_the_erased_one_are_drawn(data, ui, edited):
     *_, last = tab.on_compare(data, ui, edited, ["dog-uce-001"], " ", None, 1)
     kinds = [title.split(",")[0] for title in edited.pairs]
-    assert kinds[:2] == ["dog", "hound"] and "(dog erased), seeds from 0" in last["grid"]
+    assert kinds[:2] == ["dog", "hound"] and "(dog erased), seeds from 0" in last["drawn"]
 
 
 def test_too_many_prompts_are_refused_and_leave_what_was_drawn(data, ui, edited):

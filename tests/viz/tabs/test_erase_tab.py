@@ -39,17 +39,20 @@ def test_a_page_that_is_still_loading_starts_nothing(data, ui):
 def test_a_run_is_shown_from_its_start_to_its_end_and_can_be_compared_then(data, ui, session):
     updates = list(tab.on_start(data, ui, session, ["hound"], "uce", False, *BLANK))
     assert "Preparing to erase dog" in updates[0]["status"] and updates[0]["start"]["interactive"] is False
-    last = updates[-1]
-    assert "Done: dog was erased in 1 steps" in last["status"] and last["start"]["interactive"] is True
+    *_, last = (update for update in updates if "Done: dog was erased in 1 steps" in update.get("status", ""))
+    assert last["start"]["interactive"] is True
     title = session.queued.run.path.name
     assert last["erasers"]["value"] == [title] and session.edited[title].names == ("dog",)
+    (face,) = session.faces.values()  # then the atlas is drawn anew
+    assert face.by == title and len(face.table) == 6 and "All 6 pictures" in updates[-1]["now_status"]
 
 
 def test_what_was_just_watched_is_not_read_back_from_disk(data, ui, session, monkeypatch):
     monkeypatch.setattr("age_core.runs.run.Run.events", lambda _: pytest.fail("the events are read again"))
     monkeypatch.setattr("age_core.runs.run.Run.eraser", lambda _: pytest.fail("the eraser is read again"))
-    *_, last = tab.on_start(data, ui, session, ["dog"], "uce", True, *BLANK)
-    assert "Done: dog was erased" in last["status"] and session.recording.steps == 1
+    updates = list(tab.on_start(data, ui, session, ["dog"], "uce", True, *BLANK))
+    assert any("Done: dog was erased" in update.get("status", "") for update in updates)
+    assert session.recording.steps == 1
 
 
 def test_a_run_is_watched_no_longer_when_the_session_turns_to_another(data, ui, session):
@@ -63,11 +66,11 @@ def test_a_run_is_watched_no_longer_when_the_session_turns_to_another(data, ui, 
 
 def test_how_a_run_ended_is_said(data, ui, session, make_run):
     queued = QueuedRun(make_run(), session.owner, False, None, "failed", "It <diverged>.")
-    updates = ending(ui, session, queued)
+    updates = ending(data, ui, session, queued)
     assert "The run failed" in updates["status"] and "It &lt;diverged&gt;." in updates["messages"]
     assert updates["resume"]["interactive"] is True and "erasers" not in updates
     queued.state = "stopped"
-    assert "before the first step" in ending(ui, session, queued)["status"]
+    assert "before the first step" in ending(data, ui, session, queued)["status"]
     assert "2 runs are before yours, about 30 s" in in_line(2, 30.0) and "about" not in in_line(1, float("nan"))
 
 
@@ -82,7 +85,7 @@ def test_there_must_be_a_stopped_run_to_go_on_with(data, ui, session, make_run):
 
 def test_a_recorded_run_is_seen_at_any_step(data, ui, session, make_run):
     assert tab.on_scrub(data, ui, session, 1) == {"status": gr.skip()}
-    slider = show_recording(ui, session, make_run())["scrub"]
+    slider = show_recording(data, ui, session, make_run())["scrub"]
     assert slider["visible"] is False  # it has one step
     assert "Recorded: dog, step 1 of 1" in tab.on_scrub(data, ui, session, 1)["status"]
 

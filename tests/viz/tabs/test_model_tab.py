@@ -28,13 +28,17 @@ def test_a_model_that_cannot_be_opened_leaves_the_page_as_it_is(maps, ui, sessio
 def test_another_model_is_shown_in_every_tab_and_nothing_of_the_one_before(maps, ui, session, make_run):
     session.edited["old"] = EditedModel(("dog",), Eraser({}))
     run = make_run()
-    *_, page, locality, pictures = tab.on_open_model(TABS, maps, ui, session, "tiny", "x", "mine", None, "cpu")
+    updates = list(tab.on_open_model(TABS, maps, ui, session, "tiny", "x", "mine", None, "cpu"))
+    (page,), (*_, locality, pictures) = [update for update in updates if "choice" in update], updates
     assert page["choice"] == maps.models.choice and "tiny with 6 concepts" in page["opened"]
     assert page["session"].owner == session.owner and not page["session"].edited
     assert page["erasers"] == {"choices": [], "value": [], "__type__": "update"}
     assert page["search"]["choices"] == ["dog", "wolf", "cat", "pizza", "church", "car"]
     assert page["run"]["choices"] == [run.path.name] and "Nothing is running" in page["status"]
-    assert page["build_offer"]["visible"] is True and page["arrow_row"]["visible"] is False
+    assert page["build_offer"]["visible"] is True
+    assert page["by"]["visible"] is False and page["chip"] == "tiny · 6 concepts ▾"
+    drawn = [update["graph"]["original"] for update in updates if "graph" in update and update["graph"].get("original")]
+    assert '"church"' in drawn[-1]  # its atlas is drawn on opening
     assert locality["locality"]["figure"] == "" and pictures["own_pictures"].count("<img") == 4
 
 

@@ -13,12 +13,13 @@ function atlas(element, props, trigger, watch) {
   const {load, stamp} = mapSheets(state);
   const {readColours, copyDots, measure, paint} = mapTiles(state, {paintEdges, stamp, soon});
   const bar = mapBar(state);
-  const {newOriginal, newEdited, turnTo, hold, refresh} = mapFaces(state, {load, tell: bar.tell, soon});
-  const {hint, sentence} = mapTip(state);
+  const {newOriginal, newEdited, turnTo, hold, refresh, storyOf} = mapFaces(state, {load, tell: bar.tell, soon});
+  const {hint, sentence} = mapTip(state, {stamp, storyOf});
   const {newArrows, hideUntilNew, arrived, placeArrows, shaftAt, farEnds} = mapArrows(state, {hint, sentence, soon});
   const {newOrder, newLit, placeRings, placeLabels} = mapLabels(state, {soon});
   const {draw, resize, travel, reveal} = mapDots(state, {hint, decorate, readColours, copyDots, refresh, newArrows, newLit});
   const pointer = mapPointer(state, {hint, shaftAt, hideUntilNew, soon});
+  const zoom = mapZoom(state, {hint});
   const keyboard = mapKeyboard(state, {hint, sentence, reveal, pick: pointer.pick, soon});
 
   function soon() { cancelAnimationFrame(frame); frame = requestAnimationFrame(decorate); }
@@ -27,8 +28,8 @@ function atlas(element, props, trigger, watch) {
   function decorate() {
     const full = plot._fullLayout, W = stage.clientWidth, H = stage.clientHeight;
     if (!full || !full.xaxis || !W) return;
-    state.px = state.xs.map(x => full.xaxis._offset + full.xaxis.d2p(x));
-    state.py = state.ys.map(y => full.yaxis._offset + full.yaxis.d2p(y));
+    state.px = state.xs.map(state.xOf);
+    state.py = state.ys.map(state.yOf);
     measure();
     const ends = farEnds();
     paint(W, H);
@@ -63,6 +64,7 @@ function atlas(element, props, trigger, watch) {
     newOriginal();
     newEdited();
     pointer.listen();
+    zoom.listen();
     keyboard.listen();
     bar.listen({turnTo, hold});
     followPage();

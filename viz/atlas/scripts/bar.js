@@ -27,7 +27,7 @@ function mapBar(state) {
     waiting = setTimeout(() => { if (!bar.hidden) said.textContent = `${pressed.textContent}. ${text}.`; }, 700);
   }
 
-  function typing(target) { return target.closest('input, textarea, select, [contenteditable]:not([contenteditable=false])'); }
+  function typing(target) { return !!target.closest?.('input, textarea, select, [contenteditable]'); }
 
   function key(event, hold) {
     if (event.key !== 'f' && event.key !== 'F') return;

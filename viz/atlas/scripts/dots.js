@@ -54,8 +54,9 @@ function mapDots(state, {hint, decorate, readColours, copyDots, refresh, newArro
 
   // Where the dots belong: in the layout of that name, or as the figure has them.
   function goal() {
-    const places = JSON.parse(props.layouts || '{}')[props.layout];
-    return places && places[0].length === state.names.length ? places : own;
+    const places = JSON.parse(props.layouts || '{}')[props.layout], fits = places && places[0].length === state.names.length;
+    state.titles = fits ? places[2] ?? [] : [];
+    return fits ? places.slice(0, 2) : own;
   }
 
   function settle() { state.move = null; root.classList.remove('moving'); }

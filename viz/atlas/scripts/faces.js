@@ -1,7 +1,7 @@
 // The three faces of the atlas: what the original model draws, what the edited one draws, and what changed between them.
 function mapFaces(state, {load, tell, soon}) {
   const {props, root, still} = state, PLAY_MS = 1000, LIVE_MS = 300;  // until the last picture begins to turn
-  const NO_EDITION = {key: null, title: '', erased: [], floor: Infinity, looks: {}, tiles: new Map()};
+  const NO_EDITION = {key: null, title: '', erased: [], floor: Infinity, looks: new Map(), tiles: new Map()};
   const FADED = .25, UNKNOWN = .5;
   let original = new Map(), edition = NO_EDITION, face = 'original', held = false;
   let originals = 0, editions = 0;  // how often each was sent: what was sent later is not undone by what loads later
@@ -9,7 +9,7 @@ function mapFaces(state, {load, tell, soon}) {
   // Held, the key or button turns to the other model.
   function shownFace() { return held ? (face === 'original' ? 'edited' : 'original') : face; }
 
-  function known(name) { const look = edition.looks[name]; return look && look[0] !== null ? look : null; }
+  function known(name) { const look = edition.looks.get(name); return look && look[0] !== null ? look : null; }
   function hasChanged(name) { const look = known(name); return !!look && look[0] > edition.floor; }
   function isErased(name) { return edition.erased.includes(name); }
   function wasRedrawn(name) { return edition.tiles.has(name) || !!known(name); }
@@ -18,13 +18,13 @@ function mapFaces(state, {load, tell, soon}) {
   function lookOf(name, shown) {
     const first = original.get(name) ?? null;
     if (shown === 'original') return {tile: first, alpha: 1, ring: '', width: 0};
-    const erased = isErased(name), changed = !erased && hasChanged(name);
+    const changed = hasChanged(name);
     // the original's picture of a concept that moved would be a wrong one
     const tile = edition.tiles.get(name) ?? (changed ? null : first);
-    if (erased) return {tile, alpha: 1, ring: 'erased', width: 2.5};
+    if (isErased(name)) return {tile, alpha: 1, ring: 'erased', width: 2.5};
     if (shown === 'edited') return {tile, alpha: 1, ring: '', width: 0};
     if (!changed) return {tile, alpha: wasRedrawn(name) ? FADED : UNKNOWN, ring: '', width: 0};
-    const [distance, lost] = edition.looks[name], more = Math.min(distance, 1);
+    const [distance, lost] = known(name), more = Math.min(distance, 1);
     return {tile, alpha: 1, ring: lost ? 'lost' : 'moved', width: lost ? 2 + 3 * more : 1 + 1.5 * more};
   }
 
@@ -37,7 +37,7 @@ function mapFaces(state, {load, tell, soon}) {
     root.dataset.face = shown;
     root.dataset.changed = shown === 'original' ? 0 : changed().length;
     tell({face: shown, title: edition.title, any: edition !== NO_EDITION, pictures: original.size > 0,
-      changed: changed().length, lost: changed().filter(name => edition.looks[name][1]).length,
+      changed: changed().length, lost: changed().filter(name => known(name)[1]).length,
       others: state.names.filter(name => known(name) && !isErased(name)).length});
     soon();
   }
@@ -73,16 +73,26 @@ function mapFaces(state, {load, tell, soon}) {
     if (mine !== editions) return;
     if (!next) { edition = NO_EDITION; face = 'original'; return refresh(); }
     const grows = next.key === edition.key, before = grows ? state.looks : state.names.map(name => lookOf(name, 'original'));
-    edition = {...next, looks: {...(grows ? edition.looks : {}), ...next.looks},
-      tiles: new Map([...(grows ? edition.tiles : []), ...tiles])};
+    const old = grows ? edition : NO_EDITION;
+    edition = {...next, looks: new Map([...old.looks, ...Object.entries(next.looks)]),
+      tiles: new Map([...old.tiles, ...tiles])};
     if (grows) return refresh(before, LIVE_MS);
     face = 'changed';
     refresh(next.play ? before : null, PLAY_MS);
+  }
+
+  // What is told of a concept: its pictures, and in words what became of it.
+  function storyOf(name) {
+    const first = original.get(name) ?? null, after = edition.tiles.get(name) ?? null, look = known(name);
+    const same = look && !hasChanged(name) ? ', not visibly' : '';
+    const said = [isErased(name) ? 'erased' : '', look ? `moved by ${look[0].toFixed(2)}${same}` : '',
+      look && look[1] && !isErased(name) ? 'no longer recognised' : ''];
+    return {before: first, after, said: said.filter(text => text).join(', ')};
   }
 
   function turnTo(next) { if (edition !== NO_EDITION || next === 'original') { face = next; refresh(); } }
 
   function hold(on) { if (held !== on && edition !== NO_EDITION) { held = on; refresh(); } }
 
-  return {newOriginal, newEdited, turnTo, hold, refresh};
+  return {newOriginal, newEdited, turnTo, hold, refresh, storyOf};
 }

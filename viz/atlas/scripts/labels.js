@@ -2,6 +2,7 @@
 function mapLabels(state, {soon}) {
   const {props, over} = state;
   const labels = new Map(), glowing = new Map();  // by name, so that what stays is not made anew
+  const titles = [];
   let order = [];  // who may claim a label that nobody else needs
 
   function newOrder() { order = JSON.parse(props.label_order || '[]'); soon(); }
@@ -39,7 +40,19 @@ function mapLabels(state, {soon}) {
     }
   }
 
+  // The groups of a layout in rows, at the left ends of their first rows.
+  function placeTitles() {
+    const now = state.move ? [] : state.titles;
+    while (titles.length > now.length) titles.pop().remove();
+    while (titles.length < now.length) titles.push(over.appendChild(document.createElement('span')));
+    now.forEach(([text, x, y], k) => {
+      titles[k].className = 'title'; titles[k].textContent = text;
+      titles[k].style.left = state.xOf(x) + 'px'; titles[k].style.top = state.yOf(y) + 'px';
+    });
+  }
+
   function placeLabels(W, H, ends) {
+    placeTitles();
     if (!state.move || !labels.size) chooseLabels(W, H, ends);  // while the dots move, the same labels go along
     for (const [name, {node, dx, dy}] of labels) {
       const [x, y] = state.at(name);
@@ -75,8 +88,18 @@ function mapLabels(state, {soon}) {
     const inside = cx => state.within(cx, w / 2 + 2, W - w / 2 - 2);
     const spots = [[x, y + r + 4], [x, y - r - 19]];
     if (important) spots.push([x + side, y - 7], [x - side, y - 7], [x + side, y + 10], [x - side, y + 10]);
-    return spots.map(s => [inside(s[0]), s[1], w]).find(s => s[1] > 0 && s[1] + 15 < H &&
+    const free = spots.map(s => [inside(s[0]), s[1], w]).filter(s => s[1] > 0 && s[1] + 15 < H &&
       !boxes.some(b => Math.abs(b[0] - s[0]) < (b[2] + w) / 2 && Math.abs(b[1] - s[1]) < 15));
+    if (!state.pictured || free.length < 2) return free[0];
+    const cost = free.map(covered), least = Math.min(...cost);
+    return free[cost.indexOf(least)];
+  }
+
+  // How many pictures a label there would cover.
+  function covered([middle, top, width]) {
+    const reach = state.side * .3;
+    return state.px.filter((x, i) => Math.abs(x - middle) < width / 2 + reach &&
+      Math.abs(state.py[i] - top - 7) < 7 + reach).length;
   }
 
   return {newOrder, newLit, placeRings, placeLabels};

@@ -1,7 +1,8 @@
 // The pictures of the concepts on the canvas, each with its ring; dots where there is no picture or no room for one.
 function mapTiles(state, {paintEdges, stamp, soon}) {
-  const {root, canvas, plot} = state, SMALLEST = 14, LARGEST = 64, POP_MS = 200, DIMMED = .38;
-  const ROOMY = 1.2;  // a tile may be so much wider than the gap between two: what a picture leaves free at its sides
+  const {root, canvas, plot} = state, LARGEST = 64, POP_MS = 200, DIMMED = .38;
+  const ROOMY = 1.14;  // a tile may be so much wider than the gap between two: what a picture leaves free at its sides
+  const SMALLEST = 14 / Math.min(Math.max(devicePixelRatio || 1, 1), 1.4);  // a fine screen shows more of a small picture
   let dots = [];  // Plotly's, which are hidden
 
   function readColours() {
@@ -83,7 +84,7 @@ function mapTiles(state, {paintEdges, stamp, soon}) {
     circle(pen, x, y, r + 2); pen.stroke();
     if (erased) { pen.beginPath(); pen.moveTo(x - at, y + at); pen.lineTo(x + at, y - at); pen.stroke(); }
     if (ring !== 'lost') return;
-    const b = Math.max(4, r / 4), c = b * .42, u = x + at, v = y - at;
+    const b = Math.max(4.5, r / 3.5), c = b * .42, u = x + at, v = y - at;
     circle(pen, u, v, b); pen.fillStyle = tones.damage; pen.fill();
     pen.strokeStyle = tones.panel; pen.lineWidth = Math.max(1.2, b / 4);
     pen.beginPath(); pen.moveTo(u - c, v - c); pen.lineTo(u + c, v + c);

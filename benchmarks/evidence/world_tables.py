@@ -1,0 +1,131 @@
+"""What the recorded world says (`world.py`), as CSV files that docs/results.md is made of, and a figure.
+
+    python -m benchmarks.evidence.world_tables                      # all into benchmarks/results, a minute or two
+    python -m benchmarks.evidence.world_tables --figure docs/recorded.png
+
+Files, with rows for each set of erasures (see `sets_of`): recorded-counts, -statistics, -curve, -abnormal, -strongest.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from age_core.assets import ASSETS
+from age_core.concepts.concept_set import ConceptSet
+from age_core.study.build import MeasureSetup
+from age_core.study.graph import relation
+from age_core.study.predict import text_distance
+from age_core.study.report import named_statistics
+from age_core.study.statistics import both_ways, by_nearness, mean_with_interval, shuffled
+from age_core.study.tables import Recorded, SideEffects
+from age_core.study.world import RecordedErasure, RecordedWorld
+from benchmarks.evidence.graph_tables import RESULTS
+from benchmarks.evidence.graphs import WORLD
+
+NEAR = 50  # of how many nearest concepts it is told how many were hit
+ROUNDS = 40  # shuffles
+FIGURE_OF, SHOWN = "dog", 14  # the erasure that is drawn, and how many of those that it moved most
+
+
+def sets_of(world: RecordedWorld) -> dict[str, tuple[str, list[str]]]:
+    """Method and erased concepts by name of the set: all by the first method, and of each method what all erased."""
+    first = world.methods[0]
+    found = {first: (first, list(world.erased(first)))}
+    if len(world.methods) > 1:
+        both = [name for name in world.names if all(name in world.erased(method) for method in world.methods)]
+        found |= {f"{method}-both": (method, both) for method in world.methods}
+    return found
+
+
+def counts(world: RecordedWorld, method: str, erased: list[str], near: pd.DataFrame) -> dict[str, object]:
+    """How many others an erasure visibly moved, how many of these are near, and how many it lost; with intervals."""
+    rows = []
+    for name in erased:
+        erasure = world.erasure(method, name)
+        assert erasure is not None  # it is among the recorded ones
+        moved, nearest = erasure.moved(), set(near.loc[name].nsmallest(NEAR).index)
+        far = erasure.table.drop(index=name)["distance"].mean()
+        rows.append(
+            {"moved": len(moved), "near": len(nearest & set(moved.index)), "lost": len(erasure.lost()), "distance": far}
+        )
+    table = pd.DataFrame(rows)
+    row: dict[str, object] = {"erased": len(erased)}
+    for column in table:
+        bounds = mean_with_interval(table[column].to_numpy(float))
+        row |= dict(zip((column, f"{column}_low", f"{column}_high"), bounds, strict=True))
+    return row | {"most_moved": int(table["moved"].max())}
+
+
+def told(setup: MeasureSetup, world: RecordedWorld, method: str, erased: list[str]) -> dict[str, pd.DataFrame]:
+    """Everything told of one set of erasures."""
+    concepts, names = setup.watched, list(setup.watched.names)
+    source = (world.manifest.methods[method].method, "distance")
+    table = world.sources[source].read()
+    some = Recorded(tuple(erased), lambda: table[table["erased"].isin(erased)], world.floor)
+    effects = SideEffects(table.head(0), {source: some})
+    pairs, damage = effects.pairs(source), effects.damage(source).reindex(columns=names)
+    near = text_distance(setup.pipe, concepts, list(damage.index)).reindex_like(damage)
+    statistics = []
+    for name, statistic in named_statistics(concepts, {"words": near}).items():
+        columns = ("value", "low", "high", "shuffled", "shuffled_low", "shuffled_high")
+        values = (*statistic(damage), *shuffled(damage, statistic, ROUNDS))
+        statistics.append({"statistic": name} | dict(zip(columns, values, strict=True)))
+    both = both_ways(pairs[pairs["high"].notna()])  # of one picture nothing is sure
+    strongest = pairs.nlargest(12, "delta")[["erased", "affected", "delta"]]
+    related = [
+        relation(concepts, str(a), str(b)) for a, b in zip(strongest["erased"], strongest["affected"], strict=True)
+    ]
+    row = counts(world, method, erased, near) | {"floor": world.floor.value}
+    return {
+        "counts": pd.DataFrame([row | {"both_ways": len(both), "one_way": both["one_way"].mean()}]),
+        "statistics": pd.DataFrame(statistics),
+        "curve": by_nearness(damage, near),
+        "abnormal": effects.abnormal(source, 500).head(20),
+        "strongest": strongest.assign(relation=related),
+    }
+
+
+def figure(world: RecordedWorld, path: Path) -> None:
+    """One erasure in pictures: the erased concept and those that it moved most, by the original and by each method."""
+    erasures = [e for method in world.methods if (e := world.erasure(method, FIGURE_OF)) is not None]
+    names = [FIGURE_OF, *erasures[0].moved().index[:SHOWN]]
+    rows = [[world.original.tile(name) for name in names]]
+    rows += [[shown(world, erasure, name) for name in names] for erasure in erasures]
+    side, gap = world.original.side, 4
+    whole = Image.new("RGB", (len(names) * (side + gap), len(rows) * (side + gap)), "white")
+    for y, row in enumerate(rows):
+        for x, tile in enumerate(row):
+            whole.paste(tile, (x * (side + gap), y * (side + gap)))
+    whole.save(path, optimize=True)
+    print(", ".join(names))
+
+
+def shown(world: RecordedWorld, erasure: RecordedErasure, name: str) -> Image.Image:
+    """The picture of a concept after an erasure; the original's where it did not visibly move."""
+    sheet = erasure.sheet if erasure.sheet is not None and name in erasure.sheet.places else world.original
+    return sheet.tile(name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--figure", type=Path)
+    args = parser.parse_args()
+    world = RecordedWorld.open(ASSETS / "world", ConceptSet.load("emoji"))
+    if args.figure:
+        figure(world, args.figure)
+        return
+    setup = WORLD.open()
+    found = {name: told(setup, world, *some) for name, some in sets_of(world).items()}
+    for kind in next(iter(found.values())):
+        table = pd.concat([tables[kind].assign(set=name) for name, tables in found.items()], ignore_index=True)
+        table.round(7).to_csv(args.out / f"recorded-{kind}.csv", index=False)
+        print(f"recorded-{kind}.csv: {len(table)} rows", flush=True)
+
+
+if __name__ == "__main__":
+    main()

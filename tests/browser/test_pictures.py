@@ -1,0 +1,216 @@
+"""The atlas in a real Chromium: the right picture at the right place, faces, rings, rows and small screens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import pytest
+from browser_support import LONELY_JS, NODE_JS, PIXEL_JS
+from map_page import BARE, ERASED, GROUPS, LOST, MOVED, NAMES, STILL, colour
+from playwright.sync_api import Page, expect
+
+from viz.components.theme import GROUP_COLOURS
+
+pytest_plugins = ["browser_fixtures"]
+pytestmark = pytest.mark.browser
+
+DOTS = [tuple(int(text[k : k + 2], 16) for k in (1, 3, 5)) for text in GROUP_COLOURS["light"]]
+SAMPLE = [name for name in NAMES[1::37] if name not in (BARE, ERASED, *LOST, *MOVED, STILL)]
+# All that is drawn, as one number.
+SUM_JS = """() => { const canvas = document.querySelector('#concept-map .stage > canvas');
+  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return data.reduce((sum, value) => (sum * 31 + value) % 1000000007, 7); }"""
+WATCH_JS = """() => {
+  const root = document.querySelector('#concept-map .cg'), began = performance.now();
+  window.turned = 0;
+  new MutationObserver(() => { if (root.matches('.turning')) window.turned = performance.now() - began; })
+    .observe(root, {attributes: true, attributeOldValue: true});
+}"""
+MIDDLE_JS = """canvas => [...canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data]"""
+MISSING = "Failed to load resource"
+
+
+def shows(page: Page, name: str, expected: Sequence[int], opacity: int = 255) -> bool:
+    *pixel, alpha = page.evaluate(PIXEL_JS, name)
+    loss = 2 if opacity == 255 else 6  # a faint pixel is stored with its colour rounded
+    return abs(alpha - opacity) < 4 and all(abs(a - b) <= loss for a, b in zip(pixel, expected, strict=True))
+
+
+@pytest.fixture
+def page(opened: Callable[..., Page]) -> Page:
+    return pictured(opened())
+
+
+def pictured(page: Page) -> Page:
+    """With the whole sheet and room for it, and no arrows or ring of a pick over the pictures that are looked at."""
+    page.get_by_label("apart").check()
+    page.click("#whole")
+    page.wait_for_selector("#concept-map .cg.pictured:not(.moving)")
+    return page
+
+
+def face(page: Page, name: str, changed: int) -> None:
+    expect(page.locator("#concept-map .cg")).to_have_attribute("data-face", name)
+    expect(page.locator("#concept-map .cg")).to_have_attribute("data-changed", str(changed))
+    expect(page.locator(f"#concept-map [data-face={name}][aria-pressed=true]")).to_have_count(1)
+
+
+def test_each_picture_is_at_its_place_without_its_ground_and_a_dot_where_there_is_none(page: Page) -> None:
+    assert all(shows(page, name, colour(name)) for name in SAMPLE)
+    assert page.evaluate(PIXEL_JS, BARE)[:3] in [list(dot) for dot in DOTS]
+    lonely = page.evaluate(LONELY_JS, "concept 5")
+    corner = page.evaluate(
+        PIXEL_JS.replace("Math.round(x * scale)", "Math.round(x * scale) - 16").replace(
+            "Math.round(y * scale)", "Math.round(y * scale) - 16"
+        ),
+        lonely,
+    )
+    assert corner[3] == 0 and shows(page, lonely, colour(lonely)), "a white corner"
+    page.evaluate("document.body.classList.toggle('dark')")
+    page.wait_for_timeout(800)
+    assert all(shows(page, name, colour(name)) for name in SAMPLE)
+    expect(page.locator("#concept-map .label:not(.pick, .end)")).to_have_count(0)
+
+
+def test_faces_by_button_by_key_and_while_a_button_is_held(page: Page) -> None:
+    face(page, "original", 0)
+    expect(page.get_by_role("button", name="What changed")).to_be_disabled()
+    page.click("#still")
+    face(page, "changed", 4)
+    text = f"{ERASED} erased by hand: 4 of 24 others changed visibly, 2 no longer recognised"
+    expect(page.locator("#concept-map .shows")).to_have_text(text)
+    expect(page.locator("#concept-map .said")).to_have_text(f"What changed. {text}.")
+    assert all(shows(page, name, colour(name, edited=True)) for name in (*LOST, *MOVED))
+    assert shows(page, STILL, colour(STILL, edited=True), 64), "what hardly moved is faded"
+    assert shows(page, SAMPLE[0], colour(SAMPLE[0]), 128), "what was not drawn anew is in between"
+
+    page.get_by_role("button", name="Edited").click()
+    face(page, "edited", 4)
+    assert shows(page, STILL, colour(STILL, edited=True)) and shows(page, SAMPLE[0], colour(SAMPLE[0]))
+    page.keyboard.down("f")
+    face(page, "original", 0)
+    assert shows(page, LOST[0], colour(LOST[0]))
+    page.keyboard.up("f")
+    face(page, "edited", 4)
+    page.get_by_role("button", name="Original").click()
+    flip = page.locator("#concept-map .flip").bounding_box()
+    assert flip
+    page.mouse.move(flip["x"] + 20, flip["y"] + 10)
+    page.mouse.down()
+    face(page, "edited", 4)
+    page.mouse.up()
+    face(page, "original", 0)
+    page.evaluate("document.body.appendChild(document.createElement('input')).focus()")
+    page.keyboard.down("f")
+    page.wait_for_timeout(200)
+    face(page, "original", 0)
+    page.click("#over")
+    expect(page.get_by_role("button", name="Edited")).to_be_disabled()
+
+
+@pytest.mark.parametrize("kind", ["missing", "broken", "cut"])
+def test_a_sheet_that_is_not_whole_gives_dots_and_no_wrong_picture(opened: Callable[..., Page], kind: str) -> None:
+    page = pictured(opened(excused=MISSING))
+    page.click(f"#{kind}")
+    page.wait_for_timeout(1000)
+    page.click("#still")
+    face(page, "changed", 4)
+    page.get_by_role("button", name="Original").click()
+    dots = [list(DOTS[GROUPS.index(GROUPS[NAMES.index(name)]) % len(DOTS)]) for name in SAMPLE]
+    for name, dot in zip(SAMPLE, dots, strict=True):
+        assert shows(page, name, dot) or (kind == "cut" and shows(page, name, colour(name))), name
+    page.click("#whole")
+    page.wait_for_timeout(1000)
+    assert all(shows(page, name, colour(name)) for name in SAMPLE)
+
+
+def test_a_repaint_that_plays_ends_as_what_is_shown_at_once(page: Page) -> None:
+    page.evaluate(WATCH_JS)
+    page.click("#play")
+    face(page, "changed", 4)
+    page.wait_for_selector("#concept-map .cg.turning")
+    page.wait_for_selector("#concept-map .cg:not(.turning)")
+    page.mouse.move(2, 2)
+    played = page.evaluate(SUM_JS)
+    page.click("#over")
+    face(page, "original", 0)
+    assert page.evaluate(SUM_JS) != played
+    page.click("#still")
+    face(page, "changed", 4)
+    page.mouse.move(2, 2)
+    page.wait_for_timeout(100)
+    assert page.evaluate(SUM_JS) == played
+
+
+def test_who_wants_no_motion_sees_the_repaint_at_once(opened: Callable[..., Page]) -> None:
+    page = pictured(opened(reduced_motion="reduce"))
+    page.evaluate(WATCH_JS)
+    page.click("#play")
+    face(page, "changed", 4)
+    assert shows(page, LOST[0], colour(LOST[0], edited=True))
+    assert page.evaluate("window.turned") == 0
+
+
+def test_the_same_key_only_adds_and_loads_no_sheet_again(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.click("#live")
+    face(page, "changed", 2)
+    assert not shows(page, LOST[1], colour(LOST[1], edited=True))
+    page.get_by_role("button", name="Edited").click()
+    page.click("#more")
+    face(page, "edited", 4)
+    page.wait_for_selector("#concept-map .cg:not(.turning)")
+    assert all(shows(page, name, colour(name, edited=True)) for name in (*LOST, *MOVED))
+    assert sum("first.png" in url for url in asked) == 1
+
+
+def test_the_tip_shows_a_picture_before_and_after(page: Page) -> None:
+    page.click("#still")
+    face(page, "changed", 4)
+    page.mouse.move(*page.evaluate(NODE_JS, LOST[0]))
+    tip = page.locator("#concept-map .tip")
+    expect(tip).to_contain_text(re.compile(rf"^{LOST[0]}\s.*moved by 0\.90, no longer recognised$", re.DOTALL))
+    middles = [canvas.evaluate(MIDDLE_JS)[:3] for canvas in tip.locator("canvas").all()]
+    assert middles == [list(colour(LOST[0])), list(colour(LOST[0], edited=True))]
+    page.mouse.move(*page.evaluate(NODE_JS, BARE))
+    expect(tip).to_contain_text(BARE)
+    expect(tip.locator("canvas:visible")).to_have_count(0)
+
+
+def test_rows_are_named_at_their_left_ends_and_hold_their_pictures(page: Page) -> None:
+    page.get_by_label("rows").check()
+    titles = page.locator("#concept-map .title")
+    expect(titles).to_have_text(list(dict.fromkeys(GROUPS)))
+    boxes = [title.bounding_box() for title in titles.all()]
+    for box, group in zip(boxes, dict.fromkeys(GROUPS), strict=True):
+        x, y = page.evaluate(NODE_JS, NAMES[GROUPS.index(group)])
+        assert box and abs(box["y"] + box["height"] / 2 - y) < 2 and box["x"] < x
+    assert all(shows(page, name, colour(name)) for name in SAMPLE)
+    page.get_by_label("meaning").check()
+    expect(titles).to_have_count(0)
+
+
+def test_on_a_phone_dots_become_pictures_as_one_comes_closer(opened: Callable[..., Page]) -> None:
+    page = opened(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.get_by_label("apart").check()
+    page.click("#whole")
+    expect(page.get_by_role("button", name="Original")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert "pictured" not in (page.locator("#concept-map .cg").get_attribute("class") or "")
+    page.get_by_role("button", name="Closer").tap()
+    page.wait_for_selector("#concept-map .cg.pictured")
+    page.get_by_role("button", name="Further away").tap()
+    page.wait_for_selector("#concept-map .cg:not(.pictured)")
+
+    box = page.locator("#concept-map .stage").bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    device = page.context.new_cdp_session(page)
+    for kind, apart in (("touchStart", 40), ("touchMove", 60), ("touchMove", 100), ("touchEnd", None)):
+        fingers = [{"x": x - apart, "y": y}, {"x": x + apart, "y": y}] if apart else []
+        device.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+    page.wait_for_selector("#concept-map .cg.pictured")
+    low, high = page.evaluate("document.querySelector('#concept-map .plot').layout.xaxis.range")
+    assert high - low == pytest.approx(2.26 / 2.5, rel=0.02)

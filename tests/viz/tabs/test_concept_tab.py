@@ -1,0 +1,70 @@
+"""The tab of the picked concept: its pictures, erasing it now, and the strength of that."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from viz.tabs import concept as tab
+from viz.tabs import repaint
+from viz.tabs.session import Session
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    """No pause between two updates: there is no browser that could drop one."""
+    for module in (tab, repaint):
+        monkeypatch.setattr(module, "settle", lambda *_: None)
+
+
+def test_pictures_come_after_a_pick_unless_another_was_picked_meanwhile(data, ui, session):
+    first, second = tab.on_picked(data, ui, session, "dog", 0)
+    assert json.loads(first["locality"]["figure"])["data"] and second["own_pictures"].count("<img") == 4
+    stream = tab.on_picked(data, ui, session, "dog", 0)
+    assert "locality" in next(stream)
+    session.picked = "cat"
+    assert list(stream) == []
+
+
+def test_erase_it_now_draws_every_picture_anew_and_stays_among_the_faces(data, ui, session):
+    updates = list(tab.on_now(data, ui, session, "dog"))
+    (face,) = session.faces.values()
+    assert face.names == ("dog",) and face.by == "UCE" and face.eraser is not None
+    assert set(face.table.index) == set(data.concepts.names) and face.table.index[0] == "dog"
+    assert updates[0]["now"]["interactive"] is False and updates[-1]["now"]["interactive"] is True
+    shown = [json.loads(update["graph"]["edited"]) for update in updates if "edited" in update.get("graph", {})]
+    assert {one["key"] for one in shown} == {face.key}
+    counts = [sum(len(sheet["places"]) for sheet in one["sheets"]) for one in shown]
+    assert counts == sorted(counts) and counts[-1] == len(data.concepts)
+    assert any("All 6 pictures are drawn anew" in update.get("now_status", "") for update in updates)
+    again = list(tab.on_now(data, ui, session, "dog"))
+    assert again and [face.by for face in session.faces.values()] == ["UCE", "UCE, again 1"]
+
+
+def test_the_nearest_follow_the_strength_and_the_face_stays_as_it_was(data, ui, session):
+    list(tab.on_now(data, ui, session, "dog"))
+    (face,) = session.faces.values()
+    before = face.as_json()
+    *_, last = tab.on_strength(data, ui, session, face.key, 0.5)
+    shown = json.loads(last["graph"]["edited"])
+    assert shown["title"] == "dog erased by UCE, strength 0.5" and shown["key"] != face.key
+    assert face.as_json() == before and "No probe judged" in last["counting"]
+    (whole,) = tab.on_strength(data, ui, session, face.key, 1)
+    assert json.loads(whole["graph"]["edited"])["key"] == face.key
+    assert list(tab.on_strength(data, ui, session, "esd", 0.5)) == []  # nothing recorded has an eraser
+
+
+def test_another_erasure_ends_the_drawing_of_the_first(data, ui, session):
+    stream = tab.on_now(data, ui, session, "dog")
+    while "by" not in (update := next(stream)):
+        pass
+    assert update["by"]["value"] == session.painting.key
+    session.painting = None
+    rest = list(stream)
+    assert not any("All 6" in update.get("now_status", "") for update in rest)
+
+
+def test_a_page_that_is_still_loading_says_so(data, ui):
+    first, _ = tab.on_now(data, ui, Session(), "dog")
+    assert "still loading" in first["messages"]
