@@ -13,11 +13,14 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from made_up_harm import made_up
 from PIL import Image
 
 from viz.atlas import atlas
-from viz.charts import damage_lessons, live_charts, panels, plots, target_lessons
-from viz.components import blocks, html_parts
+from viz.charts import damage_lessons, harm, lessons, live_charts, panels, plots, target_lessons, targets
+from viz.charts.damage_lessons import BothWays, Redrawn, Training
+from viz.charts.lesson import Lesson, Scene
+from viz.components import blocks, html_parts, picks
 
 EVIL = """<script>alert("1")</script>'&"""
 PICTURE = Image.new("RGB", (8, 8))
@@ -33,7 +36,16 @@ FACTS = {
     "adjusted_rand": 0.1,
 }
 STRENGTHS = pd.DataFrame({"concept": [EVIL], "harm": [0.5], "harms": [1], "hurt": [0.4], "hurt_by": [1]})
+HARM = made_up(EVIL, wolf=0.9, cat=0.8, pie=0.7, **{EVIL + "2": 0.6, "cow": 0.1})
 BOTH_WAYS = pd.DataFrame({"a": [EVIL], "b": ["dog"], "there": [0.4], "back": [0.1], "one_way": [True]})
+ABLATION = pd.DataFrame(50.0, ["synonym", "in-class", "unrelated"], ["esr1", "distance_near"])
+GOLD = pd.DataFrame(
+    [
+        {"side": "erased", "word": EVIL, "model": model, "named": EVIL, "share": 1.0, "distance": 1.0}
+        for model in ("never saw it", "original", "uce")
+    ]
+)
+PLAIN = html_parts.Markup('<img alt="">')
 CURVE = pd.DataFrame({"first": [1], "last": [2], "damage": [0.5], "low": [0.4], "high": [0.7]})
 POINTS = pd.DataFrame([{"name": EVIL, "x": 1, "x_low": 0, "x_high": 2, "y": 1, "y_low": 0, "y_high": 2}])
 
@@ -41,6 +53,13 @@ POINTS = pd.DataFrame([{"name": EVIL, "x": 1, "x_low": 0, "x_high": 2, "y": 1, "
 def card(kind: panels.Kind, *expected: str) -> panels.Card:
     edited = tuple(panels.Drawn(EVIL, PICTURE, (label, 0.5), 0.1) for label in (EVIL, "dog"))
     return panels.Card(kind, EVIL, EVIL, EVIL, 0, expected, PICTURE, (EVIL, 0.5), edited)
+
+
+def shown(lesson: Lesson) -> str:
+    """Every piece of HTML that a lesson makes, and what is made of its plain texts."""
+    options = [(option.name, option.text, option.picture) for option in lesson.options]
+    question = html_parts.region(html_parts.soft(lesson.question), picks.pick_buttons(options))
+    return question + lesson.reveal([EVIL + "2"]) + html_parts.join(html_parts.soft(act.said) for act in lesson.acts)
 
 
 def score_row() -> dict[str, float]:
@@ -73,9 +92,23 @@ HTML: dict[Callable[..., Any], Callable[[], str]] = {
     live_charts.share_history: lambda: live_charts.share_history([EVIL, "dog"], [[0.7, 0.3]], 4),
     live_charts.loss_curve: lambda: live_charts.loss_curve([0.1], [0.2], 4),
     atlas.legend: lambda: atlas.legend([EVIL]),
+    harm.line: lambda: harm.line(html_parts.Markup(), EVIL, EVIL, EVIL, EVIL),
+    harm.lines: lambda: harm.lines([harm.line(html_parts.Markup(), EVIL, EVIL, EVIL)]),
+    picks.pick_buttons: lambda: picks.pick_buttons([(EVIL, EVIL, html_parts.Markup())], [EVIL], [EVIL], told=True),
+    target_lessons.word_card: lambda: target_lessons.word_card(EVIL),
+    lessons.erasing: lambda: shown(
+        lessons.erasing(Redrawn(EVIL, EVIL, *2 * (PLAIN,), EVIL, 0.5, Scene()), Training(EVIL, [0.5], EVIL))
+    ),
+    lessons.locality: lambda: shown(lessons.locality(HARM, dict.fromkeys([EVIL, *HARM.table.index], EVIL))),
+    lessons.one_way: lambda: shown(lessons.one_way(HARM, made_up("wolf", **{EVIL: 0.1}), BothWays(1, 1))),
+    lessons.esd_or_age: lambda: shown(lessons.esd_or_age(HARM, HARM, [EVIL + "2"])),
+    lessons.synonym_trap: lambda: shown(
+        lessons.synonym_trap(ABLATION, EVIL, {"synonym": (EVIL, PLAIN), "unrelated": (EVIL, PLAIN)})
+    ),
+    lessons.gold: lambda: shown(lessons.gold(GOLD, lambda *_: PLAIN)),
 }
 # A class and a sentence, which `compare_grid` escapes; a region that takes HTML.
-NO_HTML = {panels.judge, blocks.live_block}
+NO_HTML = {panels.judge, blocks.live_block, harm.no_picture, picks.toggled}
 FIGURES: dict[Callable[..., Any], Callable[[], go.Figure]] = {
     plots.styled: lambda: plots.styled(go.Figure(go.Bar(x=[EVIL], y=[1], name=EVIL, text=EVIL)), EVIL, EVIL, EVIL),
     plots.heat_map: lambda: plots.heat_map(pd.DataFrame([[0.1]], [EVIL], [EVIL]), {EVIL: EVIL}, EVIL),
@@ -85,14 +118,15 @@ FIGURES: dict[Callable[..., Any], Callable[[], go.Figure]] = {
     plots.trade_off_figure: lambda: plots.trade_off_figure(POINTS, EVIL, EVIL, EVIL),
     plots.strength_figure: lambda: plots.strength_figure(POINTS, EVIL, EVIL, EVIL),
     atlas.map_figure: lambda: atlas.map_figure(POINTS, [EVIL], [0.5]),
-    damage_lessons.erasing: lambda: damage_lessons.erasing(EVIL, [0.5], EVIL, [1]).acts[0].draw(),
-    damage_lessons.one_way: lambda: damage_lessons.one_way(BOTH_WAYS, 0.1).acts[0].draw(),
+    damage_lessons.erasing: lambda: damage_lessons.erasing(None, Training(EVIL, [0.5], EVIL, [1])).acts[0].draw(),
 }
 # No figure of their own, or names that are written in the module; no text from outside.
-NO_FIGURE = {plots.profile_order, plots.name_places, damage_lessons.locality} | {
+NO_FIGURE = {plots.profile_order, plots.name_places, damage_lessons.locality, damage_lessons.one_way} | {
+    target_lessons.word_card,
     target_lessons.synonym_trap,
+    target_lessons.esd_or_age,
     target_lessons.why_targets_matter,
-    target_lessons.what_can_go_wrong,
+    *(targets.plane, targets.five, targets.range_of, targets.ranking, targets.rankings),
 }
 
 
@@ -120,8 +154,8 @@ def texts_of(value: Any) -> Iterator[str]:
 
 
 def test_every_public_function_that_takes_text_is_tried():
-    assert public_functions(panels, live_charts, blocks, html_parts) <= HTML.keys() | NO_HTML
-    assert public_functions(plots, damage_lessons, target_lessons) <= FIGURES.keys() | NO_FIGURE
+    assert public_functions(panels, live_charts, blocks, html_parts, harm, picks) <= HTML.keys() | NO_HTML
+    assert public_functions(plots, damage_lessons, target_lessons, targets) <= FIGURES.keys() | NO_FIGURE
 
 
 @pytest.mark.parametrize("make", HTML.values(), ids=[function.__qualname__ for function in HTML])
