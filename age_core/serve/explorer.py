@@ -14,6 +14,7 @@ import pandas as pd
 from diffusers import DiffusionPipeline
 from PIL import Image
 
+from age_core.assets import ASSETS
 from age_core.concepts.candidates import Vocabulary, near_and_far, rank_others
 from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.erasure.by_method import erase_by, plan
@@ -193,7 +194,7 @@ class Explorer:
         judge = self.probe.version if self.probe else ""
         words = vocabulary_hash(self.concepts)
         maker = Maker(model=self.identity, vocabulary=words, probe=judge, steps=STEPS, guidance=GUIDANCE)
-        return Originals(self.measured / "atlas", maker)
+        return Originals(self.measured / "atlas", maker, ASSETS / "atlas")
 
     def side_effects(self, images: int = 2) -> Iterator[Job]:
         """Erase every concept by UCE and measure the noise shift of all; yields each erasure, finished ones first.

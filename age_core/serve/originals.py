@@ -69,11 +69,12 @@ class SheetRecord(Maker):
 class Originals:
     """Pictures by the names of their concepts. Only the device's thread adds any; the others may ask and write.
 
-    450 of the bundled model's take 6 MB of memory, as many of Stable Diffusion's 350 MB.
+    450 of the bundled model's take 6 MB of memory, as many of Stable Diffusion's 350 MB. `shipped`: a folder of sheets
+    that came with the package, believed as little as one's own.
     """
 
-    def __init__(self, folder: Path, maker: Maker):
-        self._folder, self._maker = folder, maker
+    def __init__(self, folder: Path, maker: Maker, shipped: Path | None = None):
+        self._folder, self._shipped, self.maker = folder, shipped, maker
         self._looks: dict[str, Look] = {}
         self._sheets = {name: path for path, record in self._records() for name in record.names}
         self._unwritten: list[Look] = []
@@ -112,7 +113,7 @@ class Originals:
         with replacing(path) as temporary:
             temporary.write_bytes(file.getvalue())
         record = SheetRecord(
-            **asdict(self._maker),
+            **asdict(self.maker),
             sha256=hashlib.sha256(file.getvalue()).hexdigest(),
             names=names,
             recognised=tuple(look.recognised for look in looks),
@@ -122,10 +123,11 @@ class Originals:
     def _records(self) -> list[tuple[Path, SheetRecord]]:
         """The sheets that this maker drew."""
         records = []
-        for path in sorted(self._folder.glob("*.json")):
+        shipped = sorted(self._shipped.glob("*.json")) if self._shipped else []
+        for path in [*shipped, *sorted(self._folder.glob("*.json"))]:
             with suppress(AgeError):
                 record = SheetRecord(**read_json(path))
-                if record.by(self._maker):
+                if record.by(self.maker):
                     records.append((path, record))
         return records
 
@@ -134,7 +136,7 @@ class Originals:
         with suppress(AgeError, OSError, ValueError):
             record = SheetRecord(**read_json(path))
             data = path.with_suffix(".webp").read_bytes()
-            if record.by(self._maker) and record.sha256 == hashlib.sha256(data).hexdigest():
+            if record.by(self.maker) and record.sha256 == hashlib.sha256(data).hexdigest():
                 tiles = _tiles(Image.open(io.BytesIO(data)), len(record.names))
                 columns = zip(record.names, tiles, record.recognised, strict=True)
                 return {name: Look(name, tile, 0.0, seen, seen) for name, tile, seen in columns}
