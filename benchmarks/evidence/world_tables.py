@@ -1,7 +1,6 @@
-"""What the recorded world says (`world.py`), as CSV files that docs/results.md is made of, and a figure.
+"""What the recorded world says (`world.py`), as CSV files that docs/results.md is made of.
 
     python -m benchmarks.evidence.world_tables                      # all into benchmarks/results, a minute or two
-    python -m benchmarks.evidence.world_tables --figure docs/recorded.png
 
 Files, with rows for each set of erasures (see `sets_of`): recorded-counts, -statistics, -curve, -abnormal, -strongest.
 """
@@ -12,7 +11,6 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from age_core.assets import ASSETS
 from age_core.concepts.concept_set import ConceptSet
@@ -22,13 +20,12 @@ from age_core.study.predict import text_distance
 from age_core.study.report import named_statistics
 from age_core.study.statistics import both_ways, by_nearness, mean_with_interval, shuffled
 from age_core.study.tables import Recorded, SideEffects
-from age_core.study.world import RecordedErasure, RecordedWorld
+from age_core.study.world import RecordedWorld
 from benchmarks.evidence.graph_tables import RESULTS
 from benchmarks.evidence.graphs import WORLD
 
 NEAR = 50  # of how many nearest concepts it is told how many were hit
 ROUNDS = 40  # shuffles
-FIGURE_OF, SHOWN = "dog", 14  # the erasure that is drawn, and how many of those that it moved most
 
 
 def sets_of(world: RecordedWorld) -> dict[str, tuple[str, list[str]]]:
@@ -89,36 +86,11 @@ def told(setup: MeasureSetup, world: RecordedWorld, method: str, erased: list[st
     }
 
 
-def figure(world: RecordedWorld, path: Path) -> None:
-    """One erasure in pictures: the erased concept and those that it moved most, by the original and by each method."""
-    erasures = [e for method in world.methods if (e := world.erasure(method, FIGURE_OF)) is not None]
-    names = [FIGURE_OF, *erasures[0].moved().index[:SHOWN]]
-    rows = [[world.original.tile(name) for name in names]]
-    rows += [[shown(world, erasure, name) for name in names] for erasure in erasures]
-    side, gap = world.original.side, 4
-    whole = Image.new("RGB", (len(names) * (side + gap), len(rows) * (side + gap)), "white")
-    for y, row in enumerate(rows):
-        for x, tile in enumerate(row):
-            whole.paste(tile, (x * (side + gap), y * (side + gap)))
-    whole.save(path, optimize=True)
-    print(", ".join(names))
-
-
-def shown(world: RecordedWorld, erasure: RecordedErasure, name: str) -> Image.Image:
-    """The picture of a concept after an erasure; the original's where it did not visibly move."""
-    sheet = erasure.sheet if erasure.sheet is not None and name in erasure.sheet.places else world.original
-    return sheet.tile(name)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--figure", type=Path)
     args = parser.parse_args()
     world = RecordedWorld.open(ASSETS / "world", ConceptSet.load("emoji"))
-    if args.figure:
-        figure(world, args.figure)
-        return
     setup = WORLD.open()
     found = {name: told(setup, world, *some) for name, some in sets_of(world).items()}
     for kind in next(iter(found.values())):
