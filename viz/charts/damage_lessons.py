@@ -154,6 +154,7 @@ def locality(harm: Harm, kinds: Mapping[str, str], curve: Drawing | None = None)
         "most. One picture of each says whether it is recognised; four or more give an interval.",
         count=GUESSES,
         on_atlas=names,
+        picture_of=lambda name: harm.before(name, 60),
         ask=Scene(picked=harm.erased),
         tell=Scene(harm.erased, harm.method, harm.erased, arrows=None if harm.method else harm.arrows(broken[:LISTED])),
         draw=curve,
