@@ -6,6 +6,24 @@ import pytest
 from diffusers import StableDiffusionPipeline
 from support import build_tiny_sd
 
+# the files that take longest, in the order in which workers begin them: the short ones fill up what is left at the end
+LONGEST = (
+    "test_emoji_world.py",
+    "test_explorer.py",
+    "test_closed_form.py",
+    "test_cli.py",
+    "test_report.py",
+    "test_parallel.py",
+    "test_emoji_training.py",
+    "test_runs.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
 
 @pytest.fixture(scope="session", params=["epsilon", "v_prediction"])
 def tiny_sd(request, tmp_path_factory) -> StableDiffusionPipeline:

@@ -18,6 +18,7 @@ from age_core.concepts.candidates import Vocabulary, near_and_far, rank_others
 from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.erasure.by_method import erase_by, plan
 from age_core.erasure.closed_form.methods import uce
+from age_core.erasure.closed_form.preserved import Preserved
 from age_core.erasure.closed_form.problem import ErasureProblem
 from age_core.erasure.methods import find_method
 from age_core.erasure.outcome import last_eraser
@@ -180,6 +181,11 @@ class Explorer:
     def measured(self) -> Path:
         """Where side effects that were measured here are kept, for everybody who opens the same model and concepts."""
         return self.library.root / "graphs" / f"{self.identity}-{vocabulary_hash(self.concepts)}"
+
+    @cached_property
+    def preserved(self) -> Preserved:
+        """What UCE needs of all concepts; read in the device's thread, where it is asked for."""
+        return self.compute(lambda: Preserved.of(self.pipe, self.concepts.names))
 
     @cached_property
     def originals(self) -> Originals:

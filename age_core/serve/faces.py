@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from age_core.erasure.by_method import erase_by
-from age_core.erasure.outcome import last_eraser
-from age_core.erasure.target_words import resolve
+from age_core.erasure.by_method import plan
+from age_core.erasure.target_words import banned, resolve
 from age_core.measure.pictures import pair_distance
 from age_core.measure.verdicts import Drawn, draw, judge
 from age_core.models.eraser import Eraser
@@ -73,11 +72,13 @@ def edited_faces(
 
 
 def erase_now(explorer: Explorer, names: str | Sequence[str]) -> Eraser:
-    """Erase by the closed form UCE to the empty prompt, all others preserved: about a second.
+    """Erase by the closed form UCE to the empty prompt, all others preserved: a second the first time, then a tenth.
 
     Raises AgeError on what cannot be erased.
     """
-    return explorer.compute(lambda: last_eraser(erase_by(explorer.pipe, "uce", names, explorer.concepts)))
+    erased = plan("uce", names, explorer.concepts).concepts
+    words = [concept.name for concept in erased]
+    return explorer.compute(lambda: explorer.preserved.uce(explorer.pipe, words, banned(erased)))
 
 
 def _by_batch(names: Sequence[str], look: Callable[[Sequence[str]], list[Look]]) -> Iterator[list[Look]]:

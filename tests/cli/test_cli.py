@@ -44,6 +44,7 @@ SMALL = [
     "--set",
     "min_candidate_distance=0.0",
 ]
+FEW = ["--pool", "5", *SMALL]  # a look-ahead tries each candidate
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def model(tmp_path_factory) -> str:
 def finished(model, tmp_path_factory) -> Path:
     """A finished run of low-rank training, which every kind of export takes."""
     folder = tmp_path_factory.mktemp("runs") / "dog"
-    done = main(["--model", model, "erase", "dog", "--run", str(folder), "--steps", "3", "--set", "train=lora", *SMALL])
+    done = main(["--model", model, "erase", "dog", "--run", str(folder), "--steps", "3", "--set", "train=lora", *FEW])
     assert done == 0
     return folder
 
@@ -72,7 +73,7 @@ def answer(capsys, *arguments: object, code: int = 0) -> dict:
 
 def test_erase_leaves_a_run_and_an_eraser(model, tmp_path, capsys):
     out = tmp_path / "out" / "dog.safetensors"
-    arguments = ["--model", model, "erase", "dog", "--steps", "2", "--out", out, *SMALL]
+    arguments = ["--model", model, "erase", "dog", "--steps", "2", "--out", out, *FEW]
     found = answer(capsys, *arguments)
     run = Run.open(found["run"])
     assert run.status == "finished" and run.path.parent == out.parent and found["status"] == "finished"
@@ -87,7 +88,7 @@ def test_erase_leaves_a_run_and_an_eraser(model, tmp_path, capsys):
 
 def test_a_bar_where_somebody_watches(model, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    arguments = ["--model", model, "erase", "dog", "--steps", "2", "--run", str(tmp_path / "a"), *SMALL]
+    arguments = ["--model", model, "erase", "dog", "--steps", "2", "--run", str(tmp_path / "a"), *FEW]
     assert main(arguments) == 0 and "dog:" in capsys.readouterr().err
     arguments[arguments.index(str(tmp_path / "a"))] = str(tmp_path / "b")
     assert main([*arguments, "--json"]) == 0 and "dog:" not in capsys.readouterr().err
@@ -137,7 +138,8 @@ def test_closed_forms_have_runs_too(model, tmp_path):
 def test_evaluate_takes_runs_and_files(model, finished, tmp_path, capsys):
     copy = tmp_path / "copy.safetensors"
     Run.open(finished).eraser().save(copy)
-    found = answer(capsys, "--model", model, "evaluate", finished, copy, "--probe", "emoji", "--images", "1")
+    arguments = ["--model", model, "--concepts", SIX, "evaluate", "--probe", "emoji", "--images", "1"]
+    found = answer(capsys, *arguments, finished, copy)
     assert found["erased"] == ["dog"]
     assert [row["method"] for row in found["table"]] == ["original", "dog", "copy"]
     assert found["table"][1]["psr1"] == found["table"][2]["psr1"]
@@ -217,6 +219,8 @@ def test_graph_keeps_its_flags(model, tmp_path, capsys):
         capsys,
         "--model",
         model,
+        "--concepts",
+        SIX,
         "graph",
         "--erase",
         "dog",
@@ -234,7 +238,7 @@ def test_graph_keeps_its_flags(model, tmp_path, capsys):
         table,
         *SMALL,
     )
-    names, rows = ConceptSet.load("emoji").names, pd.read_parquet(table)
+    names, rows = ConceptSet.load(str(SIX)).names, pd.read_parquet(table)
     assert found["erased"] == ["dog"] and found["rows"] == len(rows)
     floor, rows = rows[rows["erased"] == ""], rows[rows["erased"] != ""]
     assert set(floor["metric"]) == {"DS-1", "DS-5"} and set(floor["affected"]) == set(names)  # nothing was erased
@@ -294,7 +298,7 @@ def test_compare_refuses_seeds_that_torch_does_not_take(finished, tmp_path, caps
 
 
 def test_divergence_is_code_1_and_the_run_says_why(model, tmp_path, capsys):
-    arguments = ["--model", model, "erase", "dog", "--steps", "9", "--run", tmp_path / "x", "--set", "lr=1e30", *SMALL]
+    arguments = ["--model", model, "erase", "dog", "--steps", "9", "--run", tmp_path / "x", "--set", "lr=1e30", *FEW]
     found = answer(capsys, *arguments, code=1)
     assert "diverged" in found["error"] and "'x'" in found["error"]
     assert Run.open(tmp_path / "x").status.startswith("failed: The training diverged")
@@ -307,10 +311,14 @@ def test_a_taken_run_folder_is_refused(model, finished, capsys):
     assert "is finished" in capsys.readouterr().err
 
 
+# enough steps that seconds pass between the one that is waited for and the end
+STEPS = ["--steps", "45", "--set", "checkpoint_every=3"]
+
+
 def started(model: str, run: Path) -> subprocess.Popen:
-    arguments = ["--model", model, "erase", "dog", "--steps", "200", "--run", str(run), "--set", "checkpoint_every=3"]
+    arguments = ["--model", model, "erase", "dog", "--run", str(run), *STEPS]
     return subprocess.Popen(
-        [sys.executable, "-m", "age_core", *arguments, *SMALL],
+        [sys.executable, "-m", "age_core", *arguments, *FEW],
         cwd=ROOT,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -355,7 +363,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_bits(model, tmp_path, caps
     refused = answer(capsys, "--model", other, "erase", "--run", run, "--resume", code=2)
     assert "another model" in refused["error"]
     assert answer(capsys, "erase", "--run", run, "--resume")["status"] == "finished"  # the model is the run's own
-    whole = ["erase", "dog", "--steps", "200", "--run", tmp_path / "whole", "--set", "checkpoint_every=3", *SMALL]
+    whole = ["erase", "dog", "--run", tmp_path / "whole", *STEPS, *FEW]
     torch.set_num_threads(int(Run.open(run).config.machine["threads"]))  # as the resumed one did
     answer(capsys, "--model", model, *whole)
     one, two = Run.open(run).eraser(), Run.open(tmp_path / "whole").eraser()
@@ -399,7 +407,15 @@ def test_another_vocabulary_is_refused(model, tmp_path):
 
 def test_going_on_uses_the_runs_own_number_of_threads(model, tmp_path):
     pipe, concepts = load_pipeline(model), ConceptSet.load("emoji")
-    small = {"steps": 4, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
+    small = {
+        "pool": 5,
+        "steps": 4,
+        "batch": 2,
+        "samples": 2,
+        "candidate_samples": 1,
+        "sample_steps": 2,
+        "preview_every": 0,
+    }
     mine = torch.get_num_threads()
     try:
         torch.set_num_threads(2)

@@ -82,7 +82,7 @@ def test_rows_to_compare_begin_with_what_should_vanish_and_put_the_worst_first(e
 
 
 def test_an_eraser_is_scored_on_what_it_erased_and_what_it_watched(explorer, dog_erased):
-    names = ("dog", *explorer.concepts.names[::30])
+    names = ("dog", *explorer.concepts.names[::60])
     few = replace(explorer.concepts, concepts=tuple(explorer.concepts[name] for name in names))
     table = scores(replace(explorer, concepts=few), ["dog"], {"edited": dog_erased}).set_index("method")
     assert table.loc["edited", "esr1"] > 80 > 20 > table.loc["original", "esr1"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from age_core import AgeError, ConceptSet, Eraser, generate
+from age_core import AgeError, ConceptSet, Eraser, erase_by, generate
 from age_core.measure.pictures import pair_distance
 from age_core.measure.verdicts import GUIDANCE, STEPS, hits, seeds_of
 from age_core.models.identity import weights_hash
@@ -241,4 +241,13 @@ def test_without_a_probe_there_are_pictures_and_no_numbers(explorer, dog_erased)
 def test_what_cannot_be_erased_now_is_refused_in_a_sentence(explorer):
     with pytest.raises(AgeError, match="no concept 'grue'"):
         erase_now(explorer, "grue")
-    assert erase_now(explorer, ["dog", "cat"]).concepts == ("dog", "cat")
+
+
+@pytest.mark.parametrize("names", ["puppy", ["dog", "cat"], "mammal"])
+def test_to_erase_now_is_to_erase_by_uce(explorer, emoji_pipe, names):
+    *_, last = erase_by(emoji_pipe, "uce", names, FEW)
+    now = erase_now(explorer, names)
+    assert {**now.info, "preserve": None} == {**last.eraser.info, "preserve": None}
+    assert list(now.info["preserve"]) == list(last.eraser.info["preserve"]) and set(now.delta) == set(last.eraser.delta)
+    for name, delta in last.eraser.delta.items():
+        assert (now.delta[name] - delta).norm() < 1e-4 * delta.norm()

@@ -34,27 +34,7 @@ SCRIPT_ORDER = (
     "atlas.js",
 )
 WIDEST_ARROW = 11  # pixels
-TEMPLATE = """
-<div class='cg' tabindex='0' role='application'>
-  <div class='bar' hidden>
-    <div class='faces' role='group' aria-label='Which pictures are shown'>
-      <button type='button' data-face='original'>Original</button>
-      <button type='button' data-face='edited'>Edited</button>
-      <button type='button' data-face='changed'>What changed</button>
-    </div>
-    <button type='button' class='flip'>Hold to flip<span class='key'> (F)</span></button>
-    <div class='zoom'>
-      <button type='button' aria-label='Closer'>+</button><button type='button' aria-label='Further away'>−</button>
-    </div>
-    <span class='shows'></span>
-  </div>
-  <div class='stage'>
-    <canvas></canvas><div class='plot'></div><div class='over'></div>
-    <div class='tip' role='tooltip' hidden><canvas></canvas><canvas></canvas><span class='words'></span></div>
-  </div>
-  <div class='said' aria-live='polite'></div>
-</div>
-"""
+TEMPLATE = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 DOT, SMALLEST_DOT, LARGEST_DOT = 10, 8, 17  # pixels across
 
 

@@ -289,12 +289,13 @@ def connect(link: Link) -> None:
         ui.heat.select(link.of_map(on_cell), [*asked, ui.heat, *how], outputs, **QUICK),
         ui.source.input(pick, again, outputs, **QUICK),
         ui.another.click(link.of_map(on_another), [*asked, ui.graph, *how], outputs, **QUICK),
+        ui.other.click(link.of_map(on_other), [*asked, ui.graph, *how], outputs, **QUICK),
+        ui.by.input(pick, again, outputs, **QUICK),
     ]
     for event in picks:
         concept.after_pick(link, event, LATEST)
-    for control in (ui.by, ui.direction, ui.count, ui.unclear):
+    for control in (ui.direction, ui.count, ui.unclear):
         control.input(pick, again, outputs, **QUICK)
-    ui.other.click(link.of_map(on_other), [*asked, ui.graph, *how], outputs, **QUICK)
     ui.layout.input(lambda title: gr.update(layout=LAYOUTS[title]), ui.layout, ui.graph, **QUICK)
     ui.view.input(link.of_map(on_view), [ui.choice, ui.view, ui.source], [ui.graph, ui.heat], **QUICK)
     ui.everything.input(link.of_map(on_everything), [ui.choice, ui.everything, ui.source], ui.graph, **QUICK)

@@ -12,7 +12,7 @@ from viz.components.chart import Chart
 from viz.tabs import repaint
 from viz.tabs.events import LATEST, STREAMED, Link, Stream, Tab, Updates, settle, warn
 from viz.tabs.map_data import MapData
-from viz.tabs.map_view import concept_view, locality
+from viz.tabs.map_view import concept_view, counting_of, face_of, locality
 from viz.tabs.repaint import PAINTED, STRONGEST
 from viz.tabs.session import Session, ready
 
@@ -46,18 +46,22 @@ def reset(_data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
     return {ui.own_pictures: "", ui.now_status: note(ABOUT), ui.strength: gr.update(visible=False)}
 
 
-def on_picked(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, source: int | None) -> Stream:
-    """What takes the model, after a pick was answered: the damage by nearness, and what the model draws."""
+def on_picked(
+    data: MapData, ui: SimpleNamespace, session: Session | None, name: str, source: int | None, by: str | None = None
+) -> Stream:
+    """What takes the model, after a pick was answered: who is near, the damage by nearness, what the model draws."""
     if session and session.lesson_asks:
         return
     if session:
         session.picked = name
     try:
-        curve = locality(data, name, source)
+        curve = locality(data, name, source, by)
         if session and session.picked != name:  # another was picked meanwhile, whose event shows it
             return
         began = time.monotonic()
-        yield {ui.locality: gr.update(figure=curve.to_json() if curve else "")}
+        face = face_of(data, session or Session(), name, by)
+        counting = {ui.counting: counting_of(data, face, name)} if face else {}
+        yield {ui.locality: gr.update(figure=curve.to_json() if curve else ""), **counting}
         gallery = panels.gallery(data.explorer.pictures(name), name)
         settle(began)
         if not session or session.picked == name:
@@ -93,8 +97,8 @@ def on_strength(data: MapData, ui: SimpleNamespace, session: Session | None, by:
 
 def after_pick(link: Link, event: gr.events.Dependency, how: dict[str, object]) -> None:
     """After an event that picked a concept: what takes the model."""
-    inputs = link.parts("choice", "session", "graph", "source")
-    event.then(link.of_map(on_picked), inputs, link.parts("locality", "own_pictures"), **how)
+    inputs = link.parts("choice", "session", "graph", "source", "by")
+    event.then(link.of_map(on_picked), inputs, link.parts("locality", "counting", "own_pictures"), **how)
 
 
 def connect(link: Link) -> None:

@@ -231,11 +231,16 @@ def graph_values(data: MapData, view: ConceptView, play: bool = False) -> dict[s
     }
 
 
-def locality(data: MapData, name: str, source: int | None) -> go.Figure | None:
-    """How the damage of erasing `name` falls with nearness; None where it was not measured. It takes the model."""
+def locality(data: MapData, name: str, source: int | None, by: str | None = None) -> go.Figure | None:
+    """How the damage of erasing `name` falls with nearness; None where it was not measured. It takes the model.
+
+    Measured with what was chosen, else with the pictures after the recorded erasure `by`.
+    """
     if data.effects is None:
         return None
     origin = data.source(max(source or 0, 0))
+    if source == AS_SHOWN and data.world is not None and by in data.world.methods:
+        origin = data.world.source(str(by))
     pairs = data.effects.pairs(origin)
     damage = pairs[pairs["erased"] == name].set_index("affected")["delta"]
     if damage.empty:

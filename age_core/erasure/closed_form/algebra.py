@@ -20,6 +20,12 @@ def uce_factor(C: Tensor, R: Tensor, lam: float, a: float, p: float) -> Tensor:
     return a * torch.linalg.solve(A, C.T).T
 
 
+def uce_factor_of_moment(C: Tensor, moment: Tensor, lam: float, a: float, p: float) -> Tensor:
+    """The same but for the last bits, of sum r r^T (D, D), which is all that it takes of R."""
+    A = lam * torch.eye(C.shape[1], dtype=C.dtype) + a * C.T @ C + p * moment
+    return a * torch.linalg.solve(A, C.T).T
+
+
 def uce_change(W: Tensor, C: Tensor, V_star: Tensor, factor: Tensor) -> Tensor:
     """W' - W of UCE (arXiv 2308.14761) for wanted outputs V_star (n, out).
 

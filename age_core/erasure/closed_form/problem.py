@@ -129,6 +129,11 @@ def target_rows(concepts: Prompts, targets: Prompts, tokens: Tokens) -> Tensor:
     return torch.cat([s[_pairs(i, j, length, tokens)[1]] for s, i, j in pairs])
 
 
+def preserving_weight(options: ClosedFormOptions, length: int, rows: int) -> float:
+    """p of UCE and RECE for so many rows of preserved prompts, each of `length`, the empty one among them."""
+    return max(0.1, length / rows) if options.preserve is None else options.preserve
+
+
 @dataclass(frozen=True)
 class ErasureProblem:
     """All that an edit needs besides its targets, read once: encodings, original weights, UCE's factorisation."""
@@ -174,7 +179,7 @@ class ErasureProblem:
         if preserve:
             prompts = read_prompts(pipe, preserve, options.templates)
             kept, R = prompts.only_last(), torch.cat([empty, prompts.states.flatten(0, 1)])
-        p = max(0.1, len(empty) / len(R)) if options.preserve is None else options.preserve
+        p = preserving_weight(options, len(empty), len(R))
         C = concept_rows(words, options.tokens)
         factor = uce_factor(C, R, options.lam, options.erase, p)
         return ErasureProblem(pipe, options, concepts, preserve, weights, words, empty, kept, R, p, C, factor)

@@ -8,6 +8,7 @@ import pytest
 
 from viz.tabs import concept as tab
 from viz.tabs import repaint
+from viz.tabs.map_view import faces_of
 from viz.tabs.session import Session
 
 
@@ -38,6 +39,8 @@ def test_erase_it_now_draws_every_picture_anew_and_stays_among_the_faces(data, u
     counts = [sum(len(sheet["places"]) for sheet in one["sheets"]) for one in shown]
     assert counts == sorted(counts) and counts[-1] == len(data.concepts)
     assert any("All 6 pictures are drawn anew" in update.get("now_status", "") for update in updates)
+    assert faces_of(data, session, "dog") == {face.key: "UCE"}
+    assert faces_of(data, Session("b" * 32), "dog") == {}  # nobody else sees it
     again = list(tab.on_now(data, ui, session, "dog"))
     assert again and [face.by for face in session.faces.values()] == ["UCE", "UCE, again 1"]
 

@@ -1,7 +1,7 @@
 // The atlas in the browser. Plotly knows where the concepts are and handles pan and zoom, and its dots are hidden. What
 // is seen of them, pictures or dots, is drawn on a canvas beneath, as is the whole graph: many times faster than a
 // redraw of the figure, and its colours come from CSS in light and dark. Labels, arrows and rings lie above as plain
-// HTML and SVG. What lies under the pointer is found from the positions of the concepts, so that nothing above the figure
+// HTML and SVG. What lies under the pointer is found from the places of the concepts, so that nothing above the figure
 // needs to catch events (which would break panning) and a concept can be picked while it moves.
 function atlas(element, props, trigger, watch) {
   // Gradio's base is the page's own folder, as without one; with one Plotly names its clip paths by the page's address,
@@ -17,10 +17,11 @@ function atlas(element, props, trigger, watch) {
   const {hint, sentence} = mapTip(state, {stamp, storyOf});
   const {newArrows, hideUntilNew, arrived, placeArrows, shaftAt, farEnds} = mapArrows(state, {hint, sentence, soon});
   const {newOrder, newLit, placeRings, placeLabels} = mapLabels(state, {soon});
-  const {draw, resize, travel, reveal} = mapDots(state, {hint, decorate, readColours, copyDots, refresh, newArrows, newLit});
+  const {draw, resize, travel, reveal} = mapDots(state,
+    {hint, decorate, readColours, copyDots, refresh, newArrows, newLit});
   const pointer = mapPointer(state, {hint, shaftAt, hideUntilNew, soon});
   const zoom = mapZoom(state, {hint});
-  const keyboard = mapKeyboard(state, {hint, sentence, reveal, pick: pointer.pick, soon});
+  const keyboard = mapKeyboard(state, {hint, sentence, storyOf, reveal, pick: pointer.pick, soon});
 
   function soon() { cancelAnimationFrame(frame); frame = requestAnimationFrame(decorate); }
 
@@ -39,7 +40,8 @@ function atlas(element, props, trigger, watch) {
   }
 
   function describe() {
-    root.setAttribute('aria-label', props.label || 'Concept map. Arrow keys go from dot to dot, Enter picks.');
+    root.setAttribute('aria-label', props.label ||
+      'Map of concepts. Arrow keys go from one to the next, Enter picks, F held flips the pictures.');
   }
 
   function followPage() {

@@ -24,8 +24,10 @@ function mapDots(state, {hint, decorate, readColours, copyDots, refresh, newArro
     refresh(); newArrows(); newLit();
     return Plotly.react(plot, figure.data, figure.layout, {scrollZoom: !narrow, doubleClick: false,
       showSendToCloud: false, plotlyServerURL: '', displaylogo: false, displayModeBar: narrow ? false : 'hover',
-      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d']}).then(() => { copyDots(); state.room = roomAt(goal()); decorate(); });
+      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d']}).then(() => { copyDots(); fit(); });
   }
+
+  function fit() { state.room = roomAt(goal()); decorate(); }
 
   // The gap between neighbours in pixels, sideways or up, whichever is wider, when the whole map is seen; the narrowest
   // twentieth aside.
@@ -45,7 +47,7 @@ function mapDots(state, {hint, decorate, readColours, copyDots, refresh, newArro
   function resize() {
     const full = plot._fullLayout, W = stage.clientWidth, H = stage.clientHeight;
     if (!full || !W || (full.width === W && full.height === H)) return;
-    Plotly.Plots.resize(plot).then(() => { state.room = roomAt(goal()); decorate(); }).catch(() => {});
+    Plotly.Plots.resize(plot).then(fit).catch(() => {});
   }
 
   function plainText(markup) {
@@ -54,7 +56,8 @@ function mapDots(state, {hint, decorate, readColours, copyDots, refresh, newArro
 
   // Where the dots belong: in the layout of that name, or as the figure has them.
   function goal() {
-    const places = JSON.parse(props.layouts || '{}')[props.layout], fits = places && places[0].length === state.names.length;
+    const places = JSON.parse(props.layouts || '{}')[props.layout];
+    const fits = places && places[0].length === state.names.length;
     state.titles = fits ? places[2] ?? [] : [];
     return fits ? places.slice(0, 2) : own;
   }

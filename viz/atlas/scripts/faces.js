@@ -1,4 +1,4 @@
-// The three faces of the atlas: what the original model draws, what the edited one draws, and what changed between them.
+// The three faces of the atlas: what the original model draws, what the edited one draws, and what changed.
 function mapFaces(state, {load, tell, soon}) {
   const {props, root, still} = state, PLAY_MS = 1000, LIVE_MS = 300;  // until the last picture begins to turn
   const NO_EDITION = {key: null, title: '', erased: [], floor: Infinity, looks: new Map(), tiles: new Map()};
@@ -72,7 +72,8 @@ function mapFaces(state, {load, tell, soon}) {
     const tiles = next ? await load(next.sheets) : null;
     if (mine !== editions) return;
     if (!next) { edition = NO_EDITION; face = 'original'; return refresh(); }
-    const grows = next.key === edition.key, before = grows ? state.looks : state.names.map(name => lookOf(name, 'original'));
+    const grows = next.key === edition.key;
+    const before = grows ? state.looks : state.names.map(name => lookOf(name, 'original'));
     const old = grows ? edition : NO_EDITION;
     edition = {...next, looks: new Map([...old.looks, ...Object.entries(next.looks)]),
       tiles: new Map([...old.tiles, ...tiles])};

@@ -1,5 +1,5 @@
-// The map without a pointer: a cursor that goes from dot to dot.
-function mapKeyboard(state, {hint, sentence, reveal, pick, soon}) {
+// The map without a pointer: a cursor that goes from concept to concept.
+function mapKeyboard(state, {hint, sentence, storyOf, reveal, pick, soon}) {
   const {props, root, stage} = state;
   const WAYS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 
@@ -17,7 +17,8 @@ function mapKeyboard(state, {hint, sentence, reveal, pick, soon}) {
     if (best === null) return;
     state.cursor = best; hint(null); reveal(best); soon();
     const shaft = state.shafts.find(({effect}) => best === effect.to || best === effect.from);
-    state.said.textContent = best === props.value || !shaft ? best : best + '. ' + sentence(shaft.effect);
+    const told = [best, storyOf(best).said, shaft && best !== props.value ? sentence(shaft.effect) : ''];
+    state.said.textContent = told.filter(text => text).join('. ');
   }
 
   function key(event) {

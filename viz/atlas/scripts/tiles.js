@@ -2,13 +2,13 @@
 function mapTiles(state, {paintEdges, stamp, soon}) {
   const {root, canvas, plot} = state, LARGEST = 64, POP_MS = 200, DIMMED = .38;
   const ROOMY = 1.14;  // a tile may be so much wider than the gap between two: what a picture leaves free at its sides
-  const SMALLEST = 14 / Math.min(Math.max(devicePixelRatio || 1, 1), 1.4);  // a fine screen shows more of a small picture
+  // pixels; on a fine screen one sees more of a small picture
+  const SMALLEST = 14 / Math.min(Math.max(devicePixelRatio || 1, 1), 1.4);
   let dots = [];  // Plotly's, which are hidden
 
   function readColours() {
-    const style = getComputedStyle(root), tones = {};
-    for (const name of ['damage', 'gain', 'ink', 'pick', 'panel', 'soft']) tones[name] = style.getPropertyValue('--' + name);
-    state.tones = tones;
+    const style = getComputedStyle(root), names = ['damage', 'gain', 'ink', 'panel'];
+    state.tones = Object.fromEntries(names.map(name => [name, style.getPropertyValue('--' + name)]));
   }
 
   function copyDots() {
