@@ -141,6 +141,8 @@ def locality(harm: Harm, kinds: Mapping[str, str], curve: Drawing | None = None)
     safe = [name for name in names if name not in broken]
     kin, others = ([name for name in safe if (kinds[name] == kind) == same] for same in (True, False))
     choices = sorted([*broken[:OFFERED], *_spread(kin), *_spread(others)])
+    shared = [name for name in broken if harm.erased in name.split()]
+    sharing = f": “{shared[0]}” shares but the word" if shared else ""
     will = "stop being recognisable" if harm.method else "be hurt most"
     return Lesson(
         title="Damage stays local",
@@ -150,10 +152,11 @@ def locality(harm: Harm, kinds: Mapping[str, str], curve: Drawing | None = None)
         options=tuple(Option(name, name, harm.before(name, 60)) for name in choices),
         right=tuple(broken),
         reveal=lambda guesses: _who_broke(harm, kinds, guesses),
-        caveat="Near in words is not always near in looks: words that share a part, such as “hot dog”, can be hurt "
-        "most. One picture of each says whether it is recognised; four or more give an interval.",
+        caveat=f"Near in words is not always near in looks{sharing}. Whether a picture is recognised is one verdict on "
+        "one picture; of several there is an interval.",
         count=GUESSES,
         on_atlas=names,
+        picture_of=lambda name: harm.before(name, 60),
         ask=Scene(picked=harm.erased),
         tell=Scene(harm.erased, harm.method, harm.erased, arrows=None if harm.method else harm.arrows(broken[:LISTED])),
         draw=curve,

@@ -56,8 +56,9 @@ class Lesson:
     """A question, what can be guessed, and an answer; all texts are plain, to be escaped where they are shown.
 
     `count` guesses are asked for, and `right` are all that count as right, which may be more. `on_atlas` can be guessed
-    by a click there as well. `reveal` makes the answer's HTML of the guesses. `draw` and `film` (HTML) may take the
-    model. `acts`: what can be tried then, under the heading `act`; on a slider where they are ordered.
+    by a click there as well; `picture_of` makes the picture of one that is not among the options. `reveal` makes the
+    answer's HTML of the guesses. `draw` and `film` (HTML) may take the model. `acts`: what can be tried then, under the
+    heading `act`; on a slider where they are ordered.
     """
 
     title: str
@@ -69,6 +70,7 @@ class Lesson:
     caveat: str
     count: int = 1
     on_atlas: Collection[str] = ()
+    picture_of: Callable[[str], Markup] = lambda _: Markup()
     ask: Scene = Scene()
     tell: Scene = Scene()
     draw: Drawing | None = None

@@ -111,7 +111,7 @@ def esd_or_age(esd: Harm, age: Harm, names: list[str], ranks: tuple[Act, ...] = 
         options=options,
         right=(age.method,),
         reveal=lambda _: _both_methods(esd, age, names),
-        caveat="One concept, one seed. AGE trains in small steps and longer, so that more than the target differs.",
+        caveat="One concept, one seed. The two also differ in how long they train and in whom they preserve.",
         ask=Scene(picked=name),
         tell=Scene(name, age.method, name),
         act="See either on the map, or rank five targets",

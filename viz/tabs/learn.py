@@ -15,7 +15,7 @@ import gradio as gr
 
 from age_core.serve import stored
 from viz.charts.lesson import Act, Lesson
-from viz.components.blocks import live_block, note, text_block
+from viz.components.blocks import live_block, note
 from viz.components.chart import Chart
 from viz.components.html_parts import Markup, region, soft
 from viz.components.picks import Picks, pick_buttons, toggled
@@ -30,7 +30,7 @@ from viz.tabs.session import Session
 def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
     if stored.GOLD.exists():
         gr.set_static_paths([stored.GOLD.with_suffix(".png")])
-    text_block("Learn", "Guess first, by clicking pictures; the answer is what was measured, not what should be.")
+    gr.HTML(note("Guess first, by clicking pictures; the answer is what was measured."), apply_default_css=False)
     ui.lesson = gr.Radio([], label="Lesson", show_label=False, elem_id="lesson")
     ui.question = live_block("question", note("The lessons come in a moment."))
     ui.guess = Picks(label="Your guess", elem_id="guess")
@@ -54,7 +54,7 @@ def buttons(lesson: Lesson, guesses: Sequence[str], told: bool = False) -> str:
     """The pictures to choose among: those that are offered, and whatever else was guessed on the atlas."""
     names = {option.name for option in lesson.options}
     picks = [(option.name, option.text, option.picture) for option in lesson.options]
-    picks += [(name, name, Markup()) for name in guesses if name not in names]
+    picks += [(name, name, lesson.picture_of(name)) for name in guesses if name not in names]
     return pick_buttons(picks, lesson.right, guesses, told)
 
 
