@@ -39,6 +39,7 @@ def main() -> None:
             demo,
             theme=theme.theme(),
             css=theme.CSS,
+            head=theme.HEAD,
             ssr_mode=False,
             run_history=False,
             footer_links=[],

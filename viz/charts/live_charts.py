@@ -168,7 +168,7 @@ def share_history(names: Sequence[str], history: Sequence[Sequence[float]], step
     if len(names) < 2 or not history:
         return Markup()
     most = sorted(range(len(names)), key=lambda row: -max(probabilities[row] for probabilities in history))[:5]
-    plane = Plane(height=150, left=34, right=96, top=8, bottom=22, steps=steps, low=0, high=1)
+    plane = Plane(height=150, left=42, right=96, top=8, bottom=22, steps=steps, low=0, high=1)
     lines, labels = [], []
     for place, row in enumerate(most):
         lines.append(plane.line(f"s{place}", enumerate((shares[row] for shares in history), 1)))

@@ -40,16 +40,18 @@ def recorded_grid(title: str, columns: Sequence[str], lines: Sequence[Line]) -> 
 
 
 def _row(line: Line) -> Markup:
-    cells = join(_cell(cell) for cell in line.cells)
+    cells = join(_cell(cell, line.kind == "erased" and place > 0) for place, cell in enumerate(line.cells))
     return Markup('<tr data-kind="{0}"><th scope="row">{1} <small>{0}</small></th>{2}</tr>').format(
         line.kind, line.name, cells
     )
 
 
-def _cell(cell: Cell) -> Markup:
+def _cell(cell: Cell, aim: bool) -> Markup:
+    """`aim`: the erased concept after its erasure, whose loss is no damage."""
     if cell.picture is None:
         return Markup('<td class="soft">no picture</td>')
-    mark = {True: "✓", False: "✗", None: ""}[cell.recognised]
+    marks = {True: "✗ still drawn", False: "✓ erased"} if aim else {True: "✓", False: "✗"}
+    mark = "" if cell.recognised is None else marks[cell.recognised]
     number = "" if math.isnan(cell.distance) else f"{cell.distance:.2f}"
-    kind = "damage" if cell.recognised is False else ""
+    kind = "" if cell.recognised is None else "damage" if cell.recognised is aim else "gain" if aim else ""
     return Markup('<td>{}<span class="{}">{} {}</span></td>').format(cell.picture, kind, mark, number)

@@ -34,7 +34,7 @@ def victim_list(
     return Markup("<div>{}{}{}</div>").format(heading(title), body, said)
 
 
-AIM, DAMAGE, KEPT = ("gain", "✓ erased"), ("damage", "✗ lost"), ("", "✓ recognised")  # a class and a verdict
+AIM, DAMAGE, KEPT = ("gain", "✓ erased"), ("damage", "✗ lost"), ("", "✓ kept")  # a class and a verdict
 
 
 def _row(victim: Victim, kind: str, colour: str, verdict: str) -> Markup:

@@ -63,11 +63,23 @@ CSS = "\n".join(
 )
 
 
+HEAD = f"<style>{Path(__file__).with_name('frame.css').read_text(encoding='utf-8')}</style>"
+ACCENT = "#2563EB"  # of actions: 5.2 to 1 under white text, and 4.9 as text on the page
+
+
 def theme() -> gr.themes.Base:
     """Only system fonts: a web font would be the page's one request to another host."""
-    return gr.themes.Soft(
+    soft = gr.themes.Soft(
         primary_hue="blue",
         neutral_hue="slate",
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
+    )
+    return soft.set(
+        button_primary_background_fill=ACCENT,
+        button_primary_background_fill_hover=ACCENT,
+        checkbox_label_background_fill_selected=ACCENT,
+        checkbox_background_color_selected=ACCENT,
+        color_accent=ACCENT,
+        slider_color=ACCENT,
     )
