@@ -217,6 +217,7 @@ def test_a_pick_from_outside_moves_the_view_only_if_it_is_out_of_sight(page: Pag
     page.click("#far")
     expect(page.locator("#concept-map .label.pick")).to_have_text("concept 200")
     assert page.evaluate(STATE_JS)["view"] == before
+    page.locator("#concept-map").evaluate("map => map.scrollIntoView()")
     page.mouse.click(*page.evaluate(NODE_JS, page.evaluate(LONELY_JS, "concept 200")))
     expect(page.locator("#concept-map .label.pick")).not_to_have_text("concept 200")
     home = places(0).set_index("name").loc["concept 200"]

@@ -37,6 +37,11 @@ def shows(page: Page, name: str, expected: Sequence[int], opacity: int = 255) ->
     return abs(alpha - opacity) < 4 and all(abs(a - b) <= loss for a, b in zip(pixel, expected, strict=True))
 
 
+def is_dot(page: Page, name: str) -> bool:
+    """In the colour of a group; beside arrows, dots are faint."""
+    return any(shows(page, name, dot, 97) for dot in DOTS)
+
+
 @pytest.fixture
 def page(opened: Callable[..., Page]) -> Page:
     return pictured(opened())
@@ -58,11 +63,11 @@ def face(page: Page, name: str, changed: int) -> None:
 
 def test_each_picture_is_at_its_place_without_its_ground_and_a_dot_where_there_is_none(page: Page) -> None:
     assert all(shows(page, name, colour(name)) for name in SAMPLE)
-    assert page.evaluate(PIXEL_JS, BARE)[:3] in [list(dot) for dot in DOTS]
+    assert is_dot(page, BARE)
     lonely = page.evaluate(LONELY_JS, "concept 5")
     corner = page.evaluate(
-        PIXEL_JS.replace("Math.round(x * scale)", "Math.round(x * scale) - 16").replace(
-            "Math.round(y * scale)", "Math.round(y * scale) - 16"
+        PIXEL_JS.replace("Math.round(x * scale)", "Math.round(x * scale) - 12").replace(
+            "Math.round(y * scale)", "Math.round(y * scale) - 12"
         ),
         lonely,
     )
@@ -117,9 +122,9 @@ def test_a_sheet_that_is_not_whole_gives_dots_and_no_wrong_picture(opened: Calla
     page.click("#still")
     face(page, "changed", 4)
     page.get_by_role("button", name="Original").click()
-    dots = [list(DOTS[GROUPS.index(GROUPS[NAMES.index(name)]) % len(DOTS)]) for name in SAMPLE]
-    for name, dot in zip(SAMPLE, dots, strict=True):
-        assert shows(page, name, dot) or (kind == "cut" and shows(page, name, colour(name))), name
+    dots = [is_dot(page, name) for name in SAMPLE]
+    right = [kind == "cut" and shows(page, name, colour(name)) for name in SAMPLE]
+    assert dots[-1] and all(dot or tile for dot, tile in zip(dots, right, strict=True))
     page.click("#whole")
     page.wait_for_timeout(1000)
     assert all(shows(page, name, colour(name)) for name in SAMPLE)
@@ -169,6 +174,7 @@ def test_the_same_key_only_adds_and_loads_no_sheet_again(page: Page) -> None:
 def test_the_tip_shows_a_picture_before_and_after(page: Page) -> None:
     page.click("#still")
     face(page, "changed", 4)
+    page.locator("#concept-map").evaluate("map => map.scrollIntoView()")
     page.mouse.move(*page.evaluate(NODE_JS, LOST[0]))
     tip = page.locator("#concept-map .tip")
     expect(tip).to_contain_text(re.compile(rf"^{LOST[0]}\s.*moved by 0\.90, no longer recognised$", re.DOTALL))
@@ -180,7 +186,7 @@ def test_the_tip_shows_a_picture_before_and_after(page: Page) -> None:
 
 
 def test_rows_are_named_at_their_left_ends_and_hold_their_pictures(page: Page) -> None:
-    page.get_by_label("rows").check()
+    page.get_by_label("rows", exact=True).check()
     titles = page.locator("#concept-map .title")
     expect(titles).to_have_text(list(dict.fromkeys(GROUPS)))
     boxes = [title.bounding_box() for title in titles.all()]

@@ -135,7 +135,7 @@ def in_rows(names: Sequence[str], groups: Sequence[str]) -> pd.DataFrame:
 def row_titles(rows: pd.DataFrame, groups: Sequence[str]) -> list[tuple[str, float, float]]:
     """(group, x, y): the name of each group at the left end of its first row."""
     tops = rows["y"].groupby(list(groups), sort=False).max()
-    return [(str(group), -EDGE, round(float(y), 4)) for group, y in tops.items()]
+    return [(str(group), -EDGE - 0.05, round(float(y), 4)) for group, y in tops.items()]
 
 
 def aligned(layout: pd.DataFrame, to: pd.DataFrame, anchors: Sequence[str] | None = None) -> pd.DataFrame:
