@@ -77,6 +77,7 @@ HTML: dict[Callable[..., Any], Callable[[], str]] = {
     blocks.text_block: lambda: str(blocks.text_block(EVIL, EVIL).value),
     panels.message: lambda: panels.message(EVIL),
     panels.selection: lambda: panels.selection(EVIL, EVIL, [EVIL], [panels.Side("hurts", PAIRS, 1, True)]),
+    panels.concept: lambda: panels.concept(EVIL, EVIL, [EVIL], []),
     panels.graph_facts: lambda: panels.graph_facts(FACTS, STRENGTHS, EVIL),
     panels.status: lambda: panels.status(EVIL, 1, 2),
     panels.picture: lambda: panels.picture(PICTURE, EVIL, EVIL, PICTURE),
