@@ -2,13 +2,14 @@
 function mapBar(state) {
   const {root, said} = state, bar = root.querySelector('.bar'), flip = bar.querySelector('.flip');
   const buttons = [...bar.querySelectorAll('[data-face]')], words = bar.querySelector('.shows');
-  let waiting = 0;
+  let waiting = 0, told = '';
 
-  function sentence({face, title, changed, lost, others}) {
-    if (face === 'original') return 'As the original model draws them';
-    if (face === 'edited' || !others) return title;
-    const gone = lost ? `, ${lost} no longer recognised` : '';
-    return `${title}: ${changed} of ${others} others changed visibly${gone}`;
+  function sentence({face, title}) { return face === 'original' ? 'As the original model draws them' : title; }
+
+  // What only a screen reader is told here, since the page says it in a sentence of its own.
+  function counts({face, moved, lost, others}) {
+    if (face !== 'changed' || !others) return '';
+    return ` ${moved} of ${others} others changed visibly, ${lost} are no longer recognised.`;
   }
 
   // What is shown: {face, title, any: whether there is an edited model, pictures: whether there is any, and counts}.
@@ -20,11 +21,12 @@ function mapBar(state) {
     }
     flip.disabled = !shown.any;
     const text = sentence(shown);
-    if (text === words.textContent) return;
+    if (text + counts(shown) === told) return;
+    told = text + counts(shown);
     words.textContent = text;
     const pressed = buttons.find(button => button.dataset.face === shown.face);
     clearTimeout(waiting);  // said once where batch upon batch comes in
-    waiting = setTimeout(() => { if (!bar.hidden) said.textContent = `${pressed.textContent}. ${text}.`; }, 700);
+    waiting = setTimeout(() => { if (!bar.hidden) said.textContent = `${pressed.textContent}. ${text}.${counts(shown)}`; }, 700);
   }
 
   function typing(target) { return !!target.closest?.('input, textarea, select, [contenteditable]'); }

@@ -10,7 +10,10 @@ function mapFaces(state, {load, tell, soon}) {
   function shownFace() { return held ? (face === 'original' ? 'edited' : 'original') : face; }
 
   function known(name) { const look = edition.looks.get(name); return look && look[0] !== null ? look : null; }
-  function hasChanged(name) { const look = known(name); return !!look && look[0] > edition.floor; }
+  function hasMoved(name) { const look = known(name); return !!look && look[0] > edition.floor; }
+  function isLost(name) { const look = known(name); return !!look && !!look[1]; }
+  // A picture can look much the same and be taken for something else: that is shown too.
+  function hasChanged(name) { return hasMoved(name) || isLost(name); }
   function isErased(name) { return edition.erased.includes(name); }
   function wasRedrawn(name) { return edition.tiles.has(name) || !!known(name); }
 
@@ -35,14 +38,13 @@ function mapFaces(state, {load, tell, soon}) {
     state.turns = before && !still.matches && before.length === state.looks.length ? turns(before, ms) : new Map();
     state.erased = shown === 'original' ? [] : edition.erased;
     root.dataset.face = shown;
-    root.dataset.changed = shown === 'original' ? 0 : changed().length;
+    const others = state.names.filter(name => known(name) && !isErased(name));
+    const moved = others.filter(hasMoved).length, lost = others.filter(isLost).length;
+    root.dataset.changed = shown === 'original' ? 0 : moved;
     tell({face: shown, title: edition.title, any: edition !== NO_EDITION, pictures: original.size > 0,
-      changed: changed().length, lost: changed().filter(name => known(name)[1]).length,
-      others: state.names.filter(name => known(name) && !isErased(name)).length});
+      moved, lost, others: others.length});
     soon();
   }
-
-  function changed() { return state.names.filter(name => !isErased(name) && hasChanged(name)); }
 
   // When each concept that looks different now turns: {place: {at, was}}.
   function turns(before, ms) {

@@ -68,7 +68,7 @@ function mapLabels(state, {soon}) {
     const boxes = [], chosen = new Set();
     for (const name of new Set([...first, ...(state.pictured ? [] : order)])) {
       if (!state.has(name) || boxes.length >= limit) continue;
-      const [x, y] = state.at(name), end = ends.get(name), text = end ? name + ' ' + end.text : name;
+      const [x, y] = state.at(name), end = ends.get(name), text = end && !state.pictured ? name + ' ' + end.text : name;
       if (x < 0 || x > W || y < 0 || y > H) continue;
       const box = freeBox(x, y, text, name, first.includes(name), boxes, W, H);
       if (!box) continue;
