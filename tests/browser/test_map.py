@@ -191,7 +191,7 @@ def test_the_whole_graph_is_drawn_beneath_and_redrawn_fast(page: Page) -> None:
     print("a redraw of 5,000 edges:", [round(ms) for ms in times], "ms")
     assert times[len(times) // 2] < 50
     page.click("#none")
-    page.wait_for_function(f"dots => ({INK_JS})() === dots", arg=dots)
+    page.wait_for_function(f"dots => ({INK_JS})() < 1.5 * dots", arg=dots)
 
 
 def test_from_the_keyboard_a_cursor_goes_from_dot_to_dot_and_enter_picks(page: Page) -> None:
