@@ -318,6 +318,7 @@ def test_a_run_is_predicted_stopped_resumed_finished_seen_again_and_compared(pag
     kinds = page.locator("#compare-drawn .pair").evaluate_all("cards => cards.map(card => card.dataset.kind)")
     assert kinds.count("synonym") == 2 and kinds.count("near") == 4 and kinds.count("far") == 2
     assert all(re.search(r"[✓✗] .+ \d+%", text) for text in page.locator("#compare-drawn figcaption").all_inner_texts())
+    page.locator("#pair-slider").scroll_into_view_if_needed()
     expect(page.locator("#pair-slider img").first).to_be_visible()
 
     page.fill("#own-prompt textarea", "an emoji of a red house\nquantum")

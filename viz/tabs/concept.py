@@ -106,7 +106,7 @@ def connect(link: Link) -> None:
     ui.now.click(link.of_map(on_now), link.parts("choice", "session", "graph"), painted, **STREAMED)
     ui.care.click(lambda: gr.Tabs(selected="erase"), None, ui.tabs, queue=False, api_visibility="private")
     inputs = link.parts("choice", "session", "by", "strength")
-    ui.strength.release(link.of_map(on_strength), inputs, painted, **LATEST)
+    ui.strength.input(link.of_map(on_strength), inputs, painted, **LATEST)
 
 
 TAB = Tab("Concept", lay_out, connect, reset)

@@ -12,8 +12,9 @@ from viz.charts import panels
 from viz.components.blocks import live_block, note
 from viz.tabs import runs
 from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, by_region, clear, warn
-from viz.tabs.live import CHARTS, LIVE, follow_and_repaint, turn_to_erase
+from viz.tabs.live import CHARTS, LIVE, follow, on_repaint, turn_to_erase
 from viz.tabs.map_data import MapData
+from viz.tabs.repaint import PAINTED
 from viz.tabs.session import Session, ready
 
 PRESETS = [("Fast", "fast"), ("Balanced", "balanced"), ("Thorough", "thorough")]
@@ -103,7 +104,7 @@ def on_start(
     except AgeError as error:
         yield warn(ui, error)
         return
-    yield from follow_and_repaint(data, ui, session, queued)
+    yield from follow(data, ui, session, queued)
 
 
 def on_resume(
@@ -122,7 +123,7 @@ def on_resume(
         yield warn(ui, error)
         return
     yield from turn_to_erase(ui)
-    yield from follow_and_repaint(data, ui, session, queued)
+    yield from follow(data, ui, session, queued)
 
 
 def on_stop(data: MapData, ui: SimpleNamespace, session: Session | None) -> Updates:
@@ -177,6 +178,7 @@ def connect(link: Link) -> None:
     ui.predict.click(link.of_map(on_predict), link.parts("choice", "erased", "method"), outputs, **STREAMED)
     for event in (started, resumed):
         runs.list_after(link, event)
+        event.then(link.of_map(on_repaint), link.parts("choice", "session"), link.parts(*PAINTED), **STREAMED)
 
 
 TAB = Tab("Erase", lay_out, connect, reset)

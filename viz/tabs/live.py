@@ -78,15 +78,16 @@ def follow(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedR
     yield ending(data, ui, session, queued)
 
 
-def follow_and_repaint(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Stream:
-    """The same, and then the whole atlas as the finished run draws it."""
-    yield from follow(data, ui, session, queued)
-    if queued.state != "finished" or session.queued is not queued:
+def on_repaint(data: MapData, ui: SimpleNamespace, session: Session | None) -> Stream:
+    """After a run was watched to its end: the whole atlas as the edited model draws it, once."""
+    queued = session.queued if session else None
+    if session is None or queued is None or queued.state != "finished":
         return
-    last, config = queued.events[-1], queued.run.config
-    settle()
-    face = session.new_face(data, queued.run.path.name, session.edited[queued.run.path.name].eraser)
-    said = f"{', '.join(config.concepts)} was erased in {last.steps} steps ({duration(last.elapsed_s)})."
+    title, last = queued.run.path.name, queued.events[-1]
+    if title not in session.edited or title in [face.by for face in session.faces.values()]:
+        return
+    face = session.new_face(data, title, session.edited[title].eraser)
+    said = f"{', '.join(queued.run.config.concepts)} was erased in {last.steps} steps ({duration(last.elapsed_s)})."
     yield from repaint.paint(data, ui, session, face, said)
 
 

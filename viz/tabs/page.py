@@ -9,9 +9,9 @@ from age_core.serve import stored
 from age_core.serve.registry import Choice, devices
 from viz.components.chart import PLOTLY_JS
 from viz.gradio_tuning import show_progress_on
-from viz.tabs import atlas_column, compare, concept, erase, learn, model, runs
+from viz.tabs import atlas_column, compare, concept, erase, learn, model, repaint, runs
 from viz.tabs.events import QUIET, STREAMED, Link, Stream, Tab, Updates, where
-from viz.tabs.live import follow_and_repaint
+from viz.tabs.live import follow, on_repaint
 from viz.tabs.map_data import MapCache, MapData
 from viz.tabs.session import Session
 
@@ -35,7 +35,10 @@ ARRIVED_JS = """() => {
     {subtree: true, childList: true, attributeFilter: ['aria-selected', 'data-concept', 'data-run']});
 }""".replace("ANNOUNCED", str(ANNOUNCED))
 
-TOGGLE_MODEL_JS = "() => document.querySelector('#model-picker').classList.toggle('open')"
+# Gradio gives a group's name to two elements, one in the other.
+TOGGLE_MODEL_JS = (
+    "() => { for (const part of document.querySelectorAll('#model-picker')) part.classList.toggle('open'); }"
+)
 
 
 def build(maps: MapCache) -> gr.Blocks:
@@ -119,7 +122,7 @@ def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
         updates[ui.tabs] = gr.Tabs(selected="erase")
     yield updates
     if queued:
-        yield from follow_and_repaint(data, ui, session, queued)
+        yield from follow(data, ui, session, queued)
     yield from atlas_column.draw_originals(data, ui, data.first)
 
 
@@ -131,7 +134,8 @@ def connect(link: Link, data: MapData) -> None:
         return on_arrive(data, ui, owner, dict(request.query_params) if request else {})
 
     arrived = link.page.load(arrive, ui.owner, everything, **QUIET, queue=False)
-    arrived.then(link.of_map(on_ready), [ui.choice, ui.session], everything, **STREAMED)
+    ready = arrived.then(link.of_map(on_ready), [ui.choice, ui.session], everything, **STREAMED)
+    ready.then(link.of_map(on_repaint), [ui.choice, ui.session], link.parts(*repaint.PAINTED), **STREAMED)
     concept.after_pick(link, arrived, STREAMED)
     ui.theme.click(js="() => document.body.classList.toggle('dark')", **QUIET)
     ui.chip.click(js=TOGGLE_MODEL_JS, **QUIET)

@@ -22,7 +22,7 @@ def test_a_sheet_says_whose_each_tile_is():
 
 def test_what_was_recognised_and_is_no_longer_is_lost():
     table = pd.DataFrame(
-        {"distance": [0.9, 0.1, np.nan], "recognised": [False, False, True], "before": [True, False, True]},
+        {"shown": [0.9, 0.1, np.nan], "recognised": [False, False, True], "before": [True, False, True]},
         index=["wolf", "fox", "cat"],
     )
     looks = sheets.looks_of(table)

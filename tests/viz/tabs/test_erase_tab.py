@@ -8,7 +8,7 @@ import pytest
 from age_core import list_runs
 from age_core.serve.queue import QueuedRun
 from viz.tabs import erase as tab
-from viz.tabs.live import ending, in_line, show_recording
+from viz.tabs.live import ending, in_line, on_repaint, show_recording
 
 BLANK = ("", "balanced", "", "", "", 0)
 
@@ -43,8 +43,11 @@ def test_a_run_is_shown_from_its_start_to_its_end_and_can_be_compared_then(data,
     assert last["start"]["interactive"] is True
     title = session.queued.run.path.name
     assert last["erasers"]["value"] == [title] and session.edited[title].names == ("dog",)
-    (face,) = session.faces.values()  # then the atlas is drawn anew
-    assert face.by == title and len(face.table) == 6 and "All 6 pictures" in updates[-1]["now_status"]
+    assert not session.faces
+    *_, last = on_repaint(data, ui, session)  # then the atlas is drawn anew, once
+    (face,) = session.faces.values()
+    assert face.by == title and len(face.table) == 6 and "All 6 pictures" in last["now_status"]
+    assert list(on_repaint(data, ui, session)) == [] == list(on_repaint(data, ui, None))
 
 
 def test_what_was_just_watched_is_not_read_back_from_disk(data, ui, session, monkeypatch):
