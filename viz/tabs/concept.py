@@ -51,12 +51,14 @@ def on_picked(
 ) -> Stream:
     """What takes the model, after a pick was answered: who is near, the damage by nearness, what the model draws."""
     if session and session.lesson_asks:
+        yield {ui.own_pictures: gr.skip()}  # see `events.unchanged`
         return
     if session:
         session.picked = name
     try:
         curve = locality(data, name, source, by)
         if session and session.picked != name:  # another was picked meanwhile, whose event shows it
+            yield {ui.own_pictures: gr.skip()}
             return
         began = time.monotonic()
         face = face_of(data, session or Session(), name, by)

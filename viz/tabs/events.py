@@ -81,6 +81,11 @@ def warn(ui: SimpleNamespace, error: Exception) -> Updates:
     return {ui.messages: panels.message(str(error))}
 
 
+def unchanged(ui: SimpleNamespace) -> Updates:
+    """What a stream sends that has nothing to say: Gradio would empty its outputs if it sent nothing at all."""
+    return {ui.messages: gr.skip()}
+
+
 def settle(since: float | None = None) -> None:
     """Wait between two updates of one event, the first sent now or at `since`: the browser drops one that the next
     overtakes."""

@@ -13,7 +13,7 @@ from age_core import AgeError
 from viz.charts import panels
 from viz.charts.live_view import LiveView, Picture, Recording, duration
 from viz.tabs import repaint
-from viz.tabs.events import Stream, Updates, by_region, clear, settle, warn, where
+from viz.tabs.events import Stream, Updates, by_region, clear, settle, unchanged, warn, where
 from viz.tabs.faces import Face
 from viz.tabs.map_data import MapData
 from viz.tabs.session import Session
@@ -82,9 +82,11 @@ def on_repaint(data: MapData, ui: SimpleNamespace, session: Session | None) -> S
     """After a run was watched to its end: the whole atlas as the edited model draws it, once."""
     queued = session.queued if session else None
     if session is None or queued is None or queued.state != "finished":
+        yield unchanged(ui)
         return
     title, last = queued.run.path.name, queued.events[-1]
     if title not in session.edited or title in [face.by for face in session.faces.values()]:
+        yield unchanged(ui)
         return
     face = session.new_face(data, title, session.edited[title].eraser)
     said = f"{', '.join(queued.run.config.concepts)} was erased in {last.steps} steps ({duration(last.elapsed_s)})."

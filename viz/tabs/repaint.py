@@ -11,7 +11,7 @@ import gradio as gr
 from viz.atlas import atlas
 from viz.charts import panels
 from viz.components.blocks import note
-from viz.tabs.events import Stream, Updates, settle
+from viz.tabs.events import Stream, Updates, settle, unchanged
 from viz.tabs.faces import Face
 from viz.tabs.map_data import MapData
 from viz.tabs.map_view import AS_SHOWN, How, caption_of, counting_of, faces_of, panel_of
@@ -74,6 +74,7 @@ def paint_strength(data: MapData, ui: SimpleNamespace, session: Session, by: str
 
     whole = session.faces.get(by)
     if whole is None or whole.eraser is None:
+        yield unchanged(ui)
         return
     session.painting = face = Face.drawn(f"{by}@{strength:g}", whole.by, whole.eraser, whole.floor, strength)
     if strength == 1:

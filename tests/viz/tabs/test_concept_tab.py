@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import gradio as gr
 import pytest
 
 from viz.tabs import concept as tab
@@ -55,7 +56,7 @@ def test_the_nearest_follow_the_strength_and_the_face_stays_as_it_was(data, ui, 
     assert face.as_json() == before and "No probe judged" in last["counting"]
     (whole,) = tab.on_strength(data, ui, session, face.key, 1)
     assert json.loads(whole["graph"]["edited"])["key"] == face.key
-    assert list(tab.on_strength(data, ui, session, "esd", 0.5)) == []  # nothing recorded has an eraser
+    assert list(tab.on_strength(data, ui, session, "esd", 0.5)) == [{"messages": gr.skip()}]  # it was recorded
 
 
 def test_another_erasure_ends_the_drawing_of_the_first(data, ui, session):
