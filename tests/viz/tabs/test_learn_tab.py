@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 
+import gradio as gr
 import pytest
 from made_up_world import MadeUpWorld
 from support import QUICK, WORLD
@@ -78,7 +79,7 @@ def test_a_click_on_the_atlas_is_a_guess_only_while_a_lesson_asks(seen, ui, sess
     assert json.loads(click("wolf", '["church", "cat", "car"]')["guess"]["value"]) == ["cat", "car", "wolf"]
     assert json.loads(click("dog", '["cat"]')["guess"]["value"]) == ["cat"], "the erased one cannot break"
     assert list(on_click(seen, ui, session, "cat", "dog")) == ["search"]
-    assert not list(concept.on_picked(seen, ui, session, "cat", 0))
+    assert list(concept.on_picked(seen, ui, session, "cat", 0)) == [{"own_pictures": gr.skip()}]
     tab.on_reveal(seen, ui, session, NEIGHBOURS, '["cat", "car", "wolf"]')
     assert list(click("church")) == ["guess"] and "selection" in on_click(seen, ui, session, "cat", "dog")
 
