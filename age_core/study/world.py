@@ -88,6 +88,7 @@ class RecordedWorld:
     original: Sheet  # every concept as the original model draws it
     names: tuple[str, ...]  # of the concepts, in the set's order
     _numbers: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _distances: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def open(cls, folder: Path, concepts: ConceptSet, identity: str | None = None) -> RecordedWorld:
@@ -139,14 +140,21 @@ class RecordedWorld:
         if name not in self.erased(method):
             return None
         rows = self._rows_of(method, name)
-        first = rows[rows["picture"] == 0]
-        first = first.set_index(first["affected"].astype(str))
-        table = distances(rows).set_index("affected").reindex(list(self.names))
-        table["recognised"], table["label"], table["share"] = first["top1"], first["label"].astype(str), first["share"]
-        table["before"] = first["before1"].astype(bool)
-        table["noise_shift"], table["shown"] = first["noise_shift"], first["distance"]
-        table["moved"] = table["shown"] > self.manifest.floor
-        places = first.loc[first["tile"] >= 0, "tile"].to_dict()
+        first = rows[rows["picture"] == 0]  # a row a concept, in the set's order
+        mean = self._distances_of(method)[name].set_index("affected").loc[list(self.names)]
+        columns = {column: mean[column].to_numpy() for column in ("distance", "low", "high", "pictures")}
+        columns |= {
+            "recognised": first["top1"].to_numpy(bool),
+            "label": first["label"].astype(str).to_numpy(),
+            "share": first["share"].to_numpy(),
+            "before": first["before1"].to_numpy(bool),
+            "noise_shift": first["noise_shift"].to_numpy(),
+            "shown": first["distance"].to_numpy(),
+            "moved": first["distance"].to_numpy() > self.manifest.floor,
+        }
+        table = pd.DataFrame(columns, index=pd.Index(self.names, name="affected"))
+        drawn = first[first["tile"] >= 0]
+        places = dict(zip(drawn["affected"].astype(str), drawn["tile"].tolist(), strict=True))
         title = self.manifest.methods[method].title
         return RecordedErasure(method, title, name, table, self._sheet(files.tiles_file(method, name), places))
 
@@ -184,6 +192,13 @@ class RecordedWorld:
             log.warning("%s", error)
             return None
         return Sheet(self.folder / name, self.manifest.side, self.manifest.columns, places)
+
+    def _distances_of(self, method: str) -> dict[str, pd.DataFrame]:
+        """The mean distances of each erasure, worked out for all at once, which takes as long as for a few."""
+        if method not in self._distances:
+            rows = distances(self._numbers_of(method))
+            self._distances[method] = {str(name): part for name, part in rows.groupby("erased", observed=True)}
+        return self._distances[method]
 
     def _rows_of(self, method: str, name: str) -> pd.DataFrame:
         numbers, code = self._numbers_of(method), self.names.index(name)

@@ -29,6 +29,9 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Page, Route, sync_playwright
 
+from age_core import ConceptSet
+from age_core.serve.stored import recorded_world
+
 ROOT = Path(__file__).parents[2]
 ALONE = """
 import sys
@@ -45,7 +48,8 @@ PLACE_JS = """name => {
   const panel = document.querySelector('#selection');
   let from = 0;
   window.addEventListener('pointerdown', () => { from = performance.now(); }, {capture: true, once: true});
-  window.answer = new Promise(done => {
+  window.answer = new Promise((done, fail) => {
+    setTimeout(() => fail(new Error(`a click on ${name} was not answered`)), 20000);
     const watch = new MutationObserver(() => {
       if (panel.querySelector('h2')?.textContent !== name || !panel.querySelector('.victims .tile')) return;
       watch.disconnect(); requestAnimationFrame(() => done(performance.now() - from));
@@ -147,6 +151,12 @@ def erased_now(page: Page) -> None:
     print(f"strength slider: the nearest 24 redrawn in {time.monotonic() - began:.1f} s")
 
 
+def recorded_concepts() -> tuple[str, ...]:
+    """Whose erasure was recorded, so that a click on them has victims to show."""
+    world = recorded_world("emoji", ConceptSet.load("emoji"))
+    return world.erased(world.methods[0]) if world else ()
+
+
 def stopped(page: Page, at: str) -> float:
     """Milliseconds from the press of Stop, when the page tells of `at`, until it says that the run has stopped."""
     page.click("#erase-button")
@@ -226,7 +236,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
         page.set_default_timeout(60_000)
         with app(runs) as (address, started):
-            picks = ["cat", "guitar", "pizza", "castle", "rocket", "violin", "apple", "car", args.concept]
+            picks = [*[name for name in recorded_concepts()[1::3] if name != args.concept], args.concept]
             in_page(page, address, picks, started)
             erased_now(page)
             page.get_by_role("tab", name="Erase").click()
