@@ -12,6 +12,7 @@ from PIL import Image
 from age_core import AgeError
 from viz.charts import panels
 from viz.charts.live_view import LiveView, Picture, Recording, duration
+from viz.components.blocks import note
 from viz.tabs import repaint
 from viz.tabs.events import Stream, Updates, by_region, clear, settle, unchanged, warn, where
 from viz.tabs.faces import Face
@@ -37,6 +38,10 @@ LIVE = (
     "erasers",
     "tabs",
     *repaint.PAINTED,
+)
+DRAWN_IN_PLACE = (
+    "Being erased: {name}. Its picture and those of its nearest concepts are what the model draws at step {step}; all "
+    "others are the original's until the end."
 )
 CANDIDATE = 26  # pixels across of a candidate's picture
 CHARTS = ("live_targets", "live_loss", "live_history", "live_previews")
@@ -73,6 +78,8 @@ def follow(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedR
             atlas["lit"] = view.lit(news.events[-1])
         if atlas:
             updates[ui.graph] = gr.update(**atlas)
+        if "edited" in atlas:
+            updates[ui.counting] = note(DRAWN_IN_PLACE.format(name=name, step=news.events[-1].step))
         if updates:
             yield updates
     yield ending(data, ui, session, queued)
@@ -108,7 +115,7 @@ class Previews:
         last = drawn[-1]
         by = f"a run at step {last.step}"
         face = Face.of_previews(by, self.names, last.preview_concepts, last.previews)
-        return {"edited": face.as_json(), "face": "edited"}
+        return {"edited": face.as_json(), "arrows": "[]"}
 
 
 def candidate_pictures(data: MapData) -> Picture:

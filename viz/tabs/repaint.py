@@ -47,7 +47,7 @@ def paint(data: MapData, ui: SimpleNamespace, session: Session, face: Face, said
     name, total, began = face.names[0], len(data.concepts), time.monotonic()
     titles = [(title, key) for key, title in faces_of(data, session, name).items()]
     yield {
-        ui.graph: gr.update(edited=face.as_json(), arrows="[]", lit="{}"),
+        ui.graph: gr.update(arrows="[]", lit="{}"),
         ui.by: gr.update(choices=titles, value=face.key, visible=len(titles) > 0),
         ui.source: AS_SHOWN,
         ui.now_status: panels.status(f"{said} Drawing what it changed …", 0, total),

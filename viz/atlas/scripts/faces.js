@@ -80,7 +80,8 @@ function mapFaces(state, {load, tell, soon}) {
     edition = {...next, looks: new Map([...old.looks, ...Object.entries(next.looks)]),
       tiles: new Map([...old.tiles, ...tiles])};
     if (grows) return refresh(before, LIVE_MS);
-    face = 'changed';
+    // without any distance, as in mid-training or without a probe, nothing could be told from what did not change
+    face = [...edition.looks.values()].some(look => look[0] !== null) ? 'changed' : 'edited';
     refresh(next.play ? before : null, PLAY_MS);
   }
 
