@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from age_core.serve.stored import RecordedErasure, RecordedWorld, Sheet
+from viz.atlas.sheets import edited_json, original_json, sheet_json
 from viz.components.html_parts import Markup
 from viz.components.served import SERVED
 from viz.components.tiles import file_url, tile
@@ -46,8 +46,7 @@ class ServedSheet:
 
     def as_json(self) -> dict[str, Any]:
         """As the atlas reads it."""
-        sheet = self.sheet
-        return {"url": self.url, "side": sheet.side, "columns": sheet.columns, "places": dict(sheet.places)}
+        return sheet_json(self.sheet, self.url)
 
 
 @dataclass(eq=False)
@@ -65,7 +64,7 @@ class Pictures:
 
     def as_json(self) -> str:
         """What the atlas takes as its original pictures; nothing where there are none."""
-        return json.dumps({"sheets": [sheet.as_json() for sheet in self.sheets]}) if self.sheets else ""
+        return original_json(*(sheet.as_json() for sheet in self.sheets))
 
 
 @dataclass(eq=False)
@@ -103,7 +102,7 @@ class Face:
         path, columns, side = SERVED.add(images)
         sheet = Sheet(path, side, columns, {name: place for place, name in enumerate(concepts)})
         table = pd.DataFrame(columns=COLUMNS)
-        return cls(path.stem, by, names, math.inf, table, Pictures([ServedSheet.of(sheet)]))
+        return cls(path.stem, by, names, BEYOND_ALL, table, Pictures([ServedSheet.of(sheet)]))
 
     @property
     def choice(self) -> str:
@@ -156,14 +155,10 @@ class Face:
 
     def as_json(self, play: bool = False) -> str:
         """As the atlas reads it; `play`: the original first, then repainted."""
-        lost = self._lost(self.table)
-        looks = {
-            name: [None if math.isnan(distance) else round(float(distance), 3), int(gone)]
-            for name, distance, gone in zip(self.table.index, self.table["shown"], lost, strict=True)
-        }
-        floor = self.floor if math.isfinite(self.floor) else BEYOND_ALL
-        face = {"key": self.key, "title": self.title, "erased": list(self.names), "floor": floor, "play": play}
-        return json.dumps(face | {"sheets": [sheet.as_json() for sheet in self.pictures.sheets], "looks": looks})
+        pairs = zip(self.table["shown"].astype(float), self._lost(self.table), strict=True)
+        looks = dict(zip(self.table.index, pairs, strict=True))
+        sheets = [sheet.as_json() for sheet in self.pictures.sheets]
+        return edited_json(self.key, self.title, self.names, self.floor, looks, sheets, play)
 
     def arrows(self, most: int) -> pd.DataFrame:
         """The furthest moved as rows of side effects (erased, affected, delta, low, high, clear)."""
