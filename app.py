@@ -49,9 +49,10 @@ def main() -> None:
         )
         print(f"AGE Explorer is open at {address}", flush=True)
         time.sleep(HEAD_START_S)
-        models.explorer(Choice())
+        explorer = models.explorer(Choice())
         gc.freeze()  # never looked over again, which would hold every answer up for a quarter of a second
         gc.enable()
+        explorer.compute(lambda: explorer.preserved)  # else the first click on "Erase it now" waits for it
     except AgeError as error:  # such as missing weights: one sentence says more than a traceback
         raise SystemExit(f"AGE Explorer cannot run. {error}") from None
     demo.block_thread()
