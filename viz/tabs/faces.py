@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from age_core.serve.stored import RecordedErasure, RecordedWorld, Sheet
-from viz.atlas.sheets import edited_json, original_json, sheet_json
+from viz.atlas.sheets import edited_json, looks_of, original_json, sheet_json
 from viz.components.html_parts import Markup
 from viz.components.served import SERVED
 from viz.components.tiles import file_url, tile
@@ -155,10 +155,8 @@ class Face:
 
     def as_json(self, play: bool = False) -> str:
         """As the atlas reads it; `play`: the original first, then repainted."""
-        pairs = zip(self.table["shown"].astype(float), self._lost(self.table), strict=True)
-        looks = dict(zip(self.table.index, pairs, strict=True))
         sheets = [sheet.as_json() for sheet in self.pictures.sheets]
-        return edited_json(self.key, self.title, self.names, self.floor, looks, sheets, play)
+        return edited_json(self.key, self.title, self.names, self.floor, looks_of(self.table), sheets, play)
 
     def arrows(self, most: int) -> pd.DataFrame:
         """The furthest moved as rows of side effects (erased, affected, delta, low, high, clear)."""

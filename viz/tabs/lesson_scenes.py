@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from viz.atlas.atlas import arrows_json
-from viz.atlas.sheets import edited_json, looks_of, sheet_json
 from viz.charts.lesson import Scene
-from viz.components.tiles import file_url
+from viz.tabs.faces import Face
 from viz.tabs.map_data import MapData
 
 NOTHING = {"edited": "", "arrows": "[]", "overview": "[]", "lit": "{}"}
@@ -29,11 +29,10 @@ def edited_of(data: MapData, scene: Scene) -> str:
     erasure = data.world.erasure(scene.method, scene.erased) if data.world is not None and scene.method else None
     if data.world is None or erasure is None:
         return ""
-    table = erasure.table.loc[list(scene.only)] if scene.only else erasure.table
-    sheets = [sheet_json(erasure.sheet, file_url(erasure.sheet.path))] if erasure.sheet is not None else []
-    title = f"{erasure.name} erased by {erasure.title}"
+    face = Face.recorded(data.world, erasure)
+    table = face.table.loc[list(scene.only)] if scene.only else face.table
     key = f"lesson {scene.method} {scene.erased} {' '.join(scene.only)}"
-    return edited_json(key, title, [erasure.name], data.world.floor.value, looks_of(table), sheets, play=True)
+    return replace(face, key=key, table=table).as_json(play=True)
 
 
 def guesses_on_atlas(scene: Scene, guesses: Sequence[str]) -> Any:

@@ -190,7 +190,7 @@ def hurt_by_list(data: MapData, method: str, name: str) -> Markup:
             face = Face.recorded(data.world, erasure)
             before = data.originals.tile(name, f"{name} as the original model draws it", SMALL)
             after = face.tile(data.originals, name, SMALL)
-            lost = name in erasure.lost()
+            lost = bool(erasure.table.at[name, "before"] and not erasure.table.at[name, "recognised"])
             numbers = (row["delta"], row["low"], row["high"])
             shown.append(victims.Victim(str(row["erased"]), before, after, *numbers, lost))
     none = f"No recorded erasure moved its picture visibly (of {len(data.world.erased(method))})."

@@ -44,7 +44,7 @@ def paint(data: MapData, ui: SimpleNamespace, session: Session, face: Face, said
 
     assert face.eraser is not None  # only what was recorded has none
     session.painting = face
-    name, total, began = face.names[0], len(data.concepts), time.monotonic()
+    name, total = face.names[0], len(data.concepts)
     titles = [(title, key) for key, title in faces_of(data, session, name).items()]
     yield {
         ui.graph: gr.update(arrows="[]", lit="{}"),
@@ -53,16 +53,14 @@ def paint(data: MapData, ui: SimpleNamespace, session: Session, face: Face, said
         ui.now_status: panels.status(f"{said} Drawing what it changed …", 0, total),
         ui.strength: gr.update(value=1, visible=True),
     }
-    for looks in edited_faces(data.explorer, face.eraser, name):
+    for looks in _no_faster(edited_faces(data.explorer, face.eraser, name), time.monotonic()):
         if session.painting is not face:
             return
         face.add(looks)
         drawn = len(face.table)
         text = f"{said} Drawn anew: {drawn} of {total} pictures, the nearest first."
-        settle(began)
-        began = time.monotonic()
         yield shown(data, ui, session, face) | {ui.now_status: panels.status(text, drawn, total)}
-    settle(began)
+    settle()
     yield shown(data, ui, session, face) | {
         ui.now_status: panels.status(f"{said} All {total} pictures are drawn anew.")
     }
@@ -88,9 +86,8 @@ def paint_strength(data: MapData, ui: SimpleNamespace, session: Session, by: str
         yield shown(data, ui, session, face) | {ui.now_status: note(text)}
 
 
-def _no_faster(stream: Iterator[list]) -> Iterator[list]:
-    """The same, with the pause that the browser needs between two updates."""
-    began = 0.0
+def _no_faster(stream: Iterator[list], began: float = 0.0) -> Iterator[list]:
+    """The same, with the pause that the browser needs between two updates; the last was sent at `began`."""
     for item in stream:
         settle(began)
         began = time.monotonic()
