@@ -29,6 +29,8 @@ WATCH_JS = """() => {
 }"""
 MIDDLE_JS = """canvas => [...canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data]"""
 MISSING = "Failed to load resource"
+# A change is drawn in the next frame: two frames later it is on the canvas.
+DRAWN_JS = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def shows(page: Page, name: str, expected: Sequence[int], opacity: int = 255) -> bool:
@@ -52,6 +54,7 @@ def pictured(page: Page) -> Page:
     page.get_by_label("apart").check()
     page.click("#whole")
     page.wait_for_selector("#concept-map .cg.pictured:not(.moving)")
+    page.evaluate(DRAWN_JS)
     return page
 
 
@@ -59,6 +62,7 @@ def face(page: Page, name: str, changed: int) -> None:
     expect(page.locator("#concept-map .cg")).to_have_attribute("data-face", name)
     expect(page.locator("#concept-map .cg")).to_have_attribute("data-changed", str(changed))
     expect(page.locator(f"#concept-map [data-face={name}][aria-pressed=true]")).to_have_count(1)
+    page.evaluate(DRAWN_JS)
 
 
 def test_each_picture_is_at_its_place_without_its_ground_and_a_dot_where_there_is_none(page: Page) -> None:
@@ -168,6 +172,7 @@ def test_the_same_key_only_adds_and_loads_no_sheet_again(page: Page) -> None:
     page.click("#more")
     face(page, "edited", 4)
     page.wait_for_selector("#concept-map .cg:not(.turning)")
+    page.evaluate(DRAWN_JS)
     assert all(shows(page, name, colour(name, edited=True)) for name in (*LOST, *MOVED))
     assert sum("first.png" in url for url in asked) == 1
 
@@ -194,6 +199,7 @@ def test_rows_are_named_at_their_left_ends_and_hold_their_pictures(page: Page) -
     for box, group in zip(boxes, dict.fromkeys(GROUPS), strict=True):
         x, y = page.evaluate(NODE_JS, NAMES[GROUPS.index(group)])
         assert box and abs(box["y"] + box["height"] / 2 - y) < 2 and box["x"] < x
+    page.evaluate(DRAWN_JS)
     assert all(shows(page, name, colour(name)) for name in SAMPLE)
     page.get_by_label("meaning").check()
     expect(titles).to_have_count(0)
