@@ -141,7 +141,7 @@ class RecordedWorld:
             return None
         rows = self._rows_of(method, name)
         first = rows[rows["picture"] == 0]  # a row a concept, in the set's order
-        mean = self._distances_of(method)[name].set_index("affected").loc[list(self.names)]
+        mean = self._distances_of(method)[name]
         columns = {column: mean[column].to_numpy() for column in ("distance", "low", "high", "pictures")}
         columns |= {
             "recognised": first["top1"].to_numpy(bool),
@@ -194,9 +194,12 @@ class RecordedWorld:
         return Sheet(self.folder / name, self.manifest.side, self.manifest.columns, places)
 
     def _distances_of(self, method: str) -> dict[str, pd.DataFrame]:
-        """The mean distances of each erasure, worked out for all at once, which takes as long as for a few."""
+        """The mean distances of each erasure, a row a concept in the set's order.
+
+        Worked out for all erasures at once, which takes as long as for a few.
+        """
         if method not in self._distances:
-            rows = distances(self._numbers_of(method))
+            rows = distances(self._numbers_of(method)).sort_values(["erased", "affected"])
             self._distances[method] = {str(name): part for name, part in rows.groupby("erased", observed=True)}
         return self._distances[method]
 

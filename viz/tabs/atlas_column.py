@@ -16,7 +16,7 @@ from viz.charts.live_view import duration
 from viz.components.blocks import live_block, note
 from viz.components.chart import Chart
 from viz.tabs import concept
-from viz.tabs.events import LATEST, QUICK, STREAMED, Link, Stream, Updates, settle, warn, where
+from viz.tabs.events import LATEST, QUICK, STREAMED, Link, Stream, Updates, settle, unchanged, warn, where
 from viz.tabs.faces import ServedSheet
 from viz.tabs.map_data import LAYOUTS, MapCache, MapData
 from viz.tabs.map_view import (
@@ -38,7 +38,7 @@ from viz.tabs.session import Session
 VIEWS = ("Atlas", "Heat map")
 HOW = ("by", "source", "direction", "count", "unclear")  # the controls that `How` is made of
 TOLD = ("counting", "selection", "caption", "where", "messages")
-PICKED = ("graph", "search", "by", "other", "strength", "erased", *TOLD)  # what a pick changes
+PICKED = ("graph", "by", "other", "strength", *TOLD)  # what a pick changes at once
 
 
 def lay_out(ui: SimpleNamespace, data: MapData) -> None:
@@ -182,7 +182,7 @@ def on_pick(data: MapData, ui: SimpleNamespace, session: Session | None, text: s
     try:
         view = concept_view(data, session, text, How(*how))
     except AgeError as error:
-        return {ui.search: picked, **warn(ui, error)}
+        return warn(ui, error)
     if session.painting and view.face is not session.painting:
         session.painting = None
     # what is right already is not written back: by now the next one may be clicked, which would be undone
@@ -191,8 +191,6 @@ def on_pick(data: MapData, ui: SimpleNamespace, session: Session | None, text: s
     return {
         **picked_updates(ui, view),
         ui.graph: gr.update(arrows=view.arrows, edited=edited, **value),
-        ui.search: view.name,
-        ui.erased: [view.name],
         ui.messages: "",
     }
 
@@ -200,14 +198,16 @@ def on_pick(data: MapData, ui: SimpleNamespace, session: Session | None, text: s
 def on_click(data: MapData, ui: SimpleNamespace, session: Session | None, *rest: Any) -> Updates:
     """A picture was clicked: a pick, unless it is the guess that a lesson asks for."""
     if session and session.lesson_asks:
-        return {ui.search: gr.skip()}
+        return unchanged(ui)
     return on_pick(data, ui, session, *rest)
 
 
-def on_search(data: MapData, ui: SimpleNamespace, session: Session | None, text: str, *rest: Any) -> Updates:
-    """A pick by its name, which is left as it was typed where it is right (see `on_pick`)."""
-    updates = on_pick(data, ui, session, text, *rest)
-    return updates | ({ui.search: gr.skip()} if updates[ui.search] == text else {})
+def on_named(_data: MapData, ui: SimpleNamespace, session: Session | None, text: str, picked: str) -> Updates:
+    """Name what the map shows in the lists of all names, after the pick was answered: they are slow to change."""
+    if session and session.lesson_asks:
+        return unchanged(ui)
+    # left as it was typed where it is right (see `on_pick`)
+    return {ui.search: gr.skip() if text == picked else picked, ui.erased: [picked]}
 
 
 def on_other(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, by: str, *how: Any) -> Updates:
@@ -285,7 +285,7 @@ def connect(link: Link) -> None:
     pick, again = link.of_map(on_pick), [*asked, ui.graph, ui.graph, *how]
     picks = [
         ui.graph.select(link.of_map(on_click), again, outputs, **QUICK),
-        ui.search.input(link.of_map(on_search), [*asked, ui.search, ui.graph, *how], outputs, **QUICK),
+        ui.search.input(pick, [*asked, ui.search, ui.graph, *how], outputs, **QUICK),
         ui.heat.select(link.of_map(on_cell), [*asked, ui.heat, *how], outputs, **QUICK),
         ui.source.input(pick, again, outputs, **QUICK),
         ui.another.click(link.of_map(on_another), [*asked, ui.graph, *how], outputs, **QUICK),
@@ -293,6 +293,9 @@ def connect(link: Link) -> None:
         ui.by.input(pick, again, outputs, **QUICK),
     ]
     for event in picks:
+        event.then(
+            link.of_map(on_named), [*asked, ui.search, ui.graph], link.parts("search", "erased", "messages"), **QUICK
+        )
         concept.after_pick(link, event, LATEST)
     for control in (ui.direction, ui.count, ui.unclear):
         control.input(pick, again, outputs, **QUICK)

@@ -105,10 +105,9 @@ def recorded(data: MapData, name: str) -> str:
     if world is None:
         return ""
     name = name if any(name in world.erased(method) for method in world.methods) else FIRST
-    erasures = [erasure for method in world.methods if (erasure := world.erasure(method, name))]
-    if not erasures:
+    faces = [face for method in world.methods if (face := data.recorded_face(method, name))]
+    if not faces:
         return ""
-    faces = [Face.recorded(world, erasure) for erasure in erasures]
     distance = faces[0].table["distance"].drop(index=name).sort_values(ascending=False, kind="stable")
     rows = [("erased", name), *(("near", other) for other in distance.index[:NEAR])]
     rows += [("far", other) for other in distance.index[-FAR:]]

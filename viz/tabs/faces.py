@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -131,8 +132,9 @@ class Face:
         }
         added = pd.DataFrame.from_dict(rows, orient="index", columns=COLUMNS)
         self.table = pd.concat([self.table, added]) if len(self.table) else added
+        self.__dict__.pop("damaged", None)
 
-    @property
+    @cached_property
     def damaged(self) -> pd.DataFrame:
         """The rows of other concepts that moved visibly or are no longer recognised, the furthest first."""
         others = self.table.drop(index=[name for name in self.names if name in self.table.index])

@@ -11,7 +11,6 @@ import gradio as gr
 
 from viz.atlas.atlas import arrows_json
 from viz.charts.lesson import Scene
-from viz.tabs.faces import Face
 from viz.tabs.map_data import MapData
 
 NOTHING = {"edited": "", "arrows": "[]", "overview": "[]", "lit": "{}"}
@@ -26,10 +25,9 @@ def atlas_of(data: MapData, scene: Scene) -> Any:
 
 def edited_of(data: MapData, scene: Scene) -> str:
     """A recorded erasure as the atlas plays it; "" where the scene has none, or it is not there."""
-    erasure = data.world.erasure(scene.method, scene.erased) if data.world is not None and scene.method else None
-    if data.world is None or erasure is None:
+    face = data.recorded_face(scene.method, scene.erased)
+    if face is None:
         return ""
-    face = Face.recorded(data.world, erasure)
     table = face.table.loc[list(scene.only)] if scene.only else face.table
     key = f"lesson {scene.method} {scene.erased} {' '.join(scene.only)}"
     return replace(face, key=key, table=table).as_json(play=True)

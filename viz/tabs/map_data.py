@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LAYOUTS = {"By meaning": "meaning", "By looks": "looks", "By side effects": "effects", "In rows by group": layout.ROWS}
 FIRST = "dog"  # the concept that the page opens with, if its erasure was measured
+KEPT = 128  # recorded faces that are kept ready
 NEAREST = 50  # concepts in whose damage the sentence under the atlas sees that damage is local
 
 
@@ -66,6 +68,18 @@ class MapData:
     def unmeasured(self) -> int:
         """How many concepts nobody has erased to see whom it hurts."""
         return len(self.effects.missing(self.concepts)) if self.effects is not None else len(self.concepts)
+
+    def recorded_face(self, method: str, name: str) -> Face | None:
+        """What a recorded erasure made of all pictures; None where there is none."""
+        return self._recorded_faces(method, name)
+
+    @cached_property
+    def _recorded_faces(self) -> Callable[[str, str], Face | None]:
+        def read(method: str, name: str) -> Face | None:
+            erasure = self.world.erasure(method, name) if self.world else None
+            return Face.recorded(self.world, erasure) if self.world and erasure else None
+
+        return lru_cache(KEPT)(read)
 
     def nearest(self, name: str) -> tuple[str, ...]:
         """The NEAREST concepts in words; none as long as the model, which knows, is not open."""

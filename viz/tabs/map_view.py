@@ -82,8 +82,7 @@ def face_of(data: MapData, session: Session, name: str, by: str | None = None) -
         return None
     if key in session.faces:
         return session.faces[key]
-    erasure = data.world.erasure(key, name) if data.world else None
-    return Face.recorded(data.world, erasure) if data.world and erasure else None
+    return data.recorded_face(key, name)
 
 
 def source_of(data: MapData, face: Face | None, how: How) -> Source | None:
@@ -185,12 +184,11 @@ def hurt_by_list(data: MapData, method: str, name: str) -> Markup:
     shown = []
     rows = hurt_by(data, method, name)
     for row in rows.head(LISTED).to_dict("records"):
-        erasure = data.world.erasure(method, row["erased"])
-        if erasure is not None:
-            face = Face.recorded(data.world, erasure)
+        face = data.recorded_face(method, row["erased"])
+        if face is not None:
             before = data.originals.tile(name, f"{name} as the original model draws it", SMALL)
             after = face.tile(data.originals, name, SMALL)
-            lost = bool(erasure.table.at[name, "before"] and not erasure.table.at[name, "recognised"])
+            lost = bool(face.table.at[name, "before"] and not face.table.at[name, "recognised"])
             numbers = (row["delta"], row["low"], row["high"])
             shown.append(victims.Victim(str(row["erased"]), before, after, *numbers, lost))
     none = f"No recorded erasure moved its picture visibly (of {len(data.world.erased(method))})."

@@ -101,7 +101,10 @@ def on_arrive(data: MapData, ui: SimpleNamespace, owner: str, query: dict[str, s
     owner = owner if stored.is_owner(owner) else uuid.uuid4().hex
     updates: Updates = {ui.session: Session(owner, run_in_address=query.get("run", "")), ui.owner: owner}
     if query.get("concept"):
-        updates |= atlas_column.on_pick(data, ui, updates[ui.session], query["concept"], gr.skip())
+        picked = atlas_column.on_pick(data, ui, updates[ui.session], query["concept"], gr.skip())
+        updates |= picked
+        if ui.graph in picked:
+            updates |= atlas_column.on_named(data, ui, updates[ui.session], "", picked[ui.graph]["value"])
     if query.get("tab") in [tab.name for tab in TABS]:
         updates[ui.tabs] = gr.Tabs(selected=query["tab"])
     return updates

@@ -39,7 +39,8 @@ def looks(updates) -> dict[str, list]:
 
 def test_a_concept_is_picked_by_any_of_its_names(data, ui, session):
     updates = column.on_pick(data, ui, session, "Hound", "cat", *HOW)
-    assert updates["graph"]["value"] == updates["search"] == "dog" and updates["erased"] == ["dog"]
+    assert updates["graph"]["value"] == "dog"
+    assert column.on_named(data, ui, session, "Hound", "dog") == {"search": "dog", "erased": ["dog"]}
     assert "wolf" in updates["graph"]["arrows"] and "pizza" not in updates["graph"]["arrows"]
     assert 'data-concept="dog"' in updates["where"] and updates["messages"] == ""
     unclear = column.on_pick(data, ui, session, "dog", "cat", None, 0, USUAL, 8, True)
@@ -83,7 +84,7 @@ def test_arrows_can_tell_who_hurts_and_be_measured_otherwise(drawn, ui, session)
 
 
 def test_another_is_one_that_was_recorded_and_of_another_group(drawn, ui, session):
-    names = {column.on_another(drawn, ui, session, "pizza", *HOW)["search"] for _ in range(20)}
+    names = {column.on_another(drawn, ui, session, "pizza", *HOW)["graph"]["value"] for _ in range(20)}
     assert names == {"dog", "cat"}
 
 
@@ -97,13 +98,13 @@ def test_a_damaged_sheet_gives_numbers_and_no_wrong_picture(data, ui, session):
 
 def test_what_is_right_already_is_not_written_back(data, ui, session):
     assert "value" not in column.on_pick(data, ui, session, "dog", "dog", *HOW)["graph"]
-    assert column.on_search(data, ui, session, "dog", "cat", *HOW)["search"] == gr.skip()
-    assert column.on_search(data, ui, session, "hound", "cat", *HOW)["search"] == "dog"
+    assert column.on_named(data, ui, session, "dog", "dog") == {"search": gr.skip(), "erased": ["dog"]}
 
 
 def test_an_unknown_name_is_answered_by_a_message_and_changes_nothing(data, ui, session, warnings):
     updates = column.on_pick(data, ui, session, "<b>grue</b>", "cat", *HOW)
-    assert updates.keys() == {"search", "messages"} and updates["search"] == "cat"
+    assert updates.keys() == {"messages"}
+    assert column.on_named(data, ui, session, "<b>grue</b>", "cat")["search"] == "cat"
     assert "&lt;b&gt;grue" in updates["messages"] and "<b>grue" not in updates["messages"]
     assert warnings and "<b>" not in warnings[0]
 
@@ -122,7 +123,7 @@ def test_a_cell_of_the_heat_map_picks_whom_it_tells_of(data, ui, session):
     updates = column.on_view(data, ui, "Heat map", 0)
     assert updates["heat"]["visible"] is True and "wolf" in updates["heat"]["figure"]
     assert column.on_view(data, ui, "Atlas", 0)["graph"]["visible"] is True
-    assert column.on_cell(data, ui, session, '["dog", "wolf"]', *HOW)["search"] == "dog"
+    assert column.on_cell(data, ui, session, '["dog", "wolf"]', *HOW)["graph"]["value"] == "dog"
     assert "messages" in column.on_cell(data, ui, session, None, *HOW)
 
 
@@ -166,6 +167,7 @@ def test_the_whole_graph_is_read_on_demand(data, ui):
 
 def test_a_click_while_a_lesson_asks_is_a_guess(drawn, ui):
     asked = Session("a" * 32, lesson_open=True, lesson_asks=True)
-    assert column.on_click(drawn, ui, asked, "dog", "cat", *HOW) == {"search": gr.skip()}
+    assert column.on_click(drawn, ui, asked, "dog", "cat", *HOW) == {"messages": gr.skip()}
+    assert column.on_named(drawn, ui, asked, "cat", "dog") == {"messages": gr.skip()}
     asked.lesson_asks = False
-    assert column.on_click(drawn, ui, asked, "dog", "cat", *HOW)["search"] == "dog"
+    assert column.on_click(drawn, ui, asked, "dog", "cat", *HOW)["graph"]["value"] == "dog"
