@@ -20,7 +20,7 @@ from viz.components.chart import Chart
 from viz.components.html_parts import Markup, region, soft
 from viz.components.picks import Picks, pick_buttons, toggled
 from viz.tabs.atlas_column import HOW, PICKED, on_pick
-from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, clear
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, clear, unchanged
 from viz.tabs.lesson_book import book_of, offered
 from viz.tabs.lesson_scenes import atlas_of, guesses_on_atlas
 from viz.tabs.map_data import MapData
@@ -103,7 +103,7 @@ def turn_to(data: MapData, session: Session, lesson: Lesson) -> Any:
 def on_leave(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, *how: Any) -> Updates:
     """Another view is turned to: a click on the atlas is what it was, and it shows the picked concept again."""
     if not session or not session.lesson_open:
-        return {ui.search: gr.skip()}
+        return unchanged(ui)
     session.lesson_open = session.lesson_asks = False
     return on_pick(data, ui, session, name, gr.skip(), *how)
 

@@ -78,14 +78,14 @@ def test_a_click_on_the_atlas_is_a_guess_only_while_a_lesson_asks(seen, ui, sess
     assert json.loads(click("church", '["church", "cat"]')["guess"]["value"]) == ["cat"]
     assert json.loads(click("wolf", '["church", "cat", "car"]')["guess"]["value"]) == ["cat", "car", "wolf"]
     assert json.loads(click("dog", '["cat"]')["guess"]["value"]) == ["cat"], "the erased one cannot break"
-    assert list(on_click(seen, ui, session, "cat", "dog")) == ["search"]
+    assert list(on_click(seen, ui, session, "cat", "dog")) == ["messages"]
     assert list(concept.on_picked(seen, ui, session, "cat", 0)) == [{"own_pictures": gr.skip()}]
     tab.on_reveal(seen, ui, session, NEIGHBOURS, '["cat", "car", "wolf"]')
     assert list(click("church")) == ["guess"] and "selection" in on_click(seen, ui, session, "cat", "dog")
 
 
 def test_the_atlas_is_given_back_when_another_view_is_turned_to(seen, ui, session):
-    assert list(tab.on_leave(seen, ui, session, "cat")) == ["search"], "nothing was taken"
+    assert list(tab.on_leave(seen, ui, session, "cat")) == ["messages"], "nothing was taken"
     tab.on_open(seen, ui, session, None)
     tab.on_lesson(seen, ui, session, NEIGHBOURS)
     left = tab.on_leave(seen, ui, session, "cat")

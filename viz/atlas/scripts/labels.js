@@ -2,7 +2,7 @@
 function mapLabels(state, {soon}) {
   const {props, over} = state;
   const labels = new Map(), glowing = new Map();  // by name, so that what stays is not made anew
-  const titles = [];
+  const titles = [], RINGED = 20;  // a label is worth less than a picture with a ring
   let order = [];  // who may claim a label that nobody else needs
 
   function newOrder() { order = JSON.parse(props.label_order || '[]'); soon(); }
@@ -90,16 +90,18 @@ function mapLabels(state, {soon}) {
     if (important) spots.push([x + side, y - 7], [x - side, y - 7], [x + side, y + 10], [x - side, y + 10]);
     const free = spots.map(s => [inside(s[0]), s[1], w]).filter(s => s[1] > 0 && s[1] + 15 < H &&
       !boxes.some(b => Math.abs(b[0] - s[0]) < (b[2] + w) / 2 && Math.abs(b[1] - s[1]) < 15));
-    if (!state.pictured || free.length < 2) return free[0];
+    if (!state.pictured || !free.length) return free[0];
     const cost = free.map(covered), least = Math.min(...cost);
+    // what changed is seen rather than read, but for what one pointed at
+    if (least >= RINGED && name !== props.value && name !== state.cursor) return null;
     return free[cost.indexOf(least)];
   }
 
-  // How many pictures a label there would cover.
+  // How many pictures a label there would cover; one with a ring counts as many.
   function covered([middle, top, width]) {
     const reach = state.side * .3;
-    return state.px.filter((x, i) => Math.abs(x - middle) < width / 2 + reach &&
-      Math.abs(state.py[i] - top - 7) < 7 + reach).length;
+    const near = i => Math.abs(state.px[i] - middle) < width / 2 + reach && Math.abs(state.py[i] - top - 7) < 7 + reach;
+    return state.looks.reduce((sum, look, i) => sum + (near(i) ? (look.ring ? RINGED : 1) : 0), 0);
   }
 
   return {newOrder, newLit, placeRings, placeLabels};
