@@ -10,7 +10,7 @@ from PIL import Image
 
 from age_core import ConceptSet, Eraser
 from age_core.concepts.candidates import near_and_far, rank_others
-from age_core.measure.intervals import bootstrap
+from age_core.measure.intervals import mean_interval
 from age_core.measure.pictures import pair_distance
 from age_core.measure.verdicts import draw_and_judge
 from age_core.study.robustness import recovery_rates
@@ -18,22 +18,30 @@ from age_core.study.robustness import recovery_rates
 # One each of eight groups, all with a synonym that the model knows.
 CONCEPTS = ["dog", "duck", "apple", "hamburger", "mushroom", "car", "guitar", "castle"]
 OTHERS = ("near", "far")
+# Between what a measure can lie, by the first part of its name.
+LIMITS = dict.fromkeys(("esr1", "esr5", "psr1", "psr5", "back"), (0, 100)) | {"distance": (0, np.inf)}
+FREE = (-np.inf, np.inf)
 
 
 def columns(measure: str, values: pd.Series, reference: pd.Series | None = None) -> dict[str, float]:
     """Mean of `values` by (concept, seed) with its 95 % interval, and how much higher the reference is on the same.
 
-    The intervals resample concepts, each with the mean of its seeds: seeds of one concept are no independent evidence.
+    The intervals are of concepts, each with the mean of its seeds: seeds of one concept are no independent evidence.
     Of a single concept there is none (nan).
     """
-    found: dict[str, float] = {}
-    gap = pd.Series(dtype=float) if reference is None else (reference - values).dropna()
-    for name, numbers in ((measure, values.dropna()), (f"{measure}_gap", gap)):
-        if len(numbers):
-            means = numbers.groupby(level="concept").mean().to_numpy()
-            low, high = bootstrap(means) if len(means) > 1 else (np.nan, np.nan)
-            found |= {name: float(means.mean()), f"{name}_low": low, f"{name}_high": high}
-    return found
+    limits = LIMITS.get(measure.split("_")[0], FREE)
+    summary = _summary(measure, values.dropna(), limits)
+    if reference is not None:
+        summary |= _summary(f"{measure}_gap", (reference - values).dropna(), FREE)
+    return summary
+
+
+def _summary(name: str, numbers: pd.Series, limits: tuple[float, float]) -> dict[str, float]:
+    if numbers.empty:
+        return {}
+    means = numbers.groupby(level="concept").mean().to_numpy()
+    low, high = np.clip(mean_interval(means), *limits)
+    return {name: float(means.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 class Judge:
