@@ -10,9 +10,9 @@ There, in the repository's root:
     python3 -m benchmarks.pack_gpu --unpack
     python3 -m benchmarks.gpu_check --out "$OUT" --budget 420
 
-Packed are the wheels that such a machine lacks, the bundled text encoder with the word pieces that are used, and the art
-as lossless WebP (at 96 pixels where 128 would be too much). The bundled denoiser is too large to go along: a round with
---train makes one, and the checks in the emoji world then use that.
+Packed are the wheels that such a machine lacks, the bundled text encoder with the word pieces that are used, and the
+art as lossless WebP (at 96 pixels where 128 would be too much). The bundled denoiser is too large to go along: a round
+with --train makes one, and the checks in the emoji world then use that.
 """
 
 from __future__ import annotations
@@ -25,14 +25,12 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
+from age_core.emoji.art import PICTURE_PX, Art
+from age_core.errors import AgeError
+from age_core.files import new_folder
+from benchmarks.gpu.pack import ART, PACK, TEXT, pack_art, pack_text, unpack_text
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from age_core.emoji.art import PICTURE_PX, Art  # noqa: E402
-from age_core.errors import AgeError  # noqa: E402
-from age_core.files import new_folder  # noqa: E402
-from benchmarks.gpu.pack import ART, PACK, TEXT, pack_art, pack_text, unpack_text  # noqa: E402
-
 LIMIT_MIB = 63.0  # of all that travels, the tracked files included
 ART_MIB, SMALLER_PX = 20.0, 96  # what the art may take at its own size, and the size it has otherwise
 # what the image of such a machine lacks, or has in an older version

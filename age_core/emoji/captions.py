@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,7 +159,7 @@ class CaptionBank:
             (nouns[1:], synonym, of_concept),
             (nouns[:1], 1 - general - NO_NOUN_SHARE - synonym, of_concept),
         )
-        shares: Counter[str] = Counter({"": EMPTY_SHARE})
+        shares = defaultdict(float, {"": EMPTY_SHARE})
         for words, share, styled in choices:
             for word in words:
                 each = (1 - EMPTY_SHARE) * share / len(words)

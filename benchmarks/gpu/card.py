@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -24,7 +25,7 @@ def check(bench: Bench) -> Iterator[Figures]:
     ):
         a, b = (torch.randn(side, side, device=bench.device, dtype=dtype) for _ in range(2))
         with products_in(products):
-            seconds = bench.seconds(lambda a=a, b=b: a @ b)
+            seconds = bench.seconds(partial(torch.matmul, a, b))
         yield {"what": f"product of {side}", "format": name, "tflop_s": rounded(2 * side**3 / seconds / 1e12)}
         del a, b
     yield from copies(bench)
@@ -55,5 +56,5 @@ def copies(bench: Bench) -> Iterator[Figures]:
     for pinned in (False, True) if bench.cuda else (False,):
         source = torch.zeros(count // 4, dtype=torch.uint8, pin_memory=pinned)
         target = there[: len(source)]
-        seconds = bench.seconds(lambda source=source, target=target: target.copy_(source, non_blocking=True))
+        seconds = bench.seconds(partial(target.copy_, source, non_blocking=True))
         yield {"what": "host to device", "pinned": pinned, "gb_s": rounded(len(source) / seconds / 1e9)}

@@ -38,9 +38,9 @@ def unit_costs(bench: Bench) -> Iterator[Figures]:
     pipe.unet.to(memory_format=torch.channels_last)
     yield from rows_in(bench, pipe, "bfloat16, channels last", flops, asked(pipe))
     if bench.cuda:
-        yield from rows_in(bench, pipe, "bfloat16, CUDA graph", flops, replayed(pipe))
+        yield from rows_in(bench, pipe, "bfloat16, channels last, CUDA graph", flops, replayed(pipe))
         pipe.unet.compile_repeated_blocks()
-        yield from rows_in(bench, pipe, "bfloat16, compiled blocks", flops, asked(pipe))
+        yield from rows_in(bench, pipe, "bfloat16, channels last, compiled blocks", flops, asked(pipe))
 
 
 def inputs(pipe: DiffusionPipeline, rows: int) -> tuple[Tensor, Tensor, Tensor]:

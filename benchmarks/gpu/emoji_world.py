@@ -23,7 +23,8 @@ QUICK: dict[str, Any] = {"steps": 2, "batch": 1, "samples": 1, "candidate_sample
 
 def check(bench: Bench) -> Iterator[Figures]:
     concepts = ConceptSet.load("emoji")
-    places = [("cpu", "float32", ERASED[:1])]  # minutes of a card are not for a CPU's erasures
+    # minutes of a card are not for the erasures of a CPU
+    places: list[tuple[str, str, tuple[str, ...]]] = [("cpu", "float32", ERASED[:1])]
     if bench.cuda:
         places += [(bench.device, dtype, ERASED) for dtype in ("float32", "bfloat16", "float16")]
     rows: list[list[Image.Image]] = []

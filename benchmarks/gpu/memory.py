@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from diffusers import DiffusionPipeline
@@ -17,8 +18,8 @@ NEVER = 10**6  # pi's step is measured by itself
 
 def check(bench: Bench) -> Iterator[Figures]:
     for dtype in ("bfloat16",) if bench.small else ("bfloat16", "float32"):
-        yield from of_model(bench, "sd-1.4", dtype, lambda dtype=dtype: stable_diffusion(bench, dtype))
-    yield from of_model(bench, "sdxl", "bfloat16", lambda: sdxl(bench, "bfloat16"))
+        yield from of_model(bench, "sd-1.4", dtype, partial(stable_diffusion, bench, dtype))
+    yield from of_model(bench, "sdxl", "bfloat16", partial(sdxl, bench, "bfloat16"))
 
 
 def of_model(bench: Bench, shape: str, dtype: str, build: Callable[[], DiffusionPipeline]) -> Iterator[Figures]:
@@ -29,18 +30,18 @@ def of_model(bench: Bench, shape: str, dtype: str, build: Callable[[], Diffusion
     yield {"shape": shape, "format": dtype, "what": "loaded", "peak_gib": rounded(loaded)}
     large = shape == "sdxl"
     cases: list[tuple[Figures, Callable[[], object]]] = [
-        ({"what": "step", "batch": batch}, lambda batch=batch: step(bench, pipe, batch=batch))
+        ({"what": "step", "batch": batch}, partial(step, bench, pipe, batch))
         for batch in ((1,) if bench.small else (1, 8) if large else (1, 4, 8))
     ]
     if not large:
         cases += [
-            ({"what": "pi's step"}, lambda: step(bench, pipe, batch=1, pi_every=1)),
-            ({"what": "checkpoint"}, lambda: step(bench, pipe, batch=1, checkpoint_every=1)),
-            ({"what": "step, noxattn"}, lambda: step(bench, pipe, train="noxattn")),
-            ({"what": "generate 64"}, lambda: drawn(bench, pipe)),
+            ({"what": "pi's step"}, partial(step, bench, pipe, 1, pi_every=1)),
+            ({"what": "checkpoint"}, partial(step, bench, pipe, 1, checkpoint_every=1)),
+            ({"what": "step, noxattn"}, partial(step, bench, pipe, train="noxattn")),
+            ({"what": "generate 64"}, partial(drawn, bench, pipe)),
         ]
     cases += [
-        ({"what": "decode", "pictures": count}, lambda count=count: decoded(pipe, count))
+        ({"what": "decode", "pictures": count}, partial(decoded, pipe, count))
         for count in ((1,) if bench.small else (1, 8) if large else (1, 8, 16, 64))
     ]
     cases += [({"what": f"step, {name}"}, work) for name, work in saving(bench, pipe).items()]

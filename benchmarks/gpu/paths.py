@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
@@ -42,7 +43,7 @@ def check(bench: Bench) -> Iterator[Figures]:
 
 
 def erase_two_steps(pipe: DiffusionPipeline, method: str, train: str | None) -> Eraser:
-    options = QUICK | {"preview_every": 1, "train": train}
+    options: dict[str, Any] = {**QUICK, "preview_every": 1, "train": train}
     return finished(erase_by(pipe, method, "dog", WORLD, **options))[1]
 
 

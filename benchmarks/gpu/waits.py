@@ -69,15 +69,21 @@ def kernels(bench: Bench, pipe: DiffusionPipeline, method: str) -> Figures:
         next(events)
         bench.wait()
         seconds = time.perf_counter() - began
-    ran = [e for e in profiler.events() or [] if str(e.device_type).endswith("CUDA")]
+    ran = [e for e in profiler.events() or [] if str(e.device_type).endswith("CUDA") and not spans_kernels(e)]
     busy = covered([(e.time_range.start, e.time_range.end) for e in ran]) / 1e6  # they are in microseconds
     column = "self_device_time_total" if bench.cuda else "self_cpu_time_total"
-    longest = sorted(profiler.key_averages(), key=lambda row: -getattr(row, column))[:LONGEST]
+    own = [row for row in profiler.key_averages() if not spans_kernels(row)]
+    longest = sorted(own, key=lambda row: -getattr(row, column))[:LONGEST]
     lines = [f"{getattr(row, column) / 1000:9.2f} ms  {row.count:5d} x  {row.key[:100]}" for row in longest]
     note(bench, f"{method}: a step of {1000 * seconds:.0f} ms, {100 * busy / seconds:.0f} % with a kernel", lines)
     if method == "age-even":
         keep_trace(bench, profiler)
     return {"seconds": rounded(seconds), "kernels": len(ran), "busy_share": rounded(busy / seconds)}
+
+
+def spans_kernels(event: Any) -> bool:
+    """Whether it is a name that was given to a stretch of time, such as an optimiser's step, and not a kernel."""
+    return bool(getattr(event, "is_user_annotation", False))
 
 
 def covered(spans: list[tuple[float, float]]) -> float:

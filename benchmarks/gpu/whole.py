@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from transformers import ConvNextImageProcessor, ResNetConfig, ResNetForImageClassification
@@ -84,10 +85,9 @@ def job(bench: Bench, pipe: DiffusionPipeline, concepts: ConceptSet) -> Figures:
 def random_resnet(bench: Bench, concepts: ConceptSet) -> Probe:
     """A ResNet-50 of random weights that has the concepts' labels; tiny in a small round."""
     labels = tuple(dict.fromkeys(label for concept in concepts for label in concept.labels))
-    small = (
-        {"embedding_size": 8, "hidden_sizes": [8, 8], "depths": [1, 1], "layer_type": "basic"} if bench.small else {}
-    )
-    model = ResNetForImageClassification(ResNetConfig(num_labels=len(labels), **small)).eval().to(bench.device)
+    small: dict[str, Any] = {"embedding_size": 8, "hidden_sizes": [8, 8], "depths": [1, 1], "layer_type": "basic"}
+    config = ResNetConfig(num_labels=len(labels), **(small if bench.small else {}))
+    model = ResNetForImageClassification(config).eval().to(bench.device)
     return Probe(model, labels, ConvNextImageProcessor(), "random", "0")
 
 
@@ -130,7 +130,7 @@ def workers(bench: Bench) -> Iterator[Figures]:
 
 
 def graph(bench: Bench, source: Source, names: list[str], count: int) -> Figures:
-    """Seconds an erasure between the first and the last; how far the table is from one worker's; the parent's memory."""
+    """Seconds an erasure, the first not counted; how far the table is from one worker's; what the parent holds."""
     task = Task.of("uce", images=1 if bench.small else 2, metrics=("noise-shift",))
     folder = bench.folder / f"workers-{count}"
     times = [
@@ -140,6 +140,6 @@ def graph(bench: Bench, source: Source, names: list[str], count: int) -> Figures
     held = torch.cuda.memory_reserved() / 2**30 if bench.cuda else 0.0
     keys = ["erased", "affected"]
     tables = [gather(place).sort_values(keys) for place in (bench.folder / "workers-1", folder)]
-    difference = (tables[0]["delta"].to_numpy() - tables[1]["delta"].to_numpy()).__abs__().max()
+    difference = np.abs(tables[0]["delta"].to_numpy() - tables[1]["delta"].to_numpy()).max()
     each = (times[-1] - times[0]) / max(len(times) - 1, 1)
     return {"seconds_an_erasure": rounded(each), "largest_difference": float(difference), "parent_gib": rounded(held)}
