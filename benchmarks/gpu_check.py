@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -117,7 +118,9 @@ def main() -> None:
             return
         if args.out is None:
             parser.error("--out DIR is needed, or --join")
-        run(Bench(args.out, args.device, args.small, args.budget, args.train), args.only)
+        bench = Bench(args.out, args.device, args.small, args.budget, args.train)
+        run(bench, args.only)
+        shutil.rmtree(bench.folder, ignore_errors=True)
     except AgeError as error:
         raise SystemExit(str(error)) from None
 

@@ -75,8 +75,9 @@ class Bench:
         return statistics.median(start.elapsed_time(end) for start, end in times) / 1000
 
     def free_memory(self) -> None:
-        gc.collect()
+        """Give back what the device holds for nobody, and measure its peak anew."""
         if self.cuda:
+            gc.collect()
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 

@@ -18,7 +18,15 @@ from benchmarks.gpu.models import emoji
 ERASED = ("cat", "violin", "bus")
 SHOWN = ("cat", "tiger", "dog", "violin", "guitar", "pizza")
 OTHERS = 60  # concepts, two pictures of each
-QUICK: dict[str, Any] = {"steps": 2, "batch": 1, "samples": 1, "candidate_samples": 1, "sample_steps": 1, "pool": 2}
+QUICK: dict[str, Any] = {
+    "steps": 2,
+    "batch": 1,
+    "samples": 1,
+    "candidate_samples": 1,
+    "sample_steps": 1,
+    "pool": 2,
+    "pi_batch": 1,
+}
 
 
 def check(bench: Bench) -> Iterator[Figures]:

@@ -31,7 +31,7 @@ CONCEPTS = 24
 def whole(bench: Bench) -> Iterator[Figures]:
     pipe = stable_diffusion(bench, "bfloat16")
     everyone = ConceptSet.load("sd-netfive")
-    concepts = replace(everyone, concepts=everyone.concepts[: 4 if bench.small else CONCEPTS])
+    concepts = replace(everyone, concepts=everyone.concepts[::8] if bench.small else everyone.concepts[:CONCEPTS])
     yield attempt({"what": "erasure in a run folder"}, by_phase, bench, pipe, concepts)
     yield attempt({"what": "a graph's job by UCE, with DS"}, job, bench, pipe, concepts)
 
