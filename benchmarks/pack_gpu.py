@@ -126,11 +126,11 @@ def main() -> None:
     args = parser.parse_args()
     try:
         if args.unpack:
-            unpack_text(ROOT / PACK / TEXT)
+            unpack_text(PACK / TEXT)
         elif args.move_aside:
             move_aside()
         else:
-            print(*pack(ROOT / PACK, args.art, not args.no_wheels, args.limit_mib, tracked()), sep="\n")
+            print(*pack(PACK, args.art, not args.no_wheels, args.limit_mib, tracked()), sep="\n")
     except AgeError as error:
         raise SystemExit(str(error)) from None
 

@@ -21,7 +21,7 @@ from age_core.emoji.captions import KINDS, NO_NOUN, PLAIN_TEMPLATES, STYLE_TEMPL
 from age_core.erasure.options import EraseOptions
 from age_core.errors import AgeError
 
-PACK = Path("build") / "gpu-pack"
+PACK = Path(__file__).parents[2] / "build" / "gpu-pack"
 ART, TEXT = "art.safetensors", "text_encoder.safetensors"
 ENCODER = MODELS["emoji"] / "text_encoder" / "model.safetensors"
 WORDS = "embeddings.word_embeddings.weight"  # (word pieces, width), half of the encoder
