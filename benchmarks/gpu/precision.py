@@ -27,15 +27,11 @@ CONCEPTS = 40
 
 
 def check(bench: Bench) -> Iterator[Figures]:
-    concepts = WORLD
-    build: Callable[[str], DiffusionPipeline] = lambda dtype: tiny(bench, "sd", dtype)  # noqa: E731
-    if not bench.small:
-        everyone = ConceptSet.load("emoji")
-        concepts = replace(everyone, concepts=everyone.concepts[:CONCEPTS])
-        build = lambda dtype: emoji(dtype, bench.device)  # noqa: E731
+    everyone = ConceptSet.load("emoji")
+    concepts = WORLD if bench.small else replace(everyone, concepts=everyone.concepts[:CONCEPTS])
     for dtype in FORMATS:
         try:
-            pipe = build(dtype)
+            pipe = tiny(bench, "sd", dtype) if bench.small else emoji(dtype, bench.device)
         except AgeError as error:  # where the denoiser did not travel; the gradients need none
             yield {"what": "noise shift", "format": dtype, **failure(error)}
             continue
