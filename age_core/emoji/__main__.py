@@ -48,7 +48,9 @@ def build_vae(args: argparse.Namespace) -> None:
 
     art = art_module.Art.load(args.work / "art.safetensors")
     start = AutoencoderKL.from_pretrained(BUNDLE / "vae") if args.from_bundle else None
-    steps = train_autoencoder(art, args.work / "vae.safetensors", args.steps or VAE_STEPS, start=start)
+    steps = train_autoencoder(
+        art, args.work / "vae.safetensors", args.steps or VAE_STEPS, start=start, device=args.device
+    )
     log_progress(args.work / "vae.jsonl", steps, every=200)
 
 
@@ -60,14 +62,15 @@ def _autoencoder(args: argparse.Namespace) -> AutoencoderKL:
 
     path = args.work / "vae.safetensors"
     if args.from_bundle and not path.exists():
-        return AutoencoderKL.from_pretrained(BUNDLE / "vae").float().eval()
-    return load_autoencoder(path)
+        return AutoencoderKL.from_pretrained(BUNDLE / "vae").float().eval().to(args.device)
+    return load_autoencoder(path).to(args.device)
 
 
 def _text(args: argparse.Namespace) -> Text:
     from age_core.emoji.captions import prepare_text_encoder
 
-    return prepare_text_encoder(BUNDLE if args.from_bundle else args.work / "text")
+    tokenizer, encoder = prepare_text_encoder(BUNDLE if args.from_bundle else args.work / "text")
+    return tokenizer, encoder.to(args.device)
 
 
 def build_probe(args: argparse.Namespace, part: str = "probe") -> None:
@@ -81,7 +84,8 @@ def build_probe(args: argparse.Namespace, part: str = "probe") -> None:
     if args.from_bundle and of_style:  # the other's labels are this table's concepts, and start anew
         start = ResNetForImageClassification.from_pretrained(ASSETS / "emoji-style-probe")
     path = args.work / f"{part}.safetensors"
-    stream = train_probe(art, path, args.steps or PROBE_STEPS[part], of_style=of_style, start=start)
+    steps = args.steps or PROBE_STEPS[part]
+    stream = train_probe(art, path, steps, of_style=of_style, start=start, device=args.device)
     log_progress(args.work / f"{part}.jsonl", stream)
 
 
@@ -123,12 +127,13 @@ def build_unet(args: argparse.Namespace) -> None:
         average=average,
         without=art.concepts.index(args.without) if args.without else None,
         compiled=args.compile,
+        device=args.device,
     )
     probe_path = args.work / "probe.safetensors"
     if args.from_bundle and not probe_path.exists():
-        probe = load_probe("emoji")
+        probe = load_probe("emoji", args.device)
     else:
-        probe = Probe(load_trained_probe(probe_path, art.concepts), art.concepts)
+        probe = Probe(load_trained_probe(probe_path, art.concepts).to(args.device), art.concepts)
     pipe = assemble(vae, average, text)
     concepts = ConceptSet.read(args.table, TEMPLATES["emoji"])
     curve = args.work / f"curve{which}.jsonl"
@@ -178,6 +183,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=0, help="updates in all (0: the part's own default)")
     parser.add_argument("--without", help="unet: a concept to leave out (the gold reference of its erasure)")
     parser.add_argument("--start", type=Path, help="unet: folder of a pipeline whose denoiser to start from")
+    parser.add_argument("--device", default="cpu", help="where vae, probe, style-probe and unet are trained")
     parser.add_argument("--compile", action="store_true", help="unet: compile the training step (needs a C++ compiler)")
     parser.add_argument("--from-bundle", action="store_true", help="start from the weights in assets/")
     args = parser.parse_args()

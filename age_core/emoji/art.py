@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import resvg_py
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -124,6 +123,8 @@ class IconSet:
 
 def render(svg: str, size_px: int = PICTURE_PX) -> np.ndarray:
     """An SVG on white, centred with a margin of 6 %, as (size_px, size_px, 3) uint8."""
+    import resvg_py  # only whoever renders needs it: trainings run where nothing but torch is
+
     png = resvg_py.svg_to_bytes(svg_string=svg, width=_RENDER_PX)
     icon = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
     inner = round(size_px * 0.88)

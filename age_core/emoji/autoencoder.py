@@ -40,7 +40,7 @@ def new_autoencoder() -> AutoencoderKL:
 def autoencoder_loss(vae: AutoencoderKL, pictures: Tensor, generator: torch.Generator) -> tuple[Tensor, float]:
     """L1 + 0.5 x L1 of the picture's gradients (sharp edges) + 1e-3 x KL per latent value; and the MSE."""
     posterior = vae.encode(pictures).latent_dist
-    noise = torch.randn(posterior.mean.shape, generator=generator)
+    noise = torch.randn(posterior.mean.shape, generator=generator).to(pictures.device)
     out = vae.decode(posterior.mean + posterior.std * noise).sample.float()
     error = out - pictures
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
@@ -57,24 +57,26 @@ def train_autoencoder(
     seed: int = 0,
     save_every: int = 500,
     start: AutoencoderKL | None = None,
+    device: str = "cpu",
 ) -> Iterator[tuple[int, int, dict[str, float]]]:
     """Train, or go on from `checkpoint`; yields (step, steps, losses) after every update.
 
-    Without a checkpoint the first weights are those of `start`, or random.
+    Without a checkpoint the first weights are those of `start`, or random. What is drawn is the same on every device.
     """
     torch.manual_seed(seed)  # initial weights
     vae = new_autoencoder()
     if start is not None:
         vae.load_state_dict(start.float().state_dict())
+    vae.to(device)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.0)
     for step in range(load_checkpoint(checkpoint, {"vae": vae}, optimizer), steps):
         generator = step_generator(seed, step)
         rows = torch.randint(len(art.pictures), (batch,), generator=generator)
-        pictures = augment(art.pictures[rows], generator)
+        pictures = augment(art.pictures[rows].to(device), generator)
         if torch.rand((), generator=generator) < 0.5:
             pictures = pictures.flip(-1)
         optimizer.param_groups[0]["lr"] = lr * linear_decay(step, steps)
-        with fast_arithmetic():
+        with fast_arithmetic(device):
             loss, mse = autoencoder_loss(vae, pictures, generator)
         optimizer.zero_grad()
         loss.backward()
@@ -102,7 +104,7 @@ def encode_art(vae: AutoencoderKL, art: Art, copies: int, seed: int = 0) -> tupl
     latents = []
     for copy in range(copies):
         generator = step_generator(seed + 77, copy)
-        pictures = augment(art.pictures, generator, scale=(0.92, 1.02), degrees=4.0, shift=0.02)
+        pictures = augment(art.pictures.to(vae.device), generator, scale=(0.92, 1.02), degrees=4.0, shift=0.02)
         latents.append(torch.cat([vae.encode(part).latent_dist.mean for part in pictures.split(64)]))
     stacked = torch.stack(latents)
     factor = float(1 / stacked.std())

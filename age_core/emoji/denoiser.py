@@ -67,16 +67,23 @@ def denoising_loss(
     But there, where nothing but the words tells the picture, style is learnt: with them the model drew an asked-for
     style in half of its pictures only.
     """
-    noise = torch.randn(latents.shape, generator=generator)
-    steps = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), generator=generator)
+    here, levels = generator.device, scheduler.config.num_train_timesteps
+    noise = torch.randn(latents.shape, generator=generator, device=here).to(latents.device)
+    steps = torch.randint(levels, (len(latents),), generator=generator, device=here).to(latents.device)
     noisy = scheduler.add_noise(latents, noise, steps)
     velocity = scheduler.get_velocity(latents, noise, steps)
     alpha = scheduler.alphas_cumprod[steps]
     snr = alpha / (1 - alpha)
     weight = (snr + 1).clamp(max=MIN_SNR_GAMMA) / (snr + 1)
-    with fast_arithmetic():
-        out = unet(noisy.to(memory_format=torch.channels_last), steps, states).sample
+    dtype = next(unet.parameters()).dtype
+    with fast_arithmetic(latents.device, dtype):
+        out = unet(noisy.to(dtype, memory_format=torch.channels_last), steps, states.to(dtype)).sample
     return (weight * (out.float() - velocity).square().mean(dim=(1, 2, 3))).mean()
+
+
+def style_weights(style: Tensor) -> Tensor:
+    """How often each picture is drawn, relative to the others, by its style; (N,) to (N,)."""
+    return torch.tensor([STYLE_WEIGHT.get(s.name, 1.0) for s in STYLES])[style]
 
 
 def train_unet(
@@ -94,36 +101,40 @@ def train_unet(
     average: UNet2DConditionModel | None = None,
     without: int | None = None,
     compiled: bool = False,
+    device: str = "cpu",
 ) -> Iterator[tuple[int, int, dict[str, float]]]:
     """Train, or go on from `checkpoint`; yields (step, steps, losses). latents: (copies, N, 16, 8, 8).
 
     Without a checkpoint the first weights are those of `start`, or random. `average`, if given, is filled with the
     moving average as it goes. `without` leaves one concept's pictures out, and draws all others as if they were there.
     `compiled` takes a quarter off a step, after a minute or two; it needs a C++ compiler.
-    The checkpoint holds the weights ("unet"), their moving average ("ema", what ships) and Adam's state.
+    The checkpoint holds the weights ("unet"), their moving average ("ema", what ships) and Adam's state. What is drawn
+    is the same on every device; `large_batch.train` is for cards that would wait for these small batches.
     """
     torch.manual_seed(seed)  # initial weights
     unet = new_unet().to(memory_format=torch.channels_last)
     if start is not None:
         unet.load_state_dict(start.float().state_dict())
-    if has_bfloat16():  # torch's fused attention takes half of a step there on its way back
+    unet.to(device)
+    # torch's fused attention takes half of a step there on its way back
+    if torch.device(device).type == "cpu" and has_bfloat16(device):
         unet.set_attn_processor(AttnProcessor())
-    ema = (average or new_unet()).to(memory_format=torch.channels_last).requires_grad_(False)
+    ema = (average or new_unet()).to(device, memory_format=torch.channels_last).requires_grad_(False)
     ema.load_state_dict(unet.state_dict())
     model = cast(UNet2DConditionModel, torch.compile(unet)) if compiled else unet
     scheduler = new_scheduler()
     optimizer = torch.optim.AdamW(unet.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     modules = {"unet": unet, "ema": ema}
-    weights = torch.tensor([STYLE_WEIGHT.get(s.name, 1.0) for s in STYLES])[style]
+    weights = style_weights(style)
     for step in range(load_checkpoint(checkpoint, modules, optimizer), steps):
         generator = step_generator(seed, step)
         rows = torch.multinomial(weights, batch, replacement=True, generator=generator)
         copies = torch.randint(latents.shape[0], (batch,), generator=generator)
         if without is not None:
             rows, copies = rows[(kept := concept[rows] != without)], copies[kept]
-        states = captions.batch(concept[rows], style[rows], generator)
+        states = captions.batch(concept[rows], style[rows], generator).to(device)
         optimizer.param_groups[0]["lr"] = lr * linear_decay(step, steps)
-        loss = denoising_loss(model, scheduler, latents[copies, rows], states, generator)
+        loss = denoising_loss(model, scheduler, latents[copies, rows].to(device), states, generator)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)

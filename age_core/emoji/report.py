@@ -66,7 +66,8 @@ def leave_one_style_out(art: Art, work: Path, steps: int) -> dict[str, float]:
 def calibration_error(probe: Probe, pictures: Tensor, concept: Tensor, bins: int = 10) -> float:
     """Expected calibration error (Naeini et al. 2015): mean gap between confidence and accuracy."""
     with torch.no_grad():
-        scores = torch.cat([probe.model(part).logits.softmax(-1) for part in pictures.split(128)])
+        device = probe.model.device
+        scores = torch.cat([probe.model(part.to(device)).logits.softmax(-1).cpu() for part in pictures.split(128)])
     confidence, guess = scores.max(-1)
     right = (guess == concept).float()
     bucket = (confidence * bins).long().clamp(max=bins - 1)
@@ -81,7 +82,7 @@ def calibration_error(probe: Probe, pictures: Tensor, concept: Tensor, bins: int
 @torch.no_grad()
 def reconstruction_db(vae: AutoencoderKL, art: Art) -> float:
     """Peak signal-to-noise ratio (dB, on pictures in [0, 1]) of the autoencoder on the art as rendered."""
-    pictures = augment(art.pictures, step_generator(1, 1), (1.0, 1.0), 0.0, 0.0)
+    pictures = augment(art.pictures.to(vae.device), step_generator(1, 1), (1.0, 1.0), 0.0, 0.0)
     errors = [
         (vae.decode(vae.encode(part).latent_dist.mean).sample.clamp(-1, 1) - part).square().flatten(1).mean(1)
         for part in pictures.split(64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -21,10 +22,11 @@ PX = 64  # side of the pictures that the models see and make
 def augment(pictures: Tensor, generator: torch.Generator, scale=(0.9, 1.05), degrees=6.0, shift=0.04) -> Tensor:
     """Random zoom, turn and shift on a white ground, reduced to PX pixels.
 
-    pictures: (B, 3, H, W) uint8. Returns (B, 3, PX, PX) float in [-1, 1]. `shift` is a share of the side.
+    pictures: (B, 3, H, W) uint8. Returns (B, 3, PX, PX) float in [-1, 1]. `shift` is a share of the side. What is drawn
+    comes from the generator's device, so a generator of the CPU turns pictures alike on every device.
     """
     count = pictures.shape[0]
-    uniform = torch.rand(4, count, generator=generator)
+    uniform = torch.rand(4, count, generator=generator, device=generator.device).to(pictures.device)
     zoom = 1.0 / (scale[0] + (scale[1] - scale[0]) * uniform[0])
     angle = (2 * uniform[1] - 1) * degrees * torch.pi / 180
     move = (2 * uniform[2:] - 1) * 2 * shift
@@ -35,15 +37,20 @@ def augment(pictures: Tensor, generator: torch.Generator, scale=(0.9, 1.05), deg
     return 1 - 2 * F.grid_sample(ink, grid, align_corners=False)
 
 
-def has_bfloat16() -> bool:
-    """Whether this CPU computes in bfloat16; elsewhere it is emulated, four times slower than float32."""
-    can = torch.cpu.get_capabilities()
+def has_bfloat16(device: torch.device | str) -> bool:
+    """Whether a device computes in bfloat16; elsewhere it is emulated, several times slower than float32."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    can = torch.cpu.get_capabilities() if kind == "cpu" else {}
     return can.get("avx512_bf16", False) or can.get("amx_bf16", False)
 
 
-def fast_arithmetic() -> torch.autocast:
-    """bfloat16 where the CPU has it, else float32."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16())
+def fast_arithmetic(device: torch.device | str, dtype: torch.dtype = torch.float32) -> AbstractContextManager[object]:
+    """bfloat16 where the device has it, else float32; weights that are in half precision already are left alone."""
+    if dtype != torch.float32 or not has_bfloat16(device):
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, torch.bfloat16)
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -59,7 +66,7 @@ def save_checkpoint(path: Path, step: int, modules: dict[str, nn.Module], optimi
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+    copies = {k: v.cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
     with replacing(path) as temporary:
         save_file(copies, temporary, metadata={"step": str(step)})
 

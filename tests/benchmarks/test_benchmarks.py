@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.evidence import ablation, judging, matched
+from benchmarks.speed import busy
 
 
 def sweep(*points):
@@ -61,3 +62,13 @@ def test_one_concept_gives_no_interval_and_seeds_of_a_concept_count_once():
     assert found["esr1_gap"] == 1
     assert pd.isna(columns("esr1", values.loc[["dog"]])["esr1_low"])
     assert columns("esr1", values * float("nan")) == {}
+
+
+def test_a_busy_machine_is_measured_in_the_program_s_own_environment():
+    inherited = {"PATH": "/bin", "GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "1"}
+    assert busy.environment({}, inherited) == {"PATH": "/bin"}
+    assert busy.environment({"OMP_WAIT_POLICY": "passive"}, inherited) == {"PATH": "/bin", "OMP_WAIT_POLICY": "passive"}
+    rows = [("one thread", 0, 8.0), ("one thread", 1, 8.0), (busy.OWN, 0, 4.0), (busy.OWN, 1, 6.0), (busy.OWN, 1, 6.0)]
+    table = busy.summary(pd.DataFrame(rows, columns=["environment", "busy", "seconds"]))
+    assert table.loc[busy.OWN, "busy over idle"] == 1.5 and table.loc["one thread", "idle over own"] == 2
+    assert table.loc["one thread", "busy over own"] == pytest.approx(4 / 3)

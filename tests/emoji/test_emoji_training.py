@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from age_core.concepts.concept_set import ConceptSet
 from age_core.emoji.art import Art, IconSet, Style, held_out, render
 from age_core.emoji.autoencoder import encode_art, load_autoencoder, new_autoencoder, train_autoencoder
-from age_core.emoji.captions import STYLE_TEMPLATE, CaptionBank, caption
+from age_core.emoji.captions import STYLE_TEMPLATE, VARIANTS, CaptionBank, caption
 from age_core.emoji.card import earlier_trainings, model_card
 from age_core.emoji.curve import watched
 from age_core.emoji.denoiser import denoising_loss, load_unet, new_scheduler, new_unet, train_unet
@@ -138,6 +138,7 @@ def test_a_training_can_start_from_given_weights(tmp_path):
 
 def test_captions_name_the_concept_its_synonyms_and_its_kind():
     bank = CaptionBank.__new__(CaptionBank)
+    bank.recipe = VARIANTS["A"]
     bank.nouns, bank.general, bank.general_share = [["owl", "hooter"]], [["bird", "animal"]], [0.3]
     half = torch.tensor([0.5, 0.9, 0.5, 0.9, 0.5])
     assert bank.draw(0, 2, half) == "an emoji of an owl"
@@ -181,10 +182,16 @@ def test_what_is_held_out_is_kept_from_pictures_and_captions():
     class Words:
         def __call__(self, texts, **_):
             self.texts = texts
-            return SimpleNamespace(input_ids=torch.zeros(len(texts), 16), attention_mask=None)
+            return SimpleNamespace(input_ids=torch.zeros(len(texts), 16), attention_mask=torch.ones(len(texts), 16))
+
+    class Numbers:
+        device = "cpu"
+
+        def __call__(self, ids, attention_mask):
+            return [torch.zeros(len(ids), 16, 4)]
 
     tokenizer = Words()
-    bank = CaptionBank(table, tokenizer, lambda ids, attention_mask: [torch.zeros(len(ids), 16, 4)])
+    bank = CaptionBank(table, tokenizer, Numbers())
     assert bank.nouns == [["owl", "hooter"], ["bee"]]
     assert not any("barn owl" in text for text in tokenizer.texts)
 
