@@ -67,6 +67,11 @@ def page(opened: Callable[..., Page]) -> Page:
     return opened()
 
 
+@pytest.fixture(scope="module")
+def one_page(opened_once: Callable[..., Page]) -> Page:
+    return opened_once()
+
+
 def expect_picked(page: Page, name: str) -> None:
     expect(page.locator("#picked input, #picked textarea")).to_have_value(name)
     expect(page.locator("#concept-map .label.pick")).to_have_text(name)
@@ -164,7 +169,8 @@ def test_pointing_at_an_arrow_says_it_in_a_sentence_and_panning_still_works(page
     expect(tip).not_to_have_text(first)
 
 
-def test_candidates_light_up_and_go_out_without_a_redraw_of_the_figure(page: Page) -> None:
+def test_candidates_light_up_and_go_out_without_a_redraw_of_the_figure(one_page: Page) -> None:
+    page = one_page
     page.evaluate("""() => { window.draws = 0;
       document.querySelector('#concept-map .plot').on('plotly_afterplot', () => { window.draws += 1; }); }""")
     rings = page.locator("#concept-map .lit circle")
@@ -182,7 +188,8 @@ def test_candidates_light_up_and_go_out_without_a_redraw_of_the_figure(page: Pag
     assert page.evaluate("window.draws") == 0
 
 
-def test_the_whole_graph_is_drawn_beneath_and_redrawn_fast(page: Page) -> None:
+def test_the_whole_graph_is_drawn_beneath_and_redrawn_fast(one_page: Page) -> None:
+    page = one_page
     dots = page.evaluate(INK_JS)
     assert dots > 0 and page.locator("#concept-map .point").first.is_hidden()
     page.click("#every")
