@@ -27,7 +27,7 @@ test: export HF_HUB_OFFLINE := 1
 test: export OMP_NUM_THREADS := 1
 test: lint browser ## Run the checks of `make lint`, then every test, those in a browser included (WORKERS=2 at once)
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 browser-tests other-tests; code=$$?; \
-		cat $(BROWSER_SAID); exit $$code
+		cat $(BROWSER_SAID); test $$code = 0 || echo "Some tests have failed: both parts end with a summary, above."; exit $$code
 
 browser-tests:
 	@CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest -m browser >$(BROWSER_SAID) 2>&1
