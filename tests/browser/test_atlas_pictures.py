@@ -179,7 +179,8 @@ def test_who_wants_no_motion_sees_the_repaint_at_once(opened: Callable[..., Page
     assert page.evaluate("window.turned") == 0
 
 
-def test_the_same_key_only_adds_and_loads_no_sheet_again(page: Page) -> None:
+def test_the_same_key_only_adds_and_loads_no_sheet_again(opened: Callable[..., Page]) -> None:
+    page = pictured(opened())  # which has loaded none before
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.click("#live")

@@ -94,7 +94,7 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path):
 
 def test_autoencoder_and_unet_learn_a_handful_of_pictures(tmp_path):
     art = few_pictures()
-    losses = [loss["mse"] for _, _, loss in train_autoencoder(art, tmp_path / "vae.safetensors", 40, 4, 4e-3)]
+    losses = [loss["mse"] for _, _, loss in train_autoencoder(art, tmp_path / "vae.safetensors", 60, 4, 4e-3)]
     assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
     latents, factor = encode_art(load_autoencoder(tmp_path / "vae.safetensors"), art, 2)
     assert latents.shape == (2, 4, 16, 8, 8) and factor > 0

@@ -17,6 +17,7 @@ from age_core.study import report
 from age_core.study.build import Source, Task
 from age_core.study.predict import output_distance, text_distance
 from age_core.study.report import noise_floor, predictions, side_effect_report, stabilities
+from age_core.study.statistics import shuffled
 from age_core.study.tables import COLUMNS, SideEffects
 
 
@@ -35,9 +36,10 @@ def setup(watched):
 
 
 @pytest.fixture(autouse=True)
-def one_picture_each(monkeypatch):
-    """Nothing here rests on looks, and drawing takes longest: one picture tells what a concept looks like."""
+def quick(monkeypatch):
+    """One picture tells what a concept looks like, as nothing here rests on that; chance is dealt out less often."""
     monkeypatch.setattr(report, "output_distance", partial(output_distance, images=1))
+    monkeypatch.setattr(report, "shuffled", partial(shuffled, rounds=50))
 
 
 def table_of(concepts, damage, method, seeds=(0,)):
