@@ -36,10 +36,9 @@ def setup(watched):
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """One picture tells what a concept looks like, as nothing here rests on that; chance is dealt out less often."""
+def one_picture_each(monkeypatch):
+    """Nothing here rests on looks, and drawing takes longest: one picture tells what a concept looks like."""
     monkeypatch.setattr(report, "output_distance", partial(output_distance, images=1))
-    monkeypatch.setattr(report, "shuffled", partial(shuffled, rounds=50))
 
 
 def table_of(concepts, damage, method, seeds=(0,)):
@@ -101,7 +100,8 @@ def test_without_an_edit_nothing_moves_and_other_seeds_do(setup, tmp_path):
     assert list(floor.columns) == list(COLUMNS)
 
 
-def test_the_command_line_reads_tables_and_refuses_others(setup, watched, tmp_path, capsys):
+def test_the_command_line_reads_tables_and_refuses_others(setup, watched, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(report, "shuffled", partial(shuffled, rounds=20))  # what chance makes is judged above
     near = text_distance(setup.pipe, setup.watched, setup.watched.names)
     path = tmp_path / "table.parquet"
     table = table_of(setup.watched, lambda a, b, rng: 0 if a == b else 1 - near.loc[a, b], "mine")
