@@ -101,7 +101,8 @@ def test_without_an_edit_nothing_moves_and_other_seeds_do(setup, tmp_path):
 
 
 def test_the_command_line_reads_tables_and_refuses_others(setup, watched, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(report, "shuffled", partial(shuffled, rounds=20))  # what chance makes is judged above
+    # what chance makes is judged above
+    monkeypatch.setattr(report, "shuffled", lambda damage, statistic, rounds: shuffled(damage, statistic, 20))
     near = text_distance(setup.pipe, setup.watched, setup.watched.names)
     path = tmp_path / "table.parquet"
     table = table_of(setup.watched, lambda a, b, rng: 0 if a == b else 1 - near.loc[a, b], "mine")
