@@ -15,13 +15,17 @@ from support import build_tiny_sd
 # the files that take longest, in the order in which workers begin them: the short ones fill up what is left at the end
 LONGEST = (
     "test_emoji_world.py",
-    "test_explorer.py",
-    "test_closed_form.py",
     "test_cli.py",
-    "test_report.py",
-    "test_parallel.py",
-    "test_emoji_training.py",
+    "test_layout.py",
+    "test_explorer.py",
+    "test_faces.py",
     "test_runs.py",
+    "test_closed_form.py",
+    "test_parallel.py",
+    "test_report.py",
+    "test_emoji_training.py",
+    "test_methods.py",
+    "test_bundles.py",
 )
 
 
