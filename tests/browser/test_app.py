@@ -174,9 +174,8 @@ def test_search_finds_a_concept_by_its_synonym(chooser: Page) -> None:
     expect(page.locator("#concept-map .label.pick")).to_have_text("dog")
 
 
-def test_picks_that_come_while_the_model_draws_end_with_the_pictures_of_the_last(chooser: Page) -> None:
+def test_picks_that_come_while_the_model_draws_end_with_the_pictures_of_the_last(page: Page) -> None:
     """Gradio gives up an event that is asked for again before it has answered, unless it is told not to."""
-    page = chooser
     page.locator("#concept-map").scroll_into_view_if_needed()
     for name in ("cat", "guitar", "castle", "piano"):
         page.mouse.click(*page.evaluate(NODE_JS, name))
