@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 WORKERS ?= 2
+BROWSER_SAID := $(VENV)/.browser-tests.txt
 
 export GRADIO_ANALYTICS_ENABLED := False
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format emoji browser clean
+.PHONY: help run test browser-tests other-tests lint format emoji browser clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -19,13 +20,20 @@ help: ## List the targets
 run: $(RUN_READY) ## Start the explorer; it prints its address
 	$(BIN)/python app.py
 
-# The tests need nothing from a model hub, and must not reach for one. Those in a browser measure how soon the page
-# answers, and have the machine to themselves. The others share it between workers of one thread each: programs of
-# several threads would wait for each other's.
+# The tests need nothing from a model hub, and must not reach for one. Those in a browser, which wait much, go beside the
+# others, who give way (`nice`): some measure how soon the page answers. All have one thread: programs of several threads
+# would wait for each other's. What the tests in a browser say comes last, in one piece.
 test: export HF_HUB_OFFLINE := 1
+test: export OMP_NUM_THREADS := 1
 test: lint browser ## Run the checks of `make lint`, then every test, those in a browser included (WORKERS=2 at once)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not browser" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-	CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest -m browser
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 browser-tests other-tests; code=$$?; \
+		cat $(BROWSER_SAID); test $$code = 0 || echo "Some tests have failed: both parts end with a summary, above."; exit $$code
+
+browser-tests:
+	@CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest -m browser >$(BROWSER_SAID) 2>&1
+
+other-tests:
+	nice $(BIN)/pytest -m "not browser" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV_READY) ## Check style, formatting and types
 	$(BIN)/ruff check .

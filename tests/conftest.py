@@ -1,6 +1,12 @@
-"""Models that many tests share: a tiny random Stable Diffusion, and the bundled world."""
+"""What many tests share: a tiny random Stable Diffusion, the bundled world, and processes that start at once."""
 
 from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from multiprocessing import forkserver
+from unittest import mock
 
 import pytest
 from diffusers import StableDiffusionPipeline
@@ -9,13 +15,17 @@ from support import build_tiny_sd
 # the files that take longest, in the order in which workers begin them: the short ones fill up what is left at the end
 LONGEST = (
     "test_emoji_world.py",
-    "test_explorer.py",
-    "test_closed_form.py",
     "test_cli.py",
-    "test_report.py",
-    "test_parallel.py",
-    "test_emoji_training.py",
+    "test_layout.py",
+    "test_explorer.py",
+    "test_faces.py",
     "test_runs.py",
+    "test_closed_form.py",
+    "test_parallel.py",
+    "test_report.py",
+    "test_emoji_training.py",
+    "test_methods.py",
+    "test_bundles.py",
 )
 
 
@@ -28,6 +38,19 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session", params=["epsilon", "v_prediction"])
 def tiny_sd(request, tmp_path_factory) -> StableDiffusionPipeline:
     return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), request.param)
+
+
+@pytest.fixture(scope="session")
+def context():
+    """Real processes that start with the imports done: those of tests that kill them, and of a Dask cluster."""
+    made = multiprocessing.get_context("forkserver")
+    # the tests of runs, which import all that their processes do; what is absent is passed over
+    made.set_forkserver_preload(["test_bundles", "support", "age_core.study.parallel", "distributed"])
+    # Python hands the fork server its import path, which 3.11 does not take: it would then import nothing, and each
+    # process torch and diffusers for itself, some four seconds
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
+        forkserver.ensure_running()
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+PATIENCE_MS = 30_000  # other tests share the machine; what must be quick is timed by the tests that say so
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -26,6 +28,7 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
     names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
     path = next((path for name in names if name and (path := shutil.which(name))), None)
     assert path, "these tests need Chromium: install it, or set CHROMIUM to its path"
@@ -58,7 +61,21 @@ def parts_address() -> Iterator[str]:
 
 @pytest.fixture
 def opened(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]]:
-    """Opens the page in a session that must talk to the page's own server alone and raise no script error."""
+    """Opens the page, anew for each test."""
+    with watched(browser, parts_address) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def opened_once(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]]:
+    """Opens the page for tests that leave it as they found it: a start takes seconds."""
+    with watched(browser, parts_address) as open_page:
+        yield open_page
+
+
+@contextmanager
+def watched(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]]:
+    """Sessions that must talk to the page's own server alone and raise no script error."""
     hosts: set[str] = set()
     errors: list[str] = []
     complaints: list[tuple[str, str | None]] = []  # of the console, and how those begin that a test brings about
@@ -71,7 +88,7 @@ def opened(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]
         context.on("weberror", lambda error: errors.append(str(error.error)))
         context.on("console", lambda line: complaints.append((line.text, excused)) if line.type == "error" else None)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{parts_address}/{query}")
         page.wait_for_selector("#concept-map .cg[data-ready=yes]", timeout=60_000)
         page.wait_for_selector("#concept-map .label")

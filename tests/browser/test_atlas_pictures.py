@@ -44,13 +44,27 @@ def is_dot(page: Page, name: str) -> bool:
     return any(shows(page, name, dot, 97) for dot in DOTS)
 
 
+@pytest.fixture(scope="module")
+def one_page(opened_once: Callable[..., Page]) -> Page:
+    return opened_once()
+
+
+@pytest.fixture(scope="module")
+def page_without_files(opened_once: Callable[..., Page]) -> Page:
+    """Where a file that is missing is no fault."""
+    return opened_once(excused=MISSING)
+
+
 @pytest.fixture
-def page(opened: Callable[..., Page]) -> Page:
-    return pictured(opened())
+def page(one_page: Page) -> Page:
+    return pictured(one_page)
 
 
 def pictured(page: Page) -> Page:
-    """With the whole sheet and room for it, and no arrows or ring of a pick over the pictures that are looked at."""
+    """With the whole sheet and room for it, nothing erased, and no pointer over the pictures that are looked at."""
+    page.mouse.move(2, 2)
+    page.click("#over")
+    face(page, "original", 0)
     page.get_by_label("apart").check()
     page.click("#whole")
     page.wait_for_selector("#concept-map .cg.pictured:not(.moving)")
@@ -80,6 +94,7 @@ def test_each_picture_is_at_its_place_without_its_ground_and_a_dot_where_there_i
     page.wait_for_timeout(800)
     assert all(shows(page, name, colour(name)) for name in SAMPLE)
     expect(page.locator("#concept-map .label:not(.pick, .end)")).to_have_count(0)
+    page.evaluate("document.body.classList.toggle('dark')")
 
 
 def test_faces_by_button_by_key_and_while_a_button_is_held(page: Page) -> None:
@@ -115,13 +130,15 @@ def test_faces_by_button_by_key_and_while_a_button_is_held(page: Page) -> None:
     page.keyboard.down("f")
     page.wait_for_timeout(200)
     face(page, "original", 0)
+    page.keyboard.up("f")
+    page.evaluate("document.activeElement.remove()")
     page.click("#over")
     expect(page.get_by_role("button", name="Edited")).to_be_disabled()
 
 
 @pytest.mark.parametrize("kind", ["missing", "broken", "cut"])
-def test_a_sheet_that_is_not_whole_gives_dots_and_no_wrong_picture(opened: Callable[..., Page], kind: str) -> None:
-    page = pictured(opened(excused=MISSING))
+def test_a_sheet_that_is_not_whole_gives_dots_and_no_wrong_picture(page_without_files: Page, kind: str) -> None:
+    page = pictured(page_without_files)
     page.click(f"#{kind}")
     page.wait_for_timeout(1000)
     page.click("#still")
@@ -162,7 +179,8 @@ def test_who_wants_no_motion_sees_the_repaint_at_once(opened: Callable[..., Page
     assert page.evaluate("window.turned") == 0
 
 
-def test_the_same_key_only_adds_and_loads_no_sheet_again(page: Page) -> None:
+def test_the_same_key_only_adds_and_loads_no_sheet_again(opened: Callable[..., Page]) -> None:
+    page = pictured(opened())  # which has loaded none before
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.click("#live")

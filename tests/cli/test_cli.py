@@ -312,7 +312,7 @@ def test_a_taken_run_folder_is_refused(model, finished, capsys):
 
 
 # enough steps that seconds pass between the one that is waited for and the end
-STEPS = ["--steps", "45", "--set", "checkpoint_every=3"]
+STEPS = ["--steps", "24", "--set", "checkpoint_every=3"]
 
 
 def started(model: str, run: Path) -> subprocess.Popen:

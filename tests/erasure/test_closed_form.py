@@ -260,6 +260,11 @@ OTHERS = (*EMOJI.names[::28], "lion", "tiger", "dog", "fox")
 
 
 @pytest.fixture(scope="module")
+def cat_and_all_others(emoji_pipe) -> ErasureProblem:
+    return ErasureProblem.of(emoji_pipe, ["cat"], [name for name in EMOJI.names if name != "cat"])
+
+
+@pytest.fixture(scope="module")
 def originally(emoji_pipe, emoji_probe) -> tuple[float, float]:
     return judged(emoji_pipe, emoji_probe, None)
 
@@ -271,9 +276,10 @@ def judged(pipe, probe, eraser: Eraser | None) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("method", CLOSED_FORMS)
-def test_cats_vanish_from_the_bundled_model_and_the_rest_stays(emoji_pipe, emoji_probe, originally, method):
-    kept = [name for name in EMOJI.names if name != "cat"]
-    eraser = closed_form(emoji_pipe, method, {"cat": "tiger"}, kept)
+def test_cats_vanish_from_the_bundled_model_and_the_rest_stays(
+    emoji_pipe, emoji_probe, cat_and_all_others, originally, method
+):
+    eraser = CLOSED_FORMS[method](cat_and_all_others, {"cat": "tiger"})
     esr, psr = judged(emoji_pipe, emoji_probe, eraser)
     assert originally[0] <= 20  # the model did draw cats
     # UCE's published weight of preserved words is at least 0.1 each, so 449 of them hold back its edit: measured 83

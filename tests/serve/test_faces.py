@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import threading
 from dataclasses import replace
 
@@ -186,14 +187,22 @@ def gone(sheet, record):
     sheet.unlink()
 
 
+@pytest.fixture(scope="module")
+def four_drawn(queue, emoji_pipe, emoji_probe, tmp_path_factory):
+    """A place where the pictures of four concepts are kept, and what they are."""
+    root = tmp_path_factory.mktemp("four")
+    (batch,) = list(original_faces(four_of(Explorer(emoji_pipe, emoji_probe, FEW, queue, Library(root))), "dog"))
+    return root, batch
+
+
 @pytest.mark.parametrize(
     "harm", [cut_short, other_pictures, another_model, another_judge, names_too_many, verdicts_too_few, no_json, gone]
 )
-def test_what_is_damaged_or_foreign_on_the_disk_is_drawn_anew_and_mended(explorer, drawn, harm):
-    (batch,) = list(original_faces(four_of(explorer), "dog"))
+def test_what_is_damaged_or_foreign_on_the_disk_is_drawn_anew_and_mended(explorer, four_drawn, drawn, harm, tmp_path):
+    root, batch = four_drawn
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     (record,) = (four_of(explorer).measured / "atlas").glob("*.json")
     harm(record.with_suffix(".webp"), record)
-    drawn.clear()
     (again,) = list(original_faces(four_of(explorer), "dog"))
     assert [name for name, _ in drawn] == [look.name for look in batch]
     assert all(apart(one.image, other.image) == 0 for one, other in zip(batch, again, strict=True))

@@ -19,6 +19,12 @@ from age_core.serve.queue import MOST_OPEN, RunQueue
 from age_core.serve.worker import DeviceWorker
 
 
+@pytest.fixture(scope="module")
+def tiny_sd(tmp_path_factory):
+    """Of one kind: a queue does not know what a model predicts, and both kinds train and resume in test_loop.py."""
+    return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon")
+
+
 @pytest.fixture
 def queue():
     queue = RunQueue(60)
@@ -90,12 +96,12 @@ def test_a_run_that_nobody_watches_ends_unless_it_is_kept(tiny_sd, tmp_path):
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(queue, start, tiny_sd, tmp_path):
-    request = quick(steps=40, checkpoint_every=2)
+    request = quick(steps=24, checkpoint_every=2)
     queued = start(tmp_path, "age", "dog", **request)
     wait_for(lambda: queued.events and queued.events[-1].step >= 6)
     queue.stop(queued)
     wait_for(lambda: queued.ended)
-    assert Run.open(queued.run.path).status == "stopped" and queued.events[-1].step < 40
+    assert Run.open(queued.run.path).status == "stopped" and queued.events[-1].step < 24
     more = queue.resume(tiny_sd, WORLD, Run.open(queued.run.path))
     with pytest.raises(AgeError, match="already waiting or running"):
         queue.resume(tiny_sd, WORLD, Run.open(queued.run.path))

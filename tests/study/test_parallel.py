@@ -52,13 +52,16 @@ def test_a_failed_erasure_does_not_stop_the_others(source, tmp_path):
         list(build_in_parallel(source, diverging, NAMES[:2], tmp_path, workers=2))
 
 
+@pytest.mark.usefixtures("context")
 def test_a_dask_cluster_that_loses_a_worker_still_finishes(source, tmp_path):
+    import dask
     from distributed import LocalCluster
 
     threads, some = os.environ.get("OMP_NUM_THREADS"), NAMES[:8]
     where = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
     # Dask leaves one thread a process in the environment, which would hold for every program started later
-    with mock.patch.dict(os.environ), LocalCluster(**where) as cluster:
+    method = dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})  # with the imports done
+    with mock.patch.dict(os.environ), method, LocalCluster(**where) as cluster:
         stream = build_in_parallel(source, TASK, some, tmp_path, backend="dask", scheduler=cluster.scheduler_address)
         finished = [next(stream).erased]
         lost = next(iter(cluster.workers.values())).pid
