@@ -15,6 +15,7 @@ from support import build_tiny_sd
 # the files that take longest, in the order in which workers begin them: the short ones fill up what is left at the end
 LONGEST = (
     "test_emoji_world.py",
+    "test_gpu_check.py",
     "test_cli.py",
     "test_layout.py",
     "test_explorer.py",
