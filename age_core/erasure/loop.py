@@ -24,13 +24,14 @@ from age_core.erasure.latents import LatentCache, prepare
 from age_core.erasure.objective import inner_gradient, losses
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.previews import Preview, draw_previews, previews_of_words
+from age_core.erasure.rows import passes
 from age_core.erasure.selectors import SELECTORS
-from age_core.erasure.torch_modes import advice_when_memory_runs_out, arithmetic, format_of, with_gradients
+from age_core.erasure.torch_modes import advice_when_memory_runs_out, arithmetic, with_gradients
 from age_core.erasure.training import Training, stored_cache
 from age_core.errors import AgeError, RunFailed
 from age_core.models.eraser import Eraser
 from age_core.models.families import device_of, family_of
-from age_core.models.precision import HALF, in_float32
+from age_core.models.precision import in_float32
 
 NO_PREVIEWS: Mapping[str, Sequence[Preview]] = MappingProxyType({})
 
@@ -161,7 +162,7 @@ def _step(
     The losses are read last, and both at once: until then nothing has the CPU wait for the device.
     """
     student, selector, generator = training.student, training.selectors[concept], training.generator
-    cache, each = training.caches[concept], 1 if options.preserve == "none" else 2
+    cache, (each, _) = training.caches[concept], passes(pipe, options)
     weights = selector.draw(options.batch, generator)
     terms = torch.zeros(2, device=device_of(pipe))
     with arithmetic(pipe, options):
@@ -188,9 +189,7 @@ def _step(
 
 def _pi_gradient(pipe: DiffusionPipeline, training: Training, batch: Batch, options: EraseOptions) -> Tensor:
     """`inner_gradient` at the batch's own targets, in float32; (B, L, D)."""
-    each = {"both": 3, "preserve": 2, "student": 1}[options.inner_objective]
-    if format_of(pipe, options) in HALF:  # a row was measured in that format
-        each *= 2
+    _, each = passes(pipe, options)
     at_once = 0 if options.normalise_terms else training.rows_of(each)  # terms are normalised over the whole batch
     with in_float32(family_of(pipe).denoiser(pipe)):
         gradients = [

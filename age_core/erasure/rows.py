@@ -8,7 +8,7 @@ from diffusers import DiffusionPipeline
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.selectors import SELECTORS
 from age_core.erasure.student import Student
-from age_core.erasure.torch_modes import arithmetic
+from age_core.erasure.torch_modes import arithmetic, format_of
 from age_core.models.families import device_of, dtype_of, encode_text, family_of, predict
 from age_core.models.precision import HALF
 
@@ -17,18 +17,30 @@ SPARE = 0.85  # of the free memory that is counted on: what is free lies in piec
 PER_WEIGHT = 4
 
 
+def passes(pipe: DiffusionPipeline, options: EraseOptions) -> tuple[int, int]:
+    """How often a row of a batch is held to go back through the UNet: for the student's loss, and for pi's gradient.
+
+    The latter is taken in float32, and there counts twice where the student's format is half as wide.
+    """
+    of_pi = {"both": 3, "preserve": 2, "student": 1}[options.inner_objective]
+    wide = 2 if format_of(pipe, options) in HALF else 1
+    return (1 if options.preserve == "none" else 2), wide * of_pi
+
+
 def rows_at_once(pipe: DiffusionPipeline, student: Student, options: EraseOptions) -> int:
     """The option of that name; where it is 0, on CUDA, what its free memory takes, and elsewhere 0: all.
 
     Measured by going forward and back with one row and with two. At least 1, and at most what a step has.
     """
-    device, most = device_of(pipe), options.batch * (1 if options.preserve == "none" else 2)
+    device, learns = device_of(pipe), SELECTORS[options.target].learns
     if options.rows_at_once or device.type != "cuda":
         return options.rows_at_once
     one, two = (_peak(pipe, student, rows, options) for rows in (1, 2))
     reserved = PER_WEIGHT * 4 * sum(leaf.numel() for leaf in student.leaves.values())
-    if SELECTORS[options.target].learns and dtype_of(pipe) in HALF:  # pi's gradient is taken in float32
+    if learns and dtype_of(pipe) in HALF:  # pi's gradient is taken in float32
         reserved += 4 * sum(weight.numel() for weight in family_of(pipe).denoiser(pipe).parameters())
+    of_student, of_pi = passes(pipe, options)
+    most = max(options.batch * of_student, options.pi_batch * of_pi if learns else 0)
     return rows_that_fit(one, two, SPARE * _free(device) - reserved, most)
 
 

@@ -1,0 +1,152 @@
+"""Half precision: what trains, what is drawn, and what pi climbs, beside float32."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from support import SMALL, WORDS, WORLD, build_tiny_sd
+
+from age_core import Eraser, Vocabulary, erase
+from age_core.erasure.batch import draw_batch
+from age_core.erasure.latents import LatentCache, prepare
+from age_core.erasure.objective import losses
+from age_core.erasure.torch_modes import arithmetic
+from age_core.erasure.training import Training
+from age_core.measure.noise_shift import noise_reference, noise_shift
+from age_core.models.eraser import without_directions
+from age_core.models.precision import in_float32
+
+HALF = [torch.bfloat16, torch.float16]
+SHORT = replace(SMALL, steps=2, preview_every=0)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon")
+
+
+@pytest.fixture(scope="module")
+def pool(plain):
+    return Vocabulary(WORDS).near(plain, "dog", 4)
+
+
+def half(pipe, dtype):
+    parts = {name: copy.deepcopy(part) for name, part in pipe.components.items()}
+    return type(pipe)(**parts).to(dtype)
+
+
+def cosine(one, other):
+    return float(torch.nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0))
+
+
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("train", ["xattn", "noxattn", "selfattn", "xattn-qkv", "full", "lora"])
+def test_previews_are_drawn_whatever_trains(plain, pool, dtype, train):
+    pipe = half(plain, dtype)
+    before = dict(pipe.unet.named_parameters())
+    *_, last = erase(pipe, "dog", pool, replace(SHORT, train=train, steps=1, preview_every=1))
+    assert last.previews and all(weight is before[name] for name, weight in pipe.unet.named_parameters())
+    assert all(delta.dtype == torch.float32 and delta.isfinite().all() for delta in last.eraser.delta.values())
+    assert max(float(delta.abs().max()) for delta in last.eraser.delta.values()) > 0
+
+
+@pytest.mark.parametrize("how", ["bfloat16 weights", "float16 weights", "bfloat16", "float16"])
+def test_pi_climbs_on_the_student_as_it_is_after_its_update(plain, pool, how):
+    """On the student before the first update, which is the teacher, its gradient would be nothing at all."""
+    dtype = getattr(torch, how.split()[0])
+    pipe, precision = (half(plain, dtype), "float32") if "weights" in how else (plain, how)
+    options = replace(SHORT, steps=1, batch=8, inner_objective="student", pi_batch=8)
+    *_, here = erase(pipe, "dog", pool, replace(options, precision=precision))
+    *_, exact = erase(plain, "dog", pool, options)
+    moved, wanted = (torch.tensor(event.logits) - 1 / len(event.logits) for event in (here, exact))
+    assert moved.abs().max() > 0.01 and cosine(moved, wanted) > 0.9
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """With Stable Diffusion's 64 x 64 latents, where a mean over a row has 16,384 places."""
+    pipe = build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon")
+    pipe.unet.register_to_config(sample_size=64)
+    return pipe
+
+
+def gradient(pipe, options):
+    """The student's, of one step's loss, as Adam gets it."""
+    cache = next(p for p in prepare(pipe, "dog", ("cat", "fox"), options) if isinstance(p, LatentCache))
+    pools = {"dog": Vocabulary(("cat", "fox")).near(pipe, "dog", 2)}
+    training = Training.start(pipe, pools, {"dog": cache}, options)
+    with arithmetic(pipe, options):
+        batch = draw_batch(pipe, cache, torch.eye(2), options, training.generator, training.student)
+        training.descend(sum(losses(pipe, training.student, batch, batch.target, options)))
+    if training.scaler.is_enabled():
+        training.scaler.unscale_(training.adam)
+    return torch.cat([leaf.grad.flatten() for leaf in training.student.leaves.values()])
+
+
+def test_float16_at_full_size_trains_and_moves_pi(large, pool):
+    pipe, options = half(large, torch.float16), replace(SHORT, steps=1, lr=1e-5, samples=1)
+    *_, last = erase(pipe, "dog", pool, options)
+    assert max(abs(logit - 1 / len(last.logits)) for logit in last.logits) > 0.01
+    assert max(float(delta.abs().max()) for delta in last.eraser.delta.values()) > 5e-6
+    exact, scaled = gradient(large, options), gradient(pipe, options)
+    assert cosine(exact, scaled) > 0.98 and float((scaled == 0).float().mean()) < 0.02
+
+
+def test_gradients_beyond_float16_are_left_out_and_the_scale_is_halved(plain, pool):
+    pipe, options = half(plain, torch.float16), replace(SHORT, steps=3, checkpoint_every=1)
+    first = next(event.state for event in erase(pipe, "dog", pool, options) if event.state)
+    assert float(first.tensors["scaler/scale"]) == 2.0**14
+    wild = replace(first, tensors={**first.tensors, "scaler/scale": torch.tensor(2.0**60)})
+    after = next(event.state for event in erase(pipe, "dog", pool, options, resume=wild) if event.state)
+    assert float(after.tensors["scaler/scale"]) == 2.0**59
+    same = [torch.equal(after.tensors[n], value) for n, value in first.tensors.items() if n.startswith("student/")]
+    assert all(same)
+
+
+def test_a_resumed_float16_run_ends_in_the_same_bits(plain, pool):
+    pipe, options = half(plain, torch.float16), replace(SHORT, steps=3, checkpoint_every=1)
+    whole = list(erase(pipe, "dog", pool, options))
+    state = next(event.state for event in whole if event.state)
+    *_, again = erase(pipe, "dog", pool, options, resume=state)
+    assert all(torch.equal(again.eraser.delta[name], delta) for name, delta in whole[-1].eraser.delta.items())
+
+
+def test_a_network_computes_in_float32_for_a_while(plain):
+    pipe = half(plain, torch.bfloat16)
+    before = dict(pipe.unet.named_parameters())
+    with pytest.raises(KeyError), in_float32(pipe.unet):
+        assert all(weight.dtype == torch.float32 for weight in pipe.unet.parameters())
+        assert all(torch.equal(weight, before[name].float()) for name, weight in pipe.unet.named_parameters())
+        raise KeyError
+    assert all(weight is before[name] for name, weight in pipe.unet.named_parameters())
+    with in_float32(plain.unet):
+        assert next(plain.unet.parameters()) is dict(plain.unet.named_parameters())["conv_in.weight"]
+
+
+def test_noise_shift_has_no_floor_in_half_precision(plain):
+    """An edit of a ten-thousandth moves nothing that counts, and reads so; a real one reads as in float32."""
+    generator = torch.Generator().manual_seed(0)
+    weights = {n: w for n, w in plain.unet.named_parameters() if ".attn2.to_" in n and w.ndim == 2}
+    slight = Eraser({n: 1e-4 * w.std() * torch.randn(w.shape, generator=generator) for n, w in weights.items()})
+    pipe = half(plain, torch.bfloat16)
+    before = dict(pipe.unet.named_parameters())
+    reference = noise_reference(pipe, WORLD, 1)
+    assert noise_shift(pipe, reference, slight)["shift"].max() < 1e-6
+    real, exact = (
+        noise_shift(model, noise_reference(model, WORLD, 1), slight.scaled(3000))["shift"] for model in (pipe, plain)
+    )
+    assert real.to_numpy() == pytest.approx(exact.to_numpy(), rel=0.1)
+    assert all(weight is before[name] for name, weight in pipe.unet.named_parameters())
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_directions_are_taken_out_in_float32(dtype):
+    generator = torch.Generator().manual_seed(0)
+    values, c = torch.randn(2, 5, 640, generator=generator).to(dtype), torch.randn(1, 640, generator=generator)
+    values[:, 2] = c.to(dtype)
+    answer = without_directions(values, c, 20.0, 0.7, 2.0)
+    exact = without_directions(values.float(), c, 20.0, 0.7, 2.0)
+    assert answer.dtype == dtype and torch.equal(answer, exact.to(dtype))
