@@ -64,7 +64,7 @@ class Training:
         scaled = format_of(pipe, options) == torch.float16
         scaler = torch.amp.GradScaler(device_of(pipe).type, init_scale=FIRST_SCALE, enabled=scaled)
         generator = torch.Generator().manual_seed(options.seed)
-        recorded = resume.tensors.get("rows_at_once") if resume else None  # earlier versions took all
+        recorded = resume.tensors.get("rows_at_once") if resume else None  # not in states of earlier versions
         at_once = rows_at_once(pipe, student, options) if recorded is None else int(recorded)
         training = Training(student, adam, scaler, selectors, caches, generator, at_once)
         if resume is not None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support import SMALL, WORDS, build_tiny_sd
+from support import QUICK, SMALL, WORDS, WORLD, build_tiny_sd
 
-from age_core import RunFailed, Vocabulary, erase
+from age_core import RunFailed, Vocabulary, erase, erase_by
 from age_core.erasure import objective, rows, training
 from age_core.erasure.rows import rows_at_once, rows_that_fit
 from age_core.erasure.student import Student
@@ -98,11 +98,19 @@ def test_large_checkpoints_are_made_by_the_clock(pipe, pool, monkeypatch):
     assert [event.step for event in erase(pipe, "dog", pool, options) if event.state] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("where", ["age_core.erasure.loop.draw_previews", "age_core.erasure.training.Training.state"])
-def test_memory_that_runs_out_beside_a_step_becomes_advice_too(pipe, pool, monkeypatch, where):
-    def starve(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+def starve(*_, **__):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(where, starve)
+
+@pytest.mark.parametrize("where", ["loop.draw_previews", "training.Training.state", "training.rows_at_once"])
+def test_memory_that_runs_out_beside_a_step_becomes_advice_too(pipe, pool, monkeypatch, where):
+    monkeypatch.setattr(f"age_core.erasure.{where}", starve)
     with pytest.raises(RunFailed, match="rows_at_once"):
         list(erase(pipe, "dog", pool, replace(SHORT, preview_every=1, checkpoint_every=1)))
+
+
+@pytest.mark.parametrize("method", ["uce", "age"])
+def test_memory_that_runs_out_in_algebra_becomes_advice_too(pipe, monkeypatch, method):
+    monkeypatch.setattr("age_core.erasure.closed_form.algebra.uce_change", starve)
+    with pytest.raises(RunFailed, match="memory ran out"):
+        list(erase_by(pipe, method, "dog", WORLD, **QUICK))
