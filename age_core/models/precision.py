@@ -13,13 +13,13 @@ from torch import Tensor, nn
 HALF = (torch.float16, torch.bfloat16)
 
 
-def prepare_device(device: str) -> None:
+def prepare_device(device: str | torch.device) -> None:
     """How this process computes on CUDA; to be called before the first model is opened there. The CPU stays as it is.
 
     Products of float32 matrices run as TensorFloat32 (10 bits of mantissa, several times faster), and cuBLAS is given
     the workspace without which its sums are in no fixed order.
     """
-    if device.startswith("cuda"):
+    if str(device).startswith("cuda"):
         torch.backends.cuda.matmul.allow_tf32 = True
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is asked for
 
