@@ -18,6 +18,7 @@ from age_core.erasure.options import PRESETS, RENAMED, TARGET_KINDS, parse_optio
 from age_core.erasure.target_words import POOL
 from age_core.errors import AgeError
 from age_core.models.pipelines import DTYPES, load_pipeline
+from age_core.models.precision import default_dtype
 from age_core.models.probes import Probe, load_probe
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -45,8 +46,9 @@ def add_common(parser: argparse.ArgumentParser, top: bool = False) -> None:
 
     add("--model", None, help="a bundled model, a diffusers folder or a Hub id (emoji)")
     add("--concepts", None, help="a bundled concept set (emoji)")
-    add("--device", "cpu", help="where to compute, such as cuda")
-    add("--dtype", "float32", choices=DTYPES, help="number format of the weights")
+    add("--device", None, help="where to compute, such as cuda (cpu; with --resume where the run was begun)")
+    about = "number format of the weights (float32; bfloat16 on cards that compute in it; with --resume the run's own)"
+    add("--dtype", None, choices=DTYPES, help=about)
     add("--low-memory", False, action="store_true", help="slower, with less memory on the device")
     add("--json", False, action="store_true", help="print one JSON document instead of text")
 
@@ -85,12 +87,17 @@ def changes_of(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if value is not None}
 
 
+def place_of(args: argparse.Namespace, default: str = "cpu") -> tuple[str, str]:
+    """--device, and --dtype or what the device computes well in."""
+    device = args.device or default
+    return device, args.dtype or default_dtype(device)
+
+
 def open_pipeline(args: argparse.Namespace, model: str = DEFAULT) -> DiffusionPipeline:
     save = args.low_memory
     return load_pipeline(
         args.model or model,
-        args.device,
-        args.dtype,
+        *place_of(args),
         attention_slicing=save,
         gradient_checkpointing=save,
         offload=save,
@@ -107,7 +114,7 @@ def probe_name(args: argparse.Namespace) -> str:
 
 
 def open_probe(args: argparse.Namespace) -> Probe:
-    return load_probe(probe_name(args), device=args.device)
+    return load_probe(probe_name(args), device=place_of(args)[0])
 
 
 def distinct_names(paths: list[Path], taken: str = "") -> list[str]:

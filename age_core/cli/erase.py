@@ -7,6 +7,8 @@ from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from age_core.cli.common import (
     DEFAULT,
     Answer,
@@ -22,7 +24,7 @@ from age_core.cli.common import (
 from age_core.erasure.events import EraseEvent
 from age_core.errors import AgeError
 from age_core.files import disk_errors
-from age_core.runs.record import resume_run, start_run
+from age_core.runs.record import Place, resume_run, start_run
 from age_core.runs.run import Run
 
 
@@ -82,4 +84,13 @@ def _resume(args: argparse.Namespace) -> tuple[Run, Generator[EraseEvent, None, 
     if not args.run or args.concept:
         raise AgeError("--resume takes the run's folder and nothing else: erase --run FOLDER --resume.")
     run = Run.open(args.run)
+    place = Place.of(run)
+    args.device = args.device or place.device or "cpu"
+    args.dtype = args.dtype or place.dtype
+    args.low_memory = args.low_memory or place.low_memory
+    if args.device == place.device and args.device.startswith("cuda") and not torch.cuda.is_available():
+        raise AgeError(
+            f"The run {run.path.name!r} was begun on {args.device}, which is not here; go on by --device cpu "
+            "to an eraser that differs in its last digits."
+        )
     return run, resume_run(open_pipeline(args, run.config.model or DEFAULT), run, concepts_of(args, run.config.world))

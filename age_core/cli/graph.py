@@ -16,6 +16,7 @@ from age_core.cli.common import (
     add_probe_argument,
     changes_of,
     method_of,
+    place_of,
     probe_name,
     progress_bar,
 )
@@ -68,8 +69,7 @@ def source_of(args: argparse.Namespace) -> Source:
         concepts,
         args.watched or concepts,
         probe_name(args),
-        args.device,
-        args.dtype,
+        *place_of(args, next(iter(getattr(args, "devices", [])), "cpu")),
         args.low_memory,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from age_core.cli.common import DEFAULT, Answer, Commands, add_command
+from age_core.cli.common import DEFAULT, Answer, Commands, add_command, place_of
 from age_core.files import plain
 from age_core.runs.info import describe
 
@@ -16,7 +16,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def run_info(args: argparse.Namespace) -> Answer:
-    facts = plain(describe(args.what or args.model or DEFAULT, args.device, args.dtype))
+    facts = plain(describe(args.what or args.model or DEFAULT, *place_of(args)))
     return facts, "\n".join(_lines(facts))
 
 

@@ -1,12 +1,14 @@
 """One step's inputs: the text states of a row of each term, and latents with noise to look at them on.
 
-They come from the concept's `LatentCache`, or from partial samplings by student or teacher at each step.
+They come from the concept's `LatentCache`, or from partial samplings by student or teacher at each step. What is drawn
+is drawn on the CPU, whose numbers are the same everywhere, and sent in few copies that nothing waits for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from diffusers import DiffusionPipeline
@@ -15,8 +17,11 @@ from torch import Tensor
 from age_core.erasure.latents import LatentCache
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.student import Student
-from age_core.models.families import family_of, predict
+from age_core.models.families import device_of, family_of, predict
 from age_core.models.noise import noise_timesteps
+from age_core.models.precision import to_device
+
+ROWS = ("target", "z_erased", "z_target", "kept", "z_kept", "t", "weight")  # fields of a Batch that have rows
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Batch:
     erased: Tensor  # (L, D)
     candidate_embeds: Tensor  # (n, L, D)
     empty: Tensor  # (L, D)
+    target: Tensor  # (B, L, D) the drawn targets
     z_erased: Tensor  # (B, C, h, w) noised
     z_target: Tensor  # (B, C, h, w) noised
     kept: Tensor  # (B, L, D) what is preserved
@@ -36,6 +42,16 @@ class Batch:
     def mix(self, weights: Tensor) -> Tensor:
         """Target states e_t = y M; (B, n) to (B, L, D)."""
         return mixture(weights, self.candidate_embeds)
+
+    def parts(self, rows: int) -> Iterator[tuple[Batch, float]]:
+        """The same, at most `rows` rows at a time (0: all), each part with its share of the rows."""
+        whole = len(self.t)
+        if not 0 < rows < whole:
+            yield self, 1.0
+            return
+        for start in range(0, whole, rows):
+            part = {name: getattr(self, name)[start : start + rows] for name in ROWS}
+            yield replace(self, **part), len(part["t"]) / whole
 
 
 def mixture(weights: Tensor, candidate_embeds: Tensor) -> Tensor:
@@ -52,20 +68,22 @@ def draw_batch(
     student: Student,
     for_pi: bool = False,
 ) -> Batch:
-    """Latents of the erased concept, each row's target (weights (B, n)) and what it preserves, at the same timestep.
+    """Latents of the erased concept, each row's target and what it preserves, at the same timestep.
 
-    Where latents are sampled anew, those that nothing looks at (the loss or, for_pi, the inner objective) are not, and
-    hold another's.
+    weights (B, n): of the candidates in each row's target, on the CPU and without a gradient. Where latents are sampled
+    anew, those that nothing looks at (the loss or, for_pi, the inner objective) are not, and hold another's.
     """
     template = int(torch.randint(len(cache.erased), (1,), generator=generator))
     erased, candidate_embeds = cache.erased[template], cache.candidate_embeds[template]
-    target = mixture(weights.detach(), candidate_embeds)
-    likeliest = weights.detach().argmax(-1)  # (B,) the candidate whose pictures stand for the target's
+    device = device_of(pipe)
+    target = mixture(to_device(weights, device), candidate_embeds)
+    likeliest = weights.argmax(-1)  # (B,) the candidate whose pictures stand for the target's
+    neighbour = likeliest
     if options.preserve == "neighbours":
-        neighbour = torch.randint(candidate_embeds.shape[0], likeliest.shape, generator=generator).to(likeliest.device)
-        kept = candidate_embeds[neighbour]
+        neighbour = torch.randint(candidate_embeds.shape[0], likeliest.shape, generator=generator)
+        kept = candidate_embeds[to_device(neighbour, device)]
     else:
-        neighbour, kept = likeliest, cache.empty.expand_as(target) if options.preserve == "empty" else target
+        kept = cache.empty.expand_as(target) if options.preserve == "empty" else target
     if options.latents == "cached":
         z_erased, z_target, z_kept, t = _noised_pictures(pipe, cache, likeliest, neighbour, options, generator)
         level = t
@@ -85,7 +103,7 @@ def draw_batch(
     if options.preserve == "empty":  # at the erased concept's latents, as the paper's graph was made (section A)
         z_kept = z_erased
     weight = family_of(pipe).error_weights(pipe, level, options.weighting, options.weight_clip)
-    return Batch(erased, candidate_embeds, cache.empty, z_erased, z_target, kept, z_kept, t, weight)
+    return Batch(erased, candidate_embeds, cache.empty, target, z_erased, z_target, kept, z_kept, t, weight)
 
 
 def _noised_pictures(
@@ -100,13 +118,15 @@ def _noised_pictures(
 
     Target and neighbour share the noise and the number of the picture: where they are one candidate, they are equal.
     """
-    rows, family = len(target), family_of(pipe)
+    rows, family, device = len(target), family_of(pipe), cache.z_candidates.device
     own = torch.randint(max(len(cache.z_erased), 1), (rows,), generator=generator)
     other = torch.randint(cache.z_candidates.shape[1], (rows,), generator=generator)
+    drawn = torch.stack([target, neighbour, own, other, noise_timesteps(pipe.scheduler, rows, generator)])
+    noise = torch.randn(2, rows, *cache.z_candidates.shape[2:], generator=generator)
+    target, neighbour, own, other, t = to_device(drawn, device)
+    noise = to_device(noise, device)
     z_target, z_neighbour = cache.z_candidates[target, other], cache.z_candidates[neighbour, other]
     z_erased = z_target if options.latents_of == "target" else cache.z_erased[own]
-    t = noise_timesteps(pipe.scheduler, rows, generator).to(z_erased.device)
-    noise = torch.randn(2, *z_erased.shape, generator=generator).to(z_erased)
     z_erased = family.add_noise(pipe, z_erased, noise[0], t)
     z_target, z_neighbour = (family.add_noise(pipe, z, noise[1], t) for z in (z_target, z_neighbour))
     return z_erased, z_target, z_neighbour, t
@@ -138,13 +158,19 @@ def _partial_samples(
     within = torch.randint(spacing, (rows,), generator=generator)
     shape = (rows, *family.latent_shape(pipe))
     # float32 whatever the states are, as everything that is added up over steps
-    z = torch.randn(shape, generator=generator).to(prompt_embeds.device).repeat(several, 1, 1, 1)
+    noise = torch.randn(shape, generator=generator)
     top = options.grid - 2 if options.legacy_offset else options.grid - 1  # where pure noise is taken to be
     stop = (k - 2).clamp(min=-1) if options.legacy_offset else k  # the grid index to end at; -1: clean
-    ending = stop.repeat(several).to(z.device)
+    indices = range(top, int(stop.min()), -1)
+    ending = stop.repeat(several)
+    going_at = [(ending < index).nonzero().flatten() for index in indices]  # rows that arrived rest
+    level = k * spacing + 1
+    t_unet = k * spacing + within if options.legacy_offset else level
+    z = to_device(noise, prompt_embeds.device).repeat(several, 1, 1, 1)
+    sent = to_device(torch.cat([t_unet, level, *going_at]), prompt_embeds.device)
+    t_unet, level, *going_at = sent.split([rows, rows, *map(len, going_at)])
     with student.active() if options.latents == "student" else nullcontext():
-        for index in range(top, int(stop.min()), -1):
-            going = (ending < index).nonzero().flatten()  # rows that arrived rest
+        for index, going in zip(indices, going_at, strict=True):
             t = torch.full((len(going),), index * spacing + 1, device=z.device)
             # a row's trajectories start from one noise: there one answer to the empty prompt serves them all
             bare = going[: len(going) // several] if index == top else going
@@ -155,6 +181,4 @@ def _partial_samples(
             prediction = unguided + options.sample_guidance * (guided - unguided)
             below = torch.full_like(t, max(index - 1, 0) * spacing + (1 if index else 0))  # the last step ends at t = 0
             z[going] = family.step(pipe, prediction, z[going], t, below)
-    level = k * spacing + 1
-    t_unet = k * spacing + within if options.legacy_offset else level
-    return z.unflatten(0, (several, rows)), t_unet.to(z.device), level.to(z.device)
+    return z.unflatten(0, (several, rows)), t_unet, level

@@ -21,7 +21,7 @@ from age_core.erasure.options import EraseOptions
 from age_core.erasure.previews import Preview, previews_around
 from age_core.erasure.selectors import SELECTORS
 from age_core.erasure.target_words import POOL, POOLS, banned, check_target, fixed_word, neighbours, resolve
-from age_core.erasure.torch_modes import with_gradients
+from age_core.erasure.torch_modes import advice_when_memory_runs_out, with_gradients
 from age_core.errors import AgeError
 from age_core.models.families import family_of
 
@@ -145,14 +145,15 @@ def _look_and_erase(
     """Try every candidate in closed form, with events that say how far it is, then erase from where it points."""
     started = time.monotonic()
     with_priors: dict[str, Candidates] = {}
-    for name, candidates in pools.items():
-        for part in look_ahead(pipe, name, candidates, concepts):
-            if isinstance(part, int):
-                note = f"looking ahead: {part} of {len(candidates)} targets tried on {name}"
-                elapsed = time.monotonic() - started
-                yield EraseEvent(0, options.steps, note, name, candidates=candidates.names, elapsed_s=elapsed)
-            else:
-                with_priors[name], best = with_prior(candidates, part, options.prior_strength), best_target(part)
+    with advice_when_memory_runs_out():
+        for name, candidates in pools.items():
+            for part in look_ahead(pipe, name, candidates, concepts):
+                if isinstance(part, int):
+                    note = f"looking ahead: {part} of {len(candidates)} targets tried on {name}"
+                    elapsed = time.monotonic() - started
+                    yield EraseEvent(0, options.steps, note, name, candidates=candidates.names, elapsed_s=elapsed)
+                else:
+                    with_priors[name], best = with_prior(candidates, part, options.prior_strength), best_target(part)
     if SELECTORS[options.target].takes_word:
         options = replace(options, fixed_target=best)
     before = time.monotonic() - started
@@ -166,7 +167,8 @@ def _closed(
     pipe: DiffusionPipeline, method: str, words: Mapping[str, str], preserve: Sequence[str]
 ) -> Generator[EraseEvent, None, None]:
     started = time.monotonic()
-    eraser = closed_form(pipe, method, words, preserve)
+    with advice_when_memory_runs_out():
+        eraser = closed_form(pipe, method, words, preserve)
     concept, elapsed = next(iter(words)), time.monotonic() - started
     candidates = (words[concept],)
     yield EraseEvent(

@@ -11,10 +11,11 @@ from diffusers import DiffusionPipeline
 
 from age_core.concepts.candidates import Candidates
 from age_core.concepts.concept_set import Concept, ConceptSet
-from age_core.erasure.closed_form.methods import uce
-from age_core.erasure.closed_form.problem import ErasureProblem
+from age_core.erasure.closed_form.methods import uce_changes
+from age_core.erasure.closed_form.problem import ErasureProblem, algebra_device
 from age_core.errors import AgeError
 from age_core.measure.noise_shift import noise_reference, noise_shift
+from age_core.models.eraser import Eraser
 
 WATCHED = 12  # nearest candidates whose damage is looked at: damage is local
 ENOUGH = 0.5  # of the best candidate's erasure: a target that erases less is gentle only because it does little
@@ -43,11 +44,12 @@ def look_ahead(
         raise AgeError("Looking ahead needs at least one other concept to watch for damage.")
     reference = noise_reference(pipe, replace(concepts, concepts=(judged,)), own_images)
     reference = reference.followed_by(noise_reference(pipe, replace(concepts, concepts=tuple(others)), images))
-    problem = ErasureProblem.of(pipe, (concept,), ())  # what does not depend on the target, once for all candidates
+    # what does not depend on the target, once for all candidates
+    problem = ErasureProblem.of(pipe, (concept,), device=algebra_device(pipe))
     rows = []
     for tried, name in enumerate(candidates.names):
         yield tried
-        eraser = uce(problem, {concept: name})
+        eraser = Eraser({n: change.float() for n, change in uce_changes(problem, {concept: name}).items()})
         shift = noise_shift(pipe, reference, eraser)["shift"]
         rows.append({"candidate": name, "erased": shift[:own_images].mean(), "damage": shift[own_images:].mean()})
     table = pd.DataFrame(rows)

@@ -18,18 +18,20 @@ from PIL import Image
 from torch import Tensor
 
 from age_core.concepts.candidates import Candidates
-from age_core.erasure.batch import draw_batch
+from age_core.erasure.batch import Batch, draw_batch
 from age_core.erasure.events import EraseEvent, TrainingState
 from age_core.erasure.latents import LatentCache, prepare
 from age_core.erasure.objective import inner_gradient, losses
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.previews import Preview, draw_previews, previews_of_words
+from age_core.erasure.rows import passes
 from age_core.erasure.selectors import SELECTORS
-from age_core.erasure.torch_modes import advice_when_memory_runs_out, autocast, with_gradients
+from age_core.erasure.torch_modes import advice_when_memory_runs_out, arithmetic, with_gradients
 from age_core.erasure.training import Training, stored_cache
 from age_core.errors import AgeError, RunFailed
 from age_core.models.eraser import Eraser
 from age_core.models.families import device_of, family_of
+from age_core.models.precision import in_float32
 
 NO_PREVIEWS: Mapping[str, Sequence[Preview]] = MappingProxyType({})
 
@@ -82,7 +84,7 @@ def _prepare_all(
             continue
         drawing = prepare(pipe, name, pool.names, options)
         while True:
-            with advice_when_memory_runs_out(), autocast(pipe, options):
+            with advice_when_memory_runs_out(), arithmetic(pipe, options):
                 part = next(drawing)
             if isinstance(part, LatentCache):
                 caches[name] = part
@@ -109,27 +111,28 @@ def _run(
         note = f"drawing what the original model makes of {name} and its neighbours: {share:.0%}"
         elapsed = time.monotonic() - started
         yield EraseEvent(0, options.steps, note, name, candidates=pools[name].names, elapsed_s=elapsed)
-    training = Training.start(pipe, pools, caches, options)
-    if resume is not None:
-        training.restore(resume)
+    with advice_when_memory_runs_out():
+        training = Training.start(pipe, pools, caches, options, resume)
     candidates = {name: tuple(pool.names[row] for row in caches[name].kept.tolist()) for name, pool in pools.items()}
     first = 1 + (resume.step if resume else 0)
-    loop_started = time.monotonic()
+    loop_started = kept_at = time.monotonic()
     for step in range(first, options.steps + 1):
         row = int(torch.randint(len(pools), (1,), generator=training.generator)) if len(pools) > 1 else 0
-        concept = list(pools)[row]
-        with advice_when_memory_runs_out(), autocast(pipe, options):
-            weights, loss_erase, loss_preserve = _step(pipe, training, concept, options, step)
-        last = step == options.steps
+        concept, last = list(pools)[row], step == options.steps
         asked: Sequence[Preview] = ()
         pictures: tuple[Image.Image, ...] = ()
-        if options.preview_every and (step % options.preview_every == 0 or last):
-            asked = previews.get(concept) or previews_of_words(concept, candidates[concept], options)
-            pictures = draw_previews(pipe, training.student, asked, options)
-        checkpoint = options.checkpoint_every and (step % options.checkpoint_every == 0 or last)
+        state: TrainingState | None = None
+        with advice_when_memory_runs_out():
+            weights, loss_erase, loss_preserve = _step(pipe, training, concept, options, step)
+            if options.preview_every and (step % options.preview_every == 0 or last):
+                asked = previews.get(concept) or previews_of_words(concept, candidates[concept], options)
+                pictures = draw_previews(pipe, training.student, asked, options)
+            now = time.monotonic()
+            due = options.checkpoint_every and (step % options.checkpoint_every == 0 or last)
+            if due and now - kept_at >= training.seconds_apart:
+                state, kept_at = training.state(step), now
         logits = training.selectors[concept].logits.detach()
         probabilities = torch.softmax(logits, -1)
-        now = time.monotonic()
         yield EraseEvent(
             step=step,
             steps=options.steps,
@@ -146,7 +149,7 @@ def _run(
             preview_concepts=tuple(preview.concept for preview in asked),
             preview_prompts=tuple(preview.prompt for preview in asked),
             previews=pictures,
-            state=training.state(step) if checkpoint else None,
+            state=state,
             eraser=_eraser(training, options) if last else None,
         )
 
@@ -154,33 +157,46 @@ def _run(
 def _step(
     pipe: DiffusionPipeline, training: Training, concept: str, options: EraseOptions, step: int
 ) -> tuple[Tensor, float, float]:
-    """One descent of the student and, when it is due, one ascent of pi; the drawn weights (B, n) and both losses."""
+    """One descent of the student and, when it is due, one ascent of pi; the drawn weights (B, n) and both losses.
+
+    The losses are read last, and both at once: until then nothing has the CPU wait for the device.
+    """
     student, selector, generator = training.student, training.selectors[concept], training.generator
-    cache = training.caches[concept]
-    weights = selector.draw(options.batch, generator).to(device_of(pipe))
-    batch = draw_batch(pipe, cache, weights, options, generator, student)
-    loss_erase, loss_preserve = losses(pipe, student, batch, batch.mix(weights), options)
-    loss = loss_erase + options.preserve_weight * loss_preserve
-    if not torch.isfinite(loss):
-        raise RunFailed(f"The training diverged at step {step}: lower the learning rate (now {options.lr:g}).")
-    leaves = list(student.leaves.values())
-    with student.active():
-        gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
-    for leaf, gradient in zip(leaves, gradients, strict=True):
-        leaf.grad = gradient
-    training.adam.param_groups[0]["lr"] = options.lr_at(step)
-    training.adam.step()
+    cache, (each, _) = training.caches[concept], passes(pipe, options)
+    weights = selector.draw(options.batch, generator)
+    terms = torch.zeros(2, device=device_of(pipe))
+    with arithmetic(pipe, options):
+        batch = draw_batch(pipe, cache, weights, options, generator, student)
+        for part, share in batch.parts(training.rows_of(each)):
+            erasing, preserving = losses(pipe, student, part, part.target, options)
+            training.descend(share * (erasing + options.preserve_weight * preserving))
+            terms += share * torch.stack([erasing.detach(), preserving.detach()])
+    training.update(options.lr_at(step))
     if selector.learns and step % options.pi_every == 0:
 
         def inner_objective(weights: Tensor) -> Tensor:
             """Linear in the drawn weights, with the gradient of what pi climbs."""
-            weights = weights.to(device_of(pipe))
-            batch = draw_batch(pipe, cache, weights.detach(), options, generator, student, for_pi=True)
-            prompt_embeds = batch.mix(weights)
-            return (prompt_embeds * inner_gradient(pipe, student, batch, prompt_embeds, options)).sum()
+            with arithmetic(pipe, options):
+                batch = draw_batch(pipe, cache, weights.detach(), options, generator, student, for_pi=True)
+            return (batch.mix(weights.to(device_of(pipe))) * _pi_gradient(pipe, training, batch, options)).sum()
 
         selector.update(inner_objective, options.pi_batch, generator)
-    return weights, float(loss_erase.detach()), float(loss_preserve.detach())
+    loss_erase, loss_preserve = terms.tolist()
+    if not math.isfinite(loss_erase + options.preserve_weight * loss_preserve):
+        raise RunFailed(f"The training diverged at step {step}: lower the learning rate (now {options.lr:g}).")
+    return weights, loss_erase, loss_preserve
+
+
+def _pi_gradient(pipe: DiffusionPipeline, training: Training, batch: Batch, options: EraseOptions) -> Tensor:
+    """`inner_gradient` at the batch's own targets, in float32; (B, L, D)."""
+    _, each = passes(pipe, options)
+    at_once = 0 if options.normalise_terms else training.rows_of(each)  # terms are normalised over the whole batch
+    with in_float32(family_of(pipe).denoiser(pipe)):
+        gradients = [
+            share * inner_gradient(pipe, training.student, part, part.target, options)
+            for part, share in batch.parts(at_once)
+        ]
+    return torch.cat(gradients)
 
 
 def _eraser(training: Training, options: EraseOptions) -> Eraser:
@@ -189,7 +205,7 @@ def _eraser(training: Training, options: EraseOptions) -> Eraser:
         "concept": names[0],
         "concepts": names,
         "target": options.fixed_target if SELECTORS[options.target].takes_word else options.target,
-        "options": asdict(options),
+        "options": asdict(options) | {"rows_at_once": training.rows_at_once},
         "train": options.train,
         "steps": options.steps,
         "seed": options.seed,

@@ -82,7 +82,8 @@ def inner_gradient(
     "preserve": its second term alone (AP); "student": that term through the student alone, the teacher's side being a
     constant (the published code; docs/method.md, section C, point 1).
     Teacher and student are differentiated one after the other, each with its own weights in place, because a
-    checkpointed UNet runs its forward pass again inside the backward pass.
+    checkpointed UNet runs its forward pass again inside the backward pass. In half precision the caller should hold
+    `in_float32` open: the preserving term looks at a difference that can be smaller than the format's grain.
     """
     c_t = prompt_embeds.detach().requires_grad_(True)
     c_e = batch.erased.expand_as(c_t)

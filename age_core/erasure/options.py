@@ -79,9 +79,11 @@ class EraseOptions:
     # the student
     train: str = "xattn"
     lora_rank: Count = 8  # for train="lora"
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the UNet's arithmetic; masters stay float32
+    # of the UNet's arithmetic where its weights are float32, as masters are in any case; pi's gradient stays float32
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     steps: Count = 60
     batch: Count = 8  # rows of each of the two terms in a step
+    rows_at_once: CountOrNone = 0  # of them in memory at once, for less memory; 0: what a GPU takes, on the CPU all
     lr: Positive = 6e-4
     lr_schedule: Schedule = "linear"  # linear: falls straight to nothing at the end
     preview_every: CountOrNone = 10  # 0: none

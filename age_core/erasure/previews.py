@@ -14,7 +14,7 @@ from age_core.concepts.concept_set import Concept, ConceptSet, fill
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.selectors import SELECTORS
 from age_core.erasure.student import Student
-from age_core.erasure.torch_modes import autocast
+from age_core.erasure.torch_modes import arithmetic
 from age_core.measure.verdicts import GUIDANCE, STEPS, seeds_of
 from age_core.models.families import encode_text
 from age_core.models.sampling import decode, sample_latents
@@ -50,6 +50,6 @@ def draw_previews(
 ) -> tuple[Image.Image, ...]:
     """Pictures from the student in mid-training, by the sampler that judges."""
     states = encode_text(pipe, [preview.prompt for preview in previews])
-    with student.active(), autocast(pipe, options):
+    with arithmetic(pipe, options), student.active():
         latents = sample_latents(pipe, states, [preview.seed for preview in previews], STEPS, GUIDANCE)
     return tuple(decode(pipe, latents))

@@ -185,19 +185,20 @@ SELECTORS: dict[str, type[TargetSelector]] = {  # by `EraseOptions.target`
 
 
 def adam_state(adam: torch.optim.Adam) -> dict[str, Tensor]:
-    """Adam's moments and step counts as a flat dict of copies."""
+    """Adam's moments and step counts as a flat dict of copies on the CPU."""
     parameters = adam.param_groups[0]["params"]
     return {
-        f"adam.{row}.{key}": value.detach().clone()
+        f"adam.{row}.{key}": value.detach().to("cpu", copy=True)
         for row, parameter in enumerate(parameters)
         for key, value in adam.state.get(parameter, {}).items()
     }
 
 
 def restore_adam(adam: torch.optim.Adam, state: Mapping[str, Tensor]) -> None:
-    """Put `adam_state`'s tensors back; a parameter without any had never moved."""
+    """Put `adam_state`'s tensors back, each moment where its parameter is; one without any had never moved."""
     for row, parameter in enumerate(adam.param_groups[0]["params"]):
         prefix = f"adam.{row}."
-        moments = {key[len(prefix) :]: value.clone() for key, value in state.items() if key.startswith(prefix)}
-        if moments:
-            adam.state[parameter] = moments
+        moments = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+        if moments:  # Adam counts its steps on the CPU
+            places = {key: value.device if key == "step" else parameter.device for key, value in moments.items()}
+            adam.state[parameter] = {key: value.to(places[key], copy=True) for key, value in moments.items()}

@@ -21,9 +21,10 @@ class Student:
     """Trained weights that take the places of the UNet's own while `active`: no second UNet in memory.
 
     `leaves` (float32, whatever the UNet's own format: at a rate of 1e-5 a half-precision weight could not move) are
-    what the optimiser moves. With train="lora" they are the factors A (rank, in) and B (out, rank) of each
-    cross-attention matrix, W + B A (Hu et al. 2021, arXiv 2106.09685, with alpha = rank), initialised and stored as
-    peft does it; peft itself would wrap the modules that the teacher shares.
+    what the optimiser moves; what the UNet holds while it is the student is cast to its own format. With train="lora"
+    they are the factors A (rank, in) and B (out, rank) of each cross-attention matrix, W + B A (Hu et al. 2021,
+    arXiv 2106.09685, with alpha = rank), initialised and stored as peft does it; peft itself would wrap the modules
+    that the teacher shares.
     """
 
     def __init__(self, unet: nn.Module, options: EraseOptions, selections: Selections = TRAINED):
@@ -44,7 +45,7 @@ class Student:
             leaf.requires_grad_(True)
 
     def weights(self) -> dict[str, Tensor]:
-        """The student's weights by the UNet's names, differentiable in the leaves."""
+        """The student's weights by the UNet's names, in float32, differentiable in the leaves."""
         if not self._low_rank:
             return self.leaves
         return {name: self.teacher[name].detach().float() + change for name, change in self._products().items()}
@@ -57,13 +58,14 @@ class Student:
     def active(self) -> Iterator[None]:
         """The UNet predicts as the student. A backward pass that recomputes (checkpointing) must run inside too."""
         weights = self.weights()
+        standing = [module._parameters[attribute] for module, attribute, _ in self._owners]  # the teacher's
         try:
-            for module, attribute, name in self._owners:
-                module._parameters[attribute] = weights[name]  # type: ignore[assignment]
+            for (module, attribute, name), teacher in zip(self._owners, standing, strict=True):
+                module._parameters[attribute] = weights[name].to(teacher.dtype)  # type: ignore[assignment, union-attr]
             yield
         finally:
-            for module, attribute, name in self._owners:
-                module._parameters[attribute] = self.teacher[name]
+            for (module, attribute, _), teacher in zip(self._owners, standing, strict=True):
+                module._parameters[attribute] = teacher
 
     def delta(self) -> dict[str, Tensor]:
         """The change of each trained weight, float32 on the CPU."""

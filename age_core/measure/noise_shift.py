@@ -1,4 +1,7 @@
-"""Noise shift: how far an edit moved what the model predicts. Nothing is drawn anew and nothing is judged."""
+"""Noise shift: how far an edit moved what the model predicts. Nothing is drawn anew and nothing is judged.
+
+Predictions are made in float32 whatever the weights' format: in bfloat16 an edit that moves nothing reads up to 0.002.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from age_core.measure.verdicts import GUIDANCE, STEPS, seeds_of
 from age_core.models.eraser import Eraser
 from age_core.models.families import encode_text, family_of, predict_all
 from age_core.models.noise import row_errors, spread_timesteps
+from age_core.models.precision import in_float32
 from age_core.models.sampling import sample_latents
 
 
@@ -47,8 +51,9 @@ def noise_reference(pipe: DiffusionPipeline, concepts: ConceptSet, images: int) 
     t = spread_timesteps(pipe.scheduler, images).repeat(len(concepts)).to(z0.device)
     noise = torch.stack([torch.randn(z0.shape[1:], generator=torch.Generator().manual_seed(s + 1)) for s in seeds])
     z = family_of(pipe).add_noise(pipe, z0, noise.to(z0), t)
-    prediction = predict_all(pipe, z, t, states)
-    empty = predict_all(pipe, z, t, encode_text(pipe, [""]).expand_as(states))
+    empty_states = encode_text(pipe, [""]).expand_as(states)
+    with in_float32(family_of(pipe).denoiser(pipe)):
+        prediction, empty = predict_all(pipe, z, t, states), predict_all(pipe, z, t, empty_states)
     return Reference(tuple(names), tuple(seeds), z, t, states, prediction, row_errors(prediction, empty))
 
 
@@ -57,7 +62,7 @@ def noise_shift(pipe: DiffusionPipeline, reference: Reference, eraser: Eraser) -
 
     0: untouched; 1: as far as if the words had been deleted. One row a picture: concept, seed, shift, kept (1 - shift).
     """
-    with eraser.applied_to(pipe):
+    with in_float32(family_of(pipe).denoiser(pipe)), eraser.applied_to(pipe):
         moved = predict_all(pipe, reference.z, reference.t, reference.states)
     shift = (row_errors(moved, reference.prediction) / reference.signal).cpu().numpy()
     return pd.DataFrame({"concept": reference.concept, "seed": reference.seed, "shift": shift, "kept": 1 - shift})

@@ -29,14 +29,14 @@ def without_directions(
 
     values: (B, L, D); directions: (m, D). sigma is a sigmoid of sharpness * (cosine - threshold), so that only tokens
     that mean the erased concept lose their share of it (AdaVD, arXiv 2412.06143; docs/method.md, section G). Strength 1
-    removes the share, 2 mirrors it.
+    removes the share, 2 mirrors it. Computed in float32 where the values are in half precision.
     """
-    first, rest = values[:, :1], values[:, 1:]
-    for c in directions.to(values):
+    first, rest = values[:, :1], values[:, 1:].to(torch.promote_types(values.dtype, torch.float32))
+    for c in directions.to(rest):
         cosine = torch.nn.functional.cosine_similarity(rest, c, dim=-1).unsqueeze(-1)  # (B, L - 1, 1)
         share = strength * torch.sigmoid(sharpness * (cosine - threshold)) * (rest @ c / c.square().sum()).unsqueeze(-1)
         rest = rest - share * c
-    return torch.cat([first, rest], 1)
+    return torch.cat([first, rest.to(values.dtype)], 1)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ class Eraser:
         hooks = []
         try:
             for name, directions in self.directions.items():
-                hooks.append(modules[name].register_forward_hook(self._take_out(directions)))
+                device = next(modules[name].parameters()).device
+                hooks.append(modules[name].register_forward_hook(self._take_out(directions.to(device))))
             with torch.no_grad():
                 for name, delta in self.delta.items():
                     # summed in float32: a half-precision weight would swallow a small delta twice

@@ -107,7 +107,7 @@ class StableDiffusion:
         return prompt_embeds
 
     def predict(self, pipe: DiffusionPipeline, z: Tensor, t: Tensor, prompt_embeds: Tensor) -> Tensor:
-        dtype = pipe.unet.dtype
+        dtype = dtype_of(pipe)
         return pipe.unet(z.to(dtype), t, prompt_embeds.to(dtype)).sample.float()
 
     def prediction_type(self, pipe: DiffusionPipeline) -> str:
@@ -162,10 +162,11 @@ class StableDiffusionXL(StableDiffusion):
         return prompt_embeds[:, :-1]
 
     def predict(self, pipe: DiffusionPipeline, z: Tensor, t: Tensor, prompt_embeds: Tensor) -> Tensor:
-        dtype = pipe.unet.dtype
+        dtype = dtype_of(pipe)
         width = pipe.text_encoder_2.config.projection_dim
         size = self.latent_shape(pipe)[-1] * pipe.vae_scale_factor  # px, told as the picture's and its target's size
-        time_ids = torch.tensor([size, size, 0, 0, size, size], device=z.device, dtype=dtype).expand(len(z), -1)
+        time_ids = torch.full((len(z), 6), size, device=z.device, dtype=dtype)
+        time_ids[:, 2:4] = 0  # the corner of the crop; filled in there, since what is sent has the CPU wait
         added = {"text_embeds": prompt_embeds[:, -1, :width].to(dtype), "time_ids": time_ids}
         tokens = self.tokens(prompt_embeds).to(dtype)
         return pipe.unet(z.to(dtype), t, tokens, added_cond_kwargs=added).sample.float()
@@ -189,7 +190,7 @@ def device_of(pipe: DiffusionPipeline) -> torch.device:
 
 
 def dtype_of(pipe: DiffusionPipeline) -> torch.dtype:
-    """The number format of the denoiser's weights."""
+    """The number format of the denoiser's weights, told by the first: its own property looks through all of them."""
     return next(family_of(pipe).denoiser(pipe).parameters()).dtype
 
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from age_core.errors import AgeError
+
+# Schedulers' tables on the device that asked last: one that is sent at each use has the CPU wait for the device.
+_SENT: MutableMapping[Tensor, Tensor] = WeakIdKeyDictionary()
 
 
 def alpha_bar(scheduler: Any, t: Tensor) -> Tensor:
     """Share of signal variance left at timestep t (B,), shaped to broadcast over latents: (B, 1, 1, 1)."""
-    return scheduler.alphas_cumprod.to(t.device)[t].view(-1, 1, 1, 1)
+    table = scheduler.alphas_cumprod
+    if table.device != t.device:
+        if table not in _SENT or _SENT[table].device != t.device:
+            _SENT[table] = table.to(t.device)
+        table = _SENT[table]
+    return table[t].view(-1, 1, 1, 1)
 
 
 def add_noise(scheduler: Any, z0: Tensor, noise: Tensor, t: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from age_core.assets import MODELS
 from age_core.errors import AgeError
 from age_core.models.families import CLASSES
+from age_core.models.precision import prepare_device
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -36,6 +37,7 @@ def load_pipeline(
     if dtype not in DTYPES:
         raise AgeError(f"Unknown number format {dtype!r}; choose one of {', '.join(DTYPES)}.")
     path = _check_source(str(source))
+    prepare_device(device)
     try:
         name = str(DiffusionPipeline.load_config(path).get("_class_name"))
         if name not in CLASSES:

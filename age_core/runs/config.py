@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from pydantic import field_validator
 from pydantic.dataclasses import dataclass
 
-from age_core.erasure.options import current_names
+from age_core.erasure.options import EraseOptions, current_names
 from age_core.errors import AgeError
 from age_core.validation import Texts, fault_of, in_one_sentence, strict
 
 HARMLESS = ("preview_every", "checkpoint_every")  # options that change no bit of the eraser
+DEFAULTS = asdict(EraseOptions())  # what a run does by options that its version did not have yet
 OTHER_FIELDS = ("missing", "unexpected_keyword_argument", "tuple_type", "dict_type")
 
 
@@ -45,7 +47,7 @@ class RunConfig:
     model_identity: str  # hash of configuration and weights
     trained_parameters: int
     versions: Mapping[str, str]
-    machine: Mapping[str, str]  # device and number of CPU threads: sums in another order end in other last bits
+    machine: Mapping[str, str]  # device, number format, CPU threads: sums in another order end in other last bits
     created: str  # ISO 8601, UTC
 
     @field_validator("method")
@@ -99,7 +101,7 @@ class RunConfig:
         ]
         if self.model_identity != other.model_identity:
             phrases.append(f"model (weights of {self.model} {self.model_identity}, not {other.model_identity})")
-        mine, others = dict(self.options), dict(other.options)
+        mine, others = DEFAULTS | dict(self.options), DEFAULTS | dict(other.options)
         for name in sorted((mine.keys() | others.keys()) - set(HARMLESS)):
             if mine.get(name) != others.get(name):
                 phrases.append(f"option {name} ({mine.get(name)}, not {others.get(name)})")

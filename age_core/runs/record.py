@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +19,9 @@ from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.erasure.by_method import Request, carry_out, plan
 from age_core.erasure.events import EraseEvent
 from age_core.files import plain
-from age_core.models.families import device_of, family_of
+from age_core.models.families import device_of, dtype_of, family_of
 from age_core.models.identity import model_identity
+from age_core.models.pipelines import DTYPES
 from age_core.runs.config import RunConfig
 from age_core.runs.run import Run
 
@@ -44,9 +47,44 @@ def make_config(
         model_identity=identity or model_identity(pipe),
         trained_parameters=sum(weight.numel() for weight in trained.values()),
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
-        machine={"device": str(device_of(pipe)), "threads": str(torch.get_num_threads())},
+        machine=_machine(pipe),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _machine(pipe: DiffusionPipeline) -> dict[str, str]:
+    """Where a run computes and how: what another eraser's last bits may come from."""
+    device, denoiser = device_of(pipe), family_of(pipe).denoiser(pipe)
+    facts = {
+        "device": str(device),
+        "dtype": str(dtype_of(pipe)).removeprefix("torch."),
+        "low_memory": "yes" if getattr(denoiser, "is_gradient_checkpointing", False) else "no",
+        "threads": str(torch.get_num_threads()),
+    }
+    if device.type == "cuda":
+        facts["card"] = torch.cuda.get_device_name(device)
+        facts["tf32"] = "yes" if torch.backends.cuda.matmul.allow_tf32 else "no"
+        facts["cublas_workspace"] = os.environ.get("CUBLAS_WORKSPACE_CONFIG", "")
+    return facts
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run was begun, as far as it says so in words of ours: it may come from anywhere. "": it does not say."""
+
+    device: str
+    dtype: str
+    low_memory: bool
+
+    @staticmethod
+    def of(run: Run) -> Place:
+        machine = run.config.machine
+        device, dtype = machine.get("device", ""), machine.get("dtype", "float32")  # earlier versions' default
+        return Place(
+            device if re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,2})?", device) else "",
+            dtype if dtype in DTYPES else "float32",
+            machine.get("low_memory") == "yes",
+        )
 
 
 def start_run(

@@ -37,9 +37,9 @@ def revived_states(pipe: DiffusionPipeline, eraser: Eraser, states: Tensor, rho:
         raise AgeError("This eraser changes no keys or values of cross-attention, so there is nothing to revive.")
     if token_states(pipe, states).shape != states.shape:
         raise AgeError("A revival is only known for models whose text states are token states alone.")
-    original = [weights[name].detach().double().cpu() for name in changed]
-    edited = [old + eraser.delta[name].double().cpu() for name, old in zip(changed, original, strict=True)]
-    found = revival_states(edited, original, states.double().cpu().flatten(0, 1), rho)
+    original = [weights[name].detach().cpu().double() for name in changed]
+    edited = [old + eraser.delta[name].cpu().double() for name, old in zip(changed, original, strict=True)]
+    found = revival_states(edited, original, states.cpu().double().flatten(0, 1), rho)
     return found.to(states).view_as(states)
 
 

@@ -16,13 +16,13 @@ from age_core.errors import AgeError
 
 def uce_factor(C: Tensor, R: Tensor, lam: float, a: float, p: float) -> Tensor:
     """a C (lam I + a sum c c^T + p sum r r^T)^-1; (n, D): all of UCE that depends neither on the target nor on W."""
-    A = lam * torch.eye(C.shape[1], dtype=C.dtype) + a * C.T @ C + p * R.T @ R
+    A = lam * torch.eye(C.shape[1], dtype=C.dtype, device=C.device) + a * C.T @ C + p * R.T @ R
     return a * torch.linalg.solve(A, C.T).T
 
 
 def uce_factor_of_moment(C: Tensor, moment: Tensor, lam: float, a: float, p: float) -> Tensor:
     """The same but for the last bits, of sum r r^T (D, D), which is all that it takes of R."""
-    A = lam * torch.eye(C.shape[1], dtype=C.dtype) + a * C.T @ C + p * moment
+    A = lam * torch.eye(C.shape[1], dtype=C.dtype, device=C.device) + a * C.T @ C + p * moment
     return a * torch.linalg.solve(A, C.T).T
 
 
@@ -53,7 +53,7 @@ def revival_states(edited: Sequence[Tensor], original: Sequence[Tensor], C: Tens
     """
     if not edited or len(edited) != len(original) or any(w.shape[1] != C.shape[1] for w in (*edited, *original)):
         raise AgeError("A revival needs the same projections, edited and original, as wide as the token states.")
-    gram = sum((w.T @ w for w in edited), rho * torch.eye(C.shape[1], dtype=C.dtype))
+    gram = sum((w.T @ w for w in edited), rho * torch.eye(C.shape[1], dtype=C.dtype, device=C.device))
     mixed = torch.stack([new.T @ old for new, old in zip(edited, original, strict=True)]).sum(0)
     return torch.linalg.solve(gram, mixed @ C.T).T
 
@@ -65,7 +65,7 @@ def null_space(R: Tensor, threshold: float) -> tuple[Tensor, int]:
     preserved states it is the whole space.
     """
     if not len(R):
-        return torch.eye(R.shape[1], dtype=R.dtype), R.shape[1]
+        return torch.eye(R.shape[1], dtype=R.dtype, device=R.device), R.shape[1]
     values, vectors = torch.linalg.eigh(R.T @ R / len(R))
     free = vectors[:, values < threshold]
     return free @ free.T, free.shape[1]
@@ -78,7 +78,7 @@ def speed_change(C: Tensor, C_star: Tensor, P: Tensor, K: Tensor) -> Tensor:
     the T within the range of P that minimises |T C + C - C*|^2 + |T|^2 (measured through W) subject to T K = 0.
     C* pairs the target with the concept, as that minimum demands.
     """
-    eye = torch.eye(C.shape[1], dtype=C.dtype)
+    eye = torch.eye(C.shape[1], dtype=C.dtype, device=C.device)
     C1, paired, Kt = C.T @ C, C_star.T @ C, K.T
     M = torch.linalg.inv(C1 @ P + eye)
     # K may lie in the preserved space altogether (P K = 0), where nothing is left to constrain: hence pinv
@@ -103,7 +103,7 @@ def rotation(W: Tensor, C: Tensor, C_star: Tensor, held: Tensor, erase: float, r
     G, G_star = _projection(C @ W.T), _projection(C_star @ W.T)
     kept = W @ held @ W.T
     a = erase * (kept * G).sum() / G.trace() if relative else erase
-    U, _, Vh = torch.linalg.svd(kept - a * G @ (torch.eye(len(W), dtype=W.dtype) - G_star))
+    U, _, Vh = torch.linalg.svd(kept - a * G @ (torch.eye(len(W), dtype=W.dtype, device=W.device) - G_star))
     return U @ Vh
 
 

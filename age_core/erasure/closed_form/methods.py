@@ -19,7 +19,7 @@ from torch import Tensor
 
 from age_core.erasure.closed_form import algebra
 from age_core.erasure.closed_form.algebra import revival_states
-from age_core.erasure.closed_form.problem import ClosedFormOptions, ErasureProblem, target_rows
+from age_core.erasure.closed_form.problem import ClosedFormOptions, ErasureProblem, algebra_device, target_rows
 from age_core.errors import AgeError
 from age_core.models.eraser import Eraser
 
@@ -28,10 +28,14 @@ __all__ = ["CLOSED_FORMS", "ClosedFormOptions", "ErasureProblem", "closed_form",
 
 def uce(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     """Unified Concept Editing (arXiv 2308.14761): every concept's keys and values become its target's."""
+    return _eraser(problem, "uce", targets, uce_changes(problem, targets))
+
+
+def uce_changes(problem: ErasureProblem, targets: Mapping[str, str]) -> dict[str, Tensor]:
+    """What UCE adds to each weight, float64 where the problem is."""
     C_star = _target_rows(problem, targets)
     V_star = _target_outputs(problem, problem.weights, C_star)
-    delta = {n: algebra.uce_change(W, problem.C, V_star[n], problem.factor) for n, W in problem.weights.items()}
-    return _eraser(problem, "uce", targets, delta)
+    return {n: algebra.uce_change(W, problem.C, V_star[n], problem.factor) for n, W in problem.weights.items()}
 
 
 def rece(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
@@ -94,7 +98,7 @@ def oce(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     """
     o, C, C_star = problem.options, problem.words.only_last(), problem.read_targets(targets).only_last()
     held = o.oce_keep * problem.kept.T @ problem.kept + o.oce_world * problem.R.T @ problem.R / len(problem.R)
-    held = held + o.oce_lam * torch.eye(len(held), dtype=held.dtype)
+    held = held + o.oce_lam * torch.eye(len(held), dtype=held.dtype, device=held.device)
     delta = {
         n: algebra.rotation(W, C, C_star, held, o.oce_erase, o.oce_relative) @ W - W
         for n, W in problem.values().items()
@@ -110,7 +114,7 @@ def adavd(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     Strength 1, which takes the share out, erased 15 of 16 cats; strength 2, which mirrors it, all of them.
     """
     C, o = problem.words.only_last(), problem.options
-    directions = {n.removesuffix(".weight"): (C @ W.T).float().contiguous() for n, W in problem.values().items()}
+    directions = {n.removesuffix(".weight"): (C @ W.T).float().cpu().contiguous() for n, W in problem.values().items()}
     strengths: dict[str, Any] = {"sharpness": o.sharpness, "threshold": o.threshold, "strength": o.strength}
     return _eraser(problem, "adavd", dict.fromkeys(problem.concepts), {}, directions, **strengths)
 
@@ -140,7 +144,8 @@ def closed_form(
     """
     if method not in CLOSED_FORMS:
         raise AgeError(f"Unknown closed form {method!r}; choose one of {', '.join(CLOSED_FORMS)}.")
-    return CLOSED_FORMS[method](ErasureProblem.of(pipe, tuple(targets), preserve, options), targets)
+    problem = ErasureProblem.of(pipe, tuple(targets), preserve, options, algebra_device(pipe))
+    return CLOSED_FORMS[method](problem, targets)
 
 
 def _target_rows(problem: ErasureProblem, targets: Mapping[str, str]) -> Tensor:
@@ -179,4 +184,4 @@ def _eraser(
         "options": asdict(problem.options) | {"templates": list(problem.options.templates)},
         **facts,
     }
-    return Eraser({n: change.float() for n, change in delta.items()}, info, directions=directions or {})
+    return Eraser({n: change.float().cpu() for n, change in delta.items()}, info, directions=directions or {})

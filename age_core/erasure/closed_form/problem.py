@@ -13,7 +13,7 @@ from torch import Tensor
 from age_core.concepts.concept_set import fill
 from age_core.erasure.closed_form.algebra import uce_factor
 from age_core.errors import AgeError
-from age_core.models.families import encode_text, family_of, token_states
+from age_core.models.families import device_of, encode_text, family_of, token_states
 
 Tokens = Literal["last", "onward", "all"]
 TOKENS: tuple[Tokens, ...] = ("last", "onward", "all")
@@ -22,6 +22,7 @@ TECHNIQUES: tuple[Technique, ...] = ("replace", "tensor")
 # The empty prompt has no subject; in its place stands the end token. (The published UCE takes the first row, 0, whose
 # state in a bidirectional encoder means something: in the emoji world SPEED then erases dogs to 50 % instead of 100 %.)
 EMPTY_ROW = 1
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class ClosedFormOptions:
 class Prompts:
     """What cross-attention sees of some prompts, and where each one's subject ends."""
 
-    states: Tensor  # (B, L, D) float64 on the CPU
+    states: Tensor  # (B, L, D) float64
     last: tuple[int, ...]  # row of the last subject token; of the empty prompt EMPTY_ROW
 
     def only_last(self) -> Tensor:
@@ -84,12 +85,24 @@ class Prompts:
         return self.states[range(len(self.last)), self.last]
 
 
-def read_prompts(pipe: DiffusionPipeline, words: Sequence[str], templates: Sequence[str]) -> Prompts:
+def algebra_device(pipe: DiffusionPipeline) -> torch.device:
+    """Where edits are solved for: on CUDA, if the text encoders are there too and not left in main memory for room.
+
+    Elsewhere on the CPU: mps has no float64.
+    """
+    parts = family_of(pipe).text_parts(pipe)
+    places = {device_of(pipe), *(encoder.device for _, encoder in parts)}
+    return places.pop() if len(places) == 1 and device_of(pipe).type == "cuda" else CPU
+
+
+def read_prompts(
+    pipe: DiffusionPipeline, words: Sequence[str], templates: Sequence[str], device: torch.device = CPU
+) -> Prompts:
     """Every word in every template, word by word; the empty word is the empty prompt, without any template."""
     filled = [(word, template) for word in words for template in templates]
     prompts = [fill(template, word) if word else "" for word, template in filled]
     unique = list(dict.fromkeys(prompts))
-    states = token_states(pipe, encode_text(pipe, unique)).double().cpu()
+    states = token_states(pipe, encode_text(pipe, unique)).to(device).double()
     last = tuple(_last_subject_token(pipe, word, template) for word, template in filled)
     return Prompts(states[[unique.index(prompt) for prompt in prompts]], last)
 
@@ -150,6 +163,7 @@ class ErasureProblem:
     p: float  # UCE's weight of R
     C: Tensor  # (n, D) rows that mean the concepts
     factor: Tensor  # (n, D) UCE's
+    device: torch.device = CPU  # of every tensor
 
     @staticmethod
     def of(
@@ -157,8 +171,9 @@ class ErasureProblem:
         concepts: Sequence[str],
         preserve: Sequence[str] = (),
         options: ClosedFormOptions | None = None,
+        device: torch.device = CPU,
     ) -> ErasureProblem:
-        """Read the concepts and what to preserve. Raises AgeError on bad input before any work."""
+        """Read the concepts and what to preserve, onto `device`. Raises AgeError on bad input before any work."""
         options = options or ClosedFormOptions()
         options.check()
         concepts, preserve = tuple(concepts), tuple(dict.fromkeys(word for word in preserve if word.strip()))
@@ -168,28 +183,30 @@ class ErasureProblem:
         if both:
             raise AgeError(f"{both[0]!r} cannot be erased and preserved at once: leave it out of one of them.")
         weights = {
-            name: weight.detach().double().cpu()
+            name: weight.detach().to(device).double()
             for name, weight in family_of(pipe).denoiser(pipe).named_parameters()
             if name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight"))
         }
         if not weights:
             raise AgeError("This model has no cross-attention keys and values to edit.")
-        words, empty = read_prompts(pipe, concepts, options.templates), read_prompts(pipe, [""], ("{noun}",)).states[0]
+        words = read_prompts(pipe, concepts, options.templates, device)
+        empty = read_prompts(pipe, [""], ("{noun}",), device).states[0]
         kept, R = empty[:0], empty
         if preserve:
-            prompts = read_prompts(pipe, preserve, options.templates)
+            prompts = read_prompts(pipe, preserve, options.templates, device)
             kept, R = prompts.only_last(), torch.cat([empty, prompts.states.flatten(0, 1)])
         p = preserving_weight(options, len(empty), len(R))
         C = concept_rows(words, options.tokens)
         factor = uce_factor(C, R, options.lam, options.erase, p)
-        return ErasureProblem(pipe, options, concepts, preserve, weights, words, empty, kept, R, p, C, factor)
+        return ErasureProblem(pipe, options, concepts, preserve, weights, words, empty, kept, R, p, C, factor, device)
 
     def read_targets(self, targets: Mapping[str, str]) -> Prompts:
         """The target words' prompts, in the order of the concepts' own. Raises AgeError where a concept lacks one."""
         missing = [concept for concept in self.concepts if concept not in targets]
         if missing:
             raise AgeError(f"The concept {missing[0]!r} has no target word; give '' for the empty prompt.")
-        return read_prompts(self.pipe, [targets[concept].strip() for concept in self.concepts], self.options.templates)
+        words = [targets[concept].strip() for concept in self.concepts]
+        return read_prompts(self.pipe, words, self.options.templates, self.device)
 
     def values(self) -> dict[str, Tensor]:
         """The value projections among the weights."""
