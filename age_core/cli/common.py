@@ -87,14 +87,7 @@ def changes_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def open_pipeline(args: argparse.Namespace, model: str = DEFAULT) -> DiffusionPipeline:
     save = args.low_memory
-    return load_pipeline(
-        args.model or model,
-        args.device,
-        args.dtype,
-        attention_slicing=save,
-        gradient_checkpointing=save,
-        offload=save,
-    )
+    return load_pipeline(args.model or model, args.device, args.dtype, gradient_checkpointing=save, offload=save)
 
 
 def concepts_of(args: argparse.Namespace, name: str = DEFAULT) -> ConceptSet:

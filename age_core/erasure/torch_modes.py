@@ -66,6 +66,6 @@ def advice_when_memory_runs_out() -> Iterator[None]:
             raise
         raise RunFailed(
             "The memory ran out: lower `batch` and `pi_batch`, load the pipeline with offload=True, "
-            "gradient_checkpointing=True, attention_slicing=True or dtype='float16' (--low-memory does the first "
-            "three), or train fewer weights (train='lora')."
+            "gradient_checkpointing=True or dtype='bfloat16' (--low-memory does the first two), or train fewer weights "
+            "(train='lora')."
         ) from error
