@@ -75,10 +75,16 @@ def load_pipeline(
 def save_pipeline(pipe: DiffusionPipeline, folder: Path) -> None:
     """Write a diffusers folder that plain diffusers opens and draws with, and that names no path of this machine."""
     pipe.save_pretrained(folder, safe_serialization=True)
-    for file in (folder / "model_index.json", *folder.glob("*/*config.json")):
+    make_portable(folder / "model_index.json", *folder.glob("*/*config.json"))
+
+
+def make_portable(*files: Path) -> None:
+    """Take from configurations that were written just now what belongs to this machine or to the weights' format."""
+    for file in files:
         settings = json.loads(file.read_text(encoding="utf-8"))
         cleaned = {name: value for name, value in settings.items() if name not in PATHS}
-        # transformers opens a part in the format that stands here, diffusers in float32: together they could not draw
+        # transformers opens a model in the format that stands here, diffusers its own in float32: together, or given
+        # pictures in float32, half a format cannot compute
         cleaned |= {name: "float32" for name in ("dtype", "torch_dtype") if name in settings}
         if cleaned != settings:
             file.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

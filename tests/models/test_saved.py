@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 from support import WORLD, build_tiny_sd
+from transformers import AutoModelForImageClassification
 
 from age_core import erase_by, export_eraser, load_pipeline
 
@@ -35,6 +36,13 @@ def paths_in(folder):
 
 def test_the_bundled_model_opens_and_draws_in_plain_diffusers():
     assert drawn(ROOT / "assets" / "emoji-sd", 64).size == (64, 64)
+
+
+@pytest.mark.parametrize("name", ["emoji-probe", "emoji-style-probe"])
+def test_the_bundled_probes_open_and_judge_in_plain_transformers(name):
+    probe = AutoModelForImageClassification.from_pretrained(ROOT / "assets" / name)
+    with torch.no_grad():
+        assert probe(torch.zeros(1, 3, 64, 64)).logits.isfinite().all()
 
 
 @pytest.mark.parametrize("part", ["assets", "benchmarks", "docs", "tests", "viz"])
