@@ -72,8 +72,8 @@ def test_the_bundled_model_is_drawn_by_the_solver_that_diffusers_makes_of_its_se
         solver_for(emoji_pipe.scheduler),
         DPMSolverMultistepScheduler.from_config(emoji_pipe.scheduler.config),
     )
-    settings = [{n: v for n, v in one.config.items() if not n.startswith("_")} for one in (ours, theirs)]
-    assert settings[0] == settings[1]
+    settings = {name: value for name, value in ours.config.items() if not name.startswith("_")}
+    assert settings == {name: theirs.config[name] for name in settings}
     assert torch.equal(ours.alphas_cumprod, theirs.alphas_cumprod)
 
 
