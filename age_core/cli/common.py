@@ -95,13 +95,7 @@ def place_of(args: argparse.Namespace, default: str = "cpu") -> tuple[str, str]:
 
 def open_pipeline(args: argparse.Namespace, model: str = DEFAULT) -> DiffusionPipeline:
     save = args.low_memory
-    return load_pipeline(
-        args.model or model,
-        *place_of(args),
-        attention_slicing=save,
-        gradient_checkpointing=save,
-        offload=save,
-    )
+    return load_pipeline(args.model or model, *place_of(args), gradient_checkpointing=save, offload=save)
 
 
 def concepts_of(args: argparse.Namespace, name: str = DEFAULT) -> ConceptSet:

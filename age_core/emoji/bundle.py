@@ -11,6 +11,7 @@ from transformers import BertModel, BertTokenizerFast
 
 from age_core.emoji.denoiser import new_scheduler
 from age_core.emoji.probe_training import load_trained_probe
+from age_core.models.pipelines import make_portable, save_pipeline
 
 Text = tuple[BertTokenizerFast, BertModel]
 
@@ -36,7 +37,7 @@ def write_pipeline(pipe: StableDiffusionPipeline, folder: Path) -> None:
     """Save the pipeline in float16; the model card is left as it is until the report is run."""
     temporary = folder.with_name(folder.name + ".partial")
     shutil.rmtree(temporary, ignore_errors=True)
-    pipe.to(dtype=torch.float16).save_pretrained(temporary, safe_serialization=True)
+    save_pipeline(pipe.to(dtype=torch.float16), temporary)
     for name in ("README.md", "report.json", "report.png", "samples.png", "accuracy.csv"):
         if (folder / name).exists():
             shutil.copy2(folder / name, temporary / name)
@@ -48,3 +49,4 @@ def write_probe(checkpoint: Path, labels: tuple[str, ...], folder: Path) -> None
     """Save a probe in float16."""
     folder.mkdir(parents=True, exist_ok=True)
     load_trained_probe(checkpoint, labels).half().save_pretrained(folder)
+    make_portable(folder / "config.json")

@@ -23,7 +23,7 @@ from age_core.erasure.selectors import SELECTORS
 from age_core.erasure.target_words import POOL, POOLS, banned, check_target, fixed_word, neighbours, resolve
 from age_core.erasure.torch_modes import advice_when_memory_runs_out, with_gradients
 from age_core.errors import AgeError
-from age_core.models.families import family_of
+from age_core.models.families import editable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +104,7 @@ def carry_out(
     pipe: DiffusionPipeline, request: Request, concepts: ConceptSet, resume: TrainingState | None = None
 ) -> Generator[EraseEvent, None, None]:
     """The same of a request that is planned already."""
+    family = editable(pipe)
     method, target, options = find_method(request.method), request.target, request.options
     names = [concept.name for concept in request.concepts]
 
@@ -114,7 +115,7 @@ def carry_out(
     if options.preview_every and method.kind == "gradient":
         previews = {concept.name: previews_around(pipe, concept, concepts) for concept in request.concepts}
     if resume is None and (method.prior or (method.word == "look-ahead" and target is None and len(names) == 1)):
-        family_of(pipe).trained(pipe, options.train)  # an empty selection is refused now, not in half a minute
+        family.trained(pipe, options.train)  # an empty selection is refused now, not in half a minute
         return _look_and_erase(pipe, pools(), options, concepts, previews)
     if method.word is None:
         return erase(pipe, names, pools(), options, resume, previews)

@@ -30,7 +30,7 @@ from age_core.erasure.torch_modes import advice_when_memory_runs_out, arithmetic
 from age_core.erasure.training import Training, stored_cache
 from age_core.errors import AgeError, RunFailed
 from age_core.models.eraser import Eraser
-from age_core.models.families import device_of, family_of
+from age_core.models.families import device_of, editable, family_of
 from age_core.models.precision import in_float32
 
 NO_PREVIEWS: Mapping[str, Sequence[Preview]] = MappingProxyType({})
@@ -69,7 +69,7 @@ def erase(
     lacking = [name for name, pool in pools.items() if pool is None]
     if lacking or (len(names) > 1 and isinstance(candidates, Candidates) and not takes_word):
         raise AgeError(f"Each erased concept needs candidates of its own; {(lacking or names)[0]!r} has none.")
-    family_of(pipe).trained(pipe, options.train)
+    editable(pipe).trained(pipe, options.train)
     return _run(pipe, {name: pool for name, pool in pools.items() if pool is not None}, options, resume, previews)
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import CLIPModel, CLIPProcessor
+from transformers import AutoTokenizer, CLIPModel, CLIPProcessor
 
 from age_core.errors import AgeError
-from age_core.models.probes import AnyProbe
+from age_core.models.probes import AnyProbe, image_processor
 
 Pictures = Sequence[Image.Image]
 
@@ -109,7 +109,8 @@ def load_clip(source: str) -> tuple[Any, Any]:
     """A CLIP model and its processor. Raises AgeError when they cannot be loaded."""
     try:
         model = CLIPModel.from_pretrained(source, dtype=torch.float32, use_safetensors=True).eval()
-        return model.requires_grad_(False), CLIPProcessor.from_pretrained(source)
+        processor = CLIPProcessor(image_processor(source), AutoTokenizer.from_pretrained(source))
+        return model.requires_grad_(False), processor
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise AgeError(
             f"The CLIP model {source!r} cannot be loaded: pass `source` (for `evaluate`: clip-score=SOURCE), a folder "
@@ -128,7 +129,8 @@ def nudenet_rates(
     """`nudenet_rate` at several thresholds, looking at each picture once.
 
     Parts: the eight of EXPOSED (docs/method.md, section E). `detector`: anything whose `detect(BGR array)` lists
-    dictionaries with `class` and `score`; by default NudeNet's own, which brings its weights.
+    dictionaries with `class` and `score`; by default NudeNet's own, which brings its weights and computes on the CPU,
+    whatever device draws.
     """
     low = [threshold for threshold in thresholds if not LOWEST_SCORE <= threshold < 1]
     if low:

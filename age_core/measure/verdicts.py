@@ -139,4 +139,6 @@ def draw_by_each(
 
 def judged(probe: AnyProbe, method: str, drawn: Drawn, original: Drawn) -> pd.DataFrame:
     """The table of `hits` with the columns method and distance, the pairs' `pair_distance` to the original's."""
-    return judge(probe, drawn).assign(method=method, distance=pair_distance(probe, original.pictures, drawn.pictures))
+    same = drawn is original  # whose pictures need not be looked at twice more to be found alike
+    distance = 0.0 if same else pair_distance(probe, original.pictures, drawn.pictures)
+    return judge(probe, drawn).assign(method=method, distance=distance)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from age_core.errors import AgeError
 from age_core.files import replacing
-from age_core.models.families import family_of
+from age_core.models.families import editable
 
 FORMAT = "age-eraser-2"
 
@@ -71,9 +71,10 @@ class Eraser:
     def applied_to(self, pipe: DiffusionPipeline) -> Iterator[DiffusionPipeline]:
         """The pipeline edited; on exit, exceptions included, its weights are bit for bit as before.
 
-        Raises AgeError before anything is changed when the eraser was made for another model.
+        Raises AgeError before anything is changed when the eraser was made for another model, or the pipeline's weights
+        are not where they belong.
         """
-        denoiser = family_of(pipe).denoiser(pipe)
+        denoiser = editable(pipe).denoiser(pipe)
         parameters, modules = dict(denoiser.named_parameters()), dict(denoiser.named_modules())
         wrong = [n for n, d in self.delta.items() if n not in parameters or parameters[n].shape != d.shape]
         wrong += [n for n, c in self.directions.items() if n not in modules or modules[n].out_features != c.shape[-1]]

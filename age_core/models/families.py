@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
-from diffusers import (
-    DiffusionPipeline,
-    DPMSolverMultistepScheduler,
-    StableDiffusionPipeline,
-    StableDiffusionXLPipeline,
-)
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor, nn
 
 from age_core.errors import AgeError
-from age_core.models import noise
+from age_core.models import checks, noise
+from age_core.models.decoding import decoded
 from age_core.models.parameters import TRAINED, Selections, trained_parameters
+from age_core.models.solver import solver_for
 
 TEXTS = 128  # encoded at once: the activations of more leave the cache, and 450 take a fifth longer
 TOKENIZING = threading.Lock()  # a fast tokenizer breaks off when two threads ask it at once
@@ -30,16 +27,17 @@ class Family(Protocol):
     """
 
     pipeline: type[DiffusionPipeline]  # the class that is opened
+    parts: ClassVar[tuple[str, ...]]  # what must be there
     load_options: Mapping[str, Any]  # what `from_pretrained` takes besides
     selections: Selections  # which parameters train, by the option `train`
 
     def check(self, pipe: DiffusionPipeline) -> None:
-        """Raise AgeError where a pipeline of the class is one that cannot be erased from."""
+        """Raise AgeError where a pipeline of the class is one that cannot be edited truly and wholly."""
 
     def denoiser(self, pipe: DiffusionPipeline) -> nn.Module: ...
 
     def text_parts(self, pipe: DiffusionPipeline) -> list[tuple[Any, Any]]:
-        """Each tokenizer with its text encoder, where there is one."""
+        """Each tokenizer with its text encoder."""
 
     def trained(self, pipe: DiffusionPipeline, train: str) -> dict[str, nn.Parameter]:
         """The denoiser's parameters of a selection. Raises AgeError on an unknown or empty one."""
@@ -68,27 +66,32 @@ class Family(Protocol):
         """What a squared error of each row's prediction is multiplied by (`noise.error_weights`); (B,)."""
 
     def sampler(self, pipe: DiffusionPipeline) -> Any:
-        """A fresh solver that draws in few steps; its state serves one batch."""
+        """A fresh solver that draws in few steps, without chance in them; its state serves one batch."""
 
-    def decode(self, pipe: DiffusionPipeline, z: Tensor) -> Tensor:
-        """Latents to pictures (B, 3, H, W), about -1 to 1, float32."""
+    def decode(self, pipe: DiffusionPipeline, z: Tensor) -> Generator[Tensor, None, None]:
+        """Latents to pictures (b, 3, H, W), about -1 to 1, float32, as many at a time as memory allows."""
 
 
 class StableDiffusion:
     """Stable Diffusion 1.x and 2.x: a text encoder, a UNet with cross-attention, a table of noise levels."""
 
     pipeline = StableDiffusionPipeline
+    parts: ClassVar[tuple[str, ...]] = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+    added: str | None = None  # what the UNet is conditioned on beside text and time
     load_options: Mapping[str, Any] = {"safety_checker": None, "requires_safety_checker": False}
     selections = TRAINED
 
     def check(self, pipe: DiffusionPipeline) -> None:
-        if not hasattr(pipe.scheduler, "alphas_cumprod"):
-            raise AgeError(
-                f"This model's scheduler, {type(pipe.scheduler).__name__}, has no table of noise levels: models "
-                "trained by EDM or flow matching cannot be erased from."
-            )
+        lacking = [part for part in self.parts if getattr(pipe, part, None) is None]
+        if lacking:
+            raise AgeError(f"This pipeline has no {lacking[0]}: erasing needs {', '.join(self.parts)}.")
         noise.prediction_of(self.prediction_type(pipe))
-        self.latent_shape(pipe)
+        checks.check_unet(pipe.unet)
+        checks.check_conditions(pipe.unet, self.added)
+        channels, *_ = self.latent_shape(pipe)
+        checks.check_vae(pipe.vae, channels)
+        checks.check_texts(self.text_parts(pipe), pipe.unet)
+        checks.check_noise_levels(pipe.scheduler, self.prediction_type(pipe))
 
     def denoiser(self, pipe: DiffusionPipeline) -> nn.Module:
         return pipe.unet
@@ -115,8 +118,8 @@ class StableDiffusion:
 
     def latent_shape(self, pipe: DiffusionPipeline) -> tuple[int, int, int]:
         size = pipe.unet.config.sample_size  # a number, or a pair of them
-        sides = {size} if isinstance(size, int) else set(size or ())
-        if len(sides) != 1:
+        sides = set(size) if isinstance(size, (list, tuple)) else {size}
+        if len(sides) != 1 or not all(isinstance(side, int) and side > 0 for side in sides):
             raise AgeError(f"A model's latents must be square and of one size: `sample_size` of this UNet is {size!r}.")
         (side,) = sides
         return pipe.unet.config.in_channels, side, side
@@ -132,21 +135,26 @@ class StableDiffusion:
         return noise.error_weights(noise.alpha_bar(pipe.scheduler, t), self.prediction_type(pipe), weighting, clip)
 
     def sampler(self, pipe: DiffusionPipeline) -> Any:
-        return DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+        return solver_for(pipe.scheduler)
 
-    def decode(self, pipe: DiffusionPipeline, z: Tensor) -> Tensor:
-        return pipe.vae.decode((z / pipe.vae.config.scaling_factor).to(pipe.vae.device, pipe.vae.dtype)).sample.float()
+    def decode(self, pipe: DiffusionPipeline, z: Tensor) -> Generator[Tensor, None, None]:
+        return decoded(pipe.vae, z, device_of(pipe), pipe.vae_scale_factor)
 
 
 class StableDiffusionXL(StableDiffusion):
     """SDXL: two text encoders. Their pooled vector, padded with zeros, is the last row of the prompt embeddings."""
 
     pipeline = StableDiffusionXLPipeline
+    parts = (*StableDiffusion.parts, "text_encoder_2", "tokenizer_2")
+    added = "text_time"
     load_options: Mapping[str, Any] = {}
 
     def text_parts(self, pipe: DiffusionPipeline) -> list[tuple[Any, Any]]:
-        both = [(pipe.tokenizer, pipe.text_encoder), (pipe.tokenizer_2, pipe.text_encoder_2)]
-        return [(tokenizer, encoder) for tokenizer, encoder in both if encoder is not None]
+        return [(pipe.tokenizer, pipe.text_encoder), (pipe.tokenizer_2, pipe.text_encoder_2)]
+
+    def check(self, pipe: DiffusionPipeline) -> None:
+        super().check(pipe)
+        checks.check_sizes(pipe.unet, pipe.text_encoder_2)
 
     def encode(self, pipe: DiffusionPipeline, prompts: list[str]) -> Tensor:
         prompt_embeds, _, pooled, _ = pipe.encode_prompt(
@@ -182,6 +190,13 @@ def family_of(pipe: DiffusionPipeline) -> Family:
         if isinstance(pipe, family.pipeline):
             return family
     raise AgeError(f"A {type(pipe).__name__} cannot be erased from; erasing works on {' and '.join(CLASSES)}.")
+
+
+def editable(pipe: DiffusionPipeline) -> Family:
+    """The row of a pipeline that is to be edited. Raises AgeError where that cannot be done truly and wholly."""
+    family = family_of(pipe)
+    family.check(pipe)
+    return family
 
 
 def device_of(pipe: DiffusionPipeline) -> torch.device:
@@ -231,7 +246,8 @@ def predict_all(pipe: DiffusionPipeline, z: Tensor, t: Tensor, prompt_embeds: Te
 def embed_concepts(pipe: DiffusionPipeline, names: Sequence[str]) -> np.ndarray:
     """One unit vector a name, the mean of its token states; (n, D)."""
     with TOKENIZING:
-        ids = pipe.tokenizer(list(names), padding="max_length", truncation=True, return_tensors="pt").attention_mask
+        words = pipe.maybe_convert_prompt(list(names), pipe.tokenizer)  # of an added word, all its pieces
+        ids = pipe.tokenizer(words, padding="max_length", truncation=True, return_tensors="pt").attention_mask
     mask = ids.to(device_of(pipe)).unsqueeze(-1).float()  # (n, L, 1)
     mean = (token_states(pipe, encode_text(pipe, names)).float() * mask).sum(1) / mask.sum(1)
     return nn.functional.normalize(mean, dim=-1).cpu().numpy()

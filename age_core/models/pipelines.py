@@ -1,7 +1,11 @@
-"""Diffusers pipelines: from a folder or the Hub, checked. The only module that loads a model's weights."""
+"""Diffusers pipelines: from a folder or the Hub, checked; and back into a folder. Nobody else loads their weights."""
 
 from __future__ import annotations
 
+import gc
+import json
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,75 +16,134 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from age_core.assets import MODELS
 from age_core.errors import AgeError
-from age_core.models.families import CLASSES
+from age_core.models.checks import longest
+from age_core.models.families import CLASSES, editable
 from age_core.models.precision import prepare_device
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# unet/diffusion_pytorch_model.fp16.safetensors, text_encoder/model.fp16-00001-of-00002.safetensors: part and variant
+WEIGHTS = re.compile(
+    r"(\w+)/(?:diffusion_pytorch_model|model)(?:-\d+-of-\d+)?(?:\.(\w+?))?(?:-\d+-of-\d+)?\.safetensors"
+)
+PICKLED = re.compile(r"(\w+)/(?:diffusion_pytorch_model|pytorch_model)\S*\.bin")
+PATHS = ("_name_or_path", "name_or_path", "special_tokens_map_file", "tokenizer_file")  # of the machine that wrote them
 
 
 def load_pipeline(
     source: str | Path,
     device: str = "cpu",
     dtype: str = "float32",
-    attention_slicing: bool = False,
     gradient_checkpointing: bool = False,
     offload: bool = False,
 ) -> DiffusionPipeline:
     """Open a bundled model ("emoji"), a diffusers folder or a Hub id of Stable Diffusion or SDXL.
 
-    dtype: of all weights; erasing keeps its own float32 copy of what it trains. attention_slicing and
-    gradient_checkpointing trade speed for memory; offload keeps all but the UNet in main memory and computes it there:
-    text is encoded once a prompt, pictures are decoded once, and the UNet does the rest. Raises AgeError when the
-    folder lacks parts, the id cannot be loaded, the model is of another kind or the device is not there.
+    dtype: of all weights; erasing keeps its own float32 copy of what it trains. gradient_checkpointing trades speed for
+    memory; offload keeps all but the UNet in main memory: text is encoded there once a prompt, and the VAE comes to the
+    device to decode one picture at a time. Weights of a variant ("fp16") are read where a part has no others. Raises
+    AgeError when the folder lacks parts, the id cannot be loaded, the model is of another kind or cannot be edited
+    wholly, or the device is not there.
     """
     if dtype not in DTYPES:
         raise AgeError(f"Unknown number format {dtype!r}; choose one of {', '.join(DTYPES)}.")
-    path = _check_source(str(source))
+    path, files = _find(str(source))
     prepare_device(device)
     try:
         name = str(DiffusionPipeline.load_config(path).get("_class_name"))
         if name not in CLASSES:
             raise AgeError(f"{str(source)!r} is a {name}; erasing works on {' and '.join(CLASSES)}.")
         family = CLASSES[name]
-        options = family.load_options
+        options = {"variant": _variant(files, family.parts), **family.load_options}
         pipe = family.pipeline.from_pretrained(path, dtype=DTYPES[dtype], use_safetensors=True, **options)
-        family.check(pipe)
-        denoiser: Any = family.denoiser(pipe)
+        for tokenizer, encoder in family.text_parts(pipe):
+            # a tokenizer's folder need not name a length; texts would then be padded to 10^30 pieces
+            tokenizer.model_max_length = min(tokenizer.model_max_length, longest(encoder))
+        denoiser: Any = editable(pipe).denoiser(pipe)
         (denoiser if offload else pipe).to(device)
     except AgeError:
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AssertionError, ImportError) as error:
+    except Exception as error:  # whatever the libraries raise on damaged folders and absent devices
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise AgeError(f"The pipeline {str(source)!r} cannot be loaded: {reason}") from error
     pipe.set_progress_bar_config(disable=True)
-    for part in (denoiser, pipe.vae):
+    for part in (denoiser, pipe.vae, *(encoder for _, encoder in family.text_parts(pipe))):
         part.requires_grad_(False)
-    for tokenizer, encoder in family.text_parts(pipe):
-        encoder.requires_grad_(False)
-        # a tokenizer's folder need not name a length; texts would then be padded to 10^30 pieces
-        tokenizer.model_max_length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
-    if attention_slicing:
-        pipe.enable_attention_slicing()
     if gradient_checkpointing:
         denoiser.enable_gradient_checkpointing()
     return pipe
 
 
-def _check_source(source: str) -> Path | str:
-    """A folder, or a Hub id that can be had. Raises AgeError on anything else, and on a folder that lacks parts."""
+def save_pipeline(pipe: DiffusionPipeline, folder: Path) -> None:
+    """Write a diffusers folder that plain diffusers opens and draws with, and that names no path of this machine."""
+    pipe.save_pretrained(folder, safe_serialization=True)
+    make_portable(folder / "model_index.json", *folder.glob("*/*config.json"))
+
+
+def make_portable(*files: Path) -> None:
+    """Take from configurations that were written just now what belongs to this machine or to the weights' format."""
+    for file in files:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        cleaned = {name: value for name, value in settings.items() if name not in PATHS}
+        # transformers opens a model in the format that stands here, diffusers its own in float32: together, or given
+        # pictures in float32, half a format cannot compute
+        cleaned |= {name: "float32" for name in ("dtype", "torch_dtype") if name in settings}
+        if cleaned != settings:
+            file.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def release_memory() -> None:
+    """Let go of a model that was closed: some of what holds it goes round in circles, and CUDA keeps what it had."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _variant(files: Iterable[str], parts: Sequence[str]) -> str | None:
+    """The variant of the weights that some part has no others than; None where all have plain ones.
+
+    Raises AgeError where parts have different variants, or one has pickled weights alone.
+    """
+    variants: dict[str, set[str]] = {}
+    pickled = []
+    for file in files:
+        if (weights := WEIGHTS.fullmatch(file)) and weights[1] in parts:
+            variants.setdefault(weights[1], set()).add(weights[2] or "")
+        elif (weights := PICKLED.fullmatch(file)) and weights[1] in parts:
+            pickled.append(weights[1])
+    unsafe = [part for part in pickled if part not in variants]
+    if unsafe:
+        raise AgeError(
+            f"The weights of {unsafe[0]} are there as .bin files only, which could run code when they are read: take a "
+            "copy with .safetensors files, or write one, `pipe.save_pretrained(folder, safe_serialization=True)`."
+        )
+    needed = [known for known in variants.values() if "" not in known]
+    if not needed:
+        return None
+    common = set.intersection(*needed)
+    if not common:
+        several = sorted(set.union(*needed))
+        raise AgeError(f"The parts' weights are of different variants ({', '.join(several)}): take a copy with one.")
+    return min(common)
+
+
+def _find(source: str) -> tuple[Path | str, list[str]]:
+    """A folder, or a Hub id that can be had, and its files. Raises AgeError on anything else, and on missing parts."""
     folder = MODELS.get(source, Path(source))
     if folder.is_dir():
         missing = [part for part in ("model_index.json", *PARTS) if not (folder / part).exists()]
         if missing:
             raise AgeError(f"The pipeline folder {folder.name!r} lacks {', '.join(missing)}.")
-        return folder
+        return folder, _files_in(folder)
     if source in MODELS:
         raise AgeError(f"The bundled model {source!r} is missing from assets: build it with `make emoji`.")
     if folder.exists() or source.count("/") != 1:
         raise _no_pipeline(source)
-    _check_hub(source)
-    return source
+    return source, _find_on_hub(source)
+
+
+def _files_in(folder: Path) -> list[str]:
+    return [file.relative_to(folder).as_posix() for file in folder.glob("*/*")]
 
 
 def _no_pipeline(name: str) -> AgeError:
@@ -90,12 +153,13 @@ def _no_pipeline(name: str) -> AgeError:
     )
 
 
-def _check_hub(name: str) -> None:
-    """Raise AgeError at once where a Hub id is neither kept on this machine nor to be had; loading tries for long."""
+def _find_on_hub(name: str) -> list[str]:
+    """The files of a Hub id. Raises AgeError at once where it is neither kept here nor to be had; loading tries on."""
     try:
-        if try_to_load_from_cache(name, "model_index.json"):
-            return
-        HfApi().model_info(name, timeout=10)
+        kept = try_to_load_from_cache(name, "model_index.json")
+        if isinstance(kept, str):  # what is not kept may be fetched, so that nothing is missing yet
+            return [file for file in _files_in(Path(kept).parent) if file.endswith(".safetensors")]
+        return [file.rfilename for file in HfApi().model_info(name, timeout=10).siblings or ()]
     except HFValidationError as error:
         raise _no_pipeline(name) from error
     except HfHubHTTPError as error:

@@ -124,6 +124,11 @@ class Probe:
         return torch.from_numpy(small).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def image_processor(source: str | Path) -> Any:
+    """What prepares pictures for a model; always PIL's, as torchvision's, where it is installed, rounds otherwise."""
+    return AutoImageProcessor.from_pretrained(source, backend="pil", trust_remote_code=False)
+
+
 def load_probe(source: str | Path = "emoji", device: str = "cpu") -> Probe:
     """Open a bundled probe, or a transformers image classifier: a folder or a Hub id such as "microsoft/resnet-50".
 
@@ -141,7 +146,7 @@ def load_probe(source: str | Path = "emoji", device: str = "cpu") -> Probe:
             where, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         ).eval()
         bundled = folder.is_dir() and folder.resolve() in PROBES.values()
-        processor = None if bundled else AutoImageProcessor.from_pretrained(where, trust_remote_code=False)
+        processor = None if bundled else image_processor(where)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise AgeError(f"The probe {str(source)!r} cannot be loaded: {reason}") from error

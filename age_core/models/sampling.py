@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from typing import Any
 
 import torch
@@ -59,13 +59,17 @@ def sample_latents(
     `late` is entered before step `late_from`, such as an eraser that is to finish what the original model began.
     """
     family, shape = family_of(pipe), family_of(pipe).latent_shape(pipe)
+    device = device_of(pipe)
     noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
-    noise = noise.to(device_of(pipe))
+    noise = noise.to(device)
+    rows = batch_size if rounds_by_size(device) and len(noise) > batch_size else 0
     empty = encode_text(pipe, [""])
     parts = []
     for z, text in zip(noise.split(batch_size), prompt_embeds.split(batch_size), strict=True):
         scheduler = family.sampler(pipe)
-        scheduler.set_timesteps(steps, device=device_of(pipe))
+        scheduler.set_timesteps(steps, device=device)
+        drawn = len(z)
+        z, text = filled(z, rows), filled(text, rows)
         z = z * scheduler.init_noise_sigma
         both = torch.cat([empty.expand_as(text), text])
         with ExitStack() as stack:
@@ -74,14 +78,31 @@ def sample_latents(
                     stack.enter_context(late())
                 unguided, guided = predict(pipe, scheduler.scale_model_input(torch.cat([z, z]), t), t, both).chunk(2)
                 z = scheduler.step(unguided + guidance * (guided - unguided), t, z).prev_sample
-        parts.append(z)
+        parts.append(z[:drawn])
     return torch.cat(parts)
 
 
+def rounds_by_size(device: torch.device) -> bool:
+    """Whether a batch of another size may take other kernels, and end in other last bits."""
+    return device.type != "cpu"
+
+
+def filled(part: Tensor, rows: int) -> Tensor:
+    """A part of a batch, its last row repeated until there are `rows` of them."""
+    missing = max(rows - len(part), 0)
+    return torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]) if missing else part
+
+
 @torch.no_grad()
-def decode(pipe: DiffusionPipeline, latents: Tensor, batch_size: int = 64) -> list[Image.Image]:
-    """Latents (B, C, h, w) to pictures."""
+def decode(pipe: DiffusionPipeline, latents: Tensor) -> list[Image.Image]:
+    """Latents (B, C, h, w) to pictures. Raises AgeError where one holds values that are no numbers."""
     pictures: list[Image.Image] = []
-    for part in latents.split(batch_size):
-        pictures += pipe.image_processor.postprocess(family_of(pipe).decode(pipe, part), output_type="pil")
+    with closing(family_of(pipe).decode(pipe, latents)) as parts:
+        for pixels in parts:
+            if not torch.isfinite(pixels).all():
+                raise AgeError(
+                    "The model drew a picture of values that are no numbers: open it in bfloat16 or float32, should "
+                    "float16 overflow, or apply a weaker eraser, should its weights be changed too far."
+                )
+            pictures += pipe.image_processor.postprocess(pixels, output_type="pil")
     return pictures

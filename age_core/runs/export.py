@@ -18,6 +18,7 @@ from age_core.errors import AgeError
 from age_core.files import disk_errors, new_folder, replacing, safe_name, write_json
 from age_core.models.eraser import Eraser
 from age_core.models.families import device_of, dtype_of, encode_text, family_of, predict_all
+from age_core.models.pipelines import save_pipeline
 from age_core.models.sampling import generate
 
 ExportKind = Literal["pipeline", "delta", "lora"]
@@ -108,7 +109,7 @@ def _look_of_written(
             return _look(pipe, prompts)
     if kind == "pipeline":
         with eraser.applied_to(pipe):
-            pipe.save_pretrained(path, safe_serialization=True)
+            save_pipeline(pipe, path)
         opened = DiffusionPipeline.from_pretrained(path, dtype=dtype_of(pipe), use_safetensors=True)
         opened.set_progress_bar_config(disable=True)
         for name, part in opened.components.items():

@@ -19,7 +19,7 @@ from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.erasure.by_method import Request, carry_out, plan
 from age_core.erasure.events import EraseEvent
 from age_core.files import plain
-from age_core.models.families import device_of, dtype_of, family_of
+from age_core.models.families import device_of, dtype_of, editable, family_of
 from age_core.models.identity import model_identity
 from age_core.models.pipelines import DTYPES
 from age_core.runs.config import RunConfig
@@ -33,7 +33,7 @@ def make_config(
     pipe: DiffusionPipeline, request: Request, concepts: ConceptSet, model: str = "", identity: str = ""
 ) -> RunConfig:
     """Everything that carrying out a request depends on. `identity`: that of the model, where it is known already."""
-    trained = family_of(pipe).trained(pipe, request.options.train)
+    trained = editable(pipe).trained(pipe, request.options.train)
     return RunConfig(
         method=request.method,
         concepts=tuple(concept.name for concept in request.concepts),

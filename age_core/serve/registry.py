@@ -5,7 +5,6 @@ What opens and computes is imported as late as that: it takes seconds, in which 
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -54,6 +53,16 @@ def devices() -> list[str]:
 
     cards = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     return [*cards, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def quick_format(device: str) -> str:
+    """bfloat16 where a card computes in it; where it would be emulated (before Ampere), or on no card, float32."""
+    import torch
+
+    if not device.startswith("cuda"):
+        return "float32"
+    with torch.cuda.device(device):
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
 
 class OpenModels:
@@ -109,8 +118,7 @@ class OpenModels:
                     f"A map needs {LEAST} to {MOST_CONCEPTS} concepts; {concepts.name!r} has {len(concepts)}."
                 )
             yield f"Loading the weights of {choice.model}"
-            dtype = "float32" if choice.device == "cpu" else "bfloat16"
-            pipe = _apart(lambda: load_pipeline(choice.model, choice.device, dtype))
+            pipe = _apart(lambda: load_pipeline(choice.model, choice.device, quick_format(choice.device)))
             probe = None
             if choice.probe:
                 yield f"Loading the probe {choice.probe}"
@@ -131,14 +139,7 @@ class OpenModels:
         for choice in others[: max(len(others) + 1 - MOST_MODELS, 0)]:
             explorer = self._open[choice]
             if not explorer.queue.uses(explorer.pipe):
+                from age_core.models.pipelines import release_memory
+
                 del self._open[choice], explorer
                 release_memory()
-
-
-def release_memory() -> None:
-    """Let go of a model that was closed: some of what holds it goes round in circles, and CUDA keeps what it had."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -48,9 +48,7 @@ class Source:
     def open(self) -> MeasureSetup:
         """Load everything. Raises AgeError on an unknown name."""
         save = self.low_memory
-        pipe = load_pipeline(
-            self.model, self.device, self.dtype, attention_slicing=save, gradient_checkpointing=save, offload=save
-        )
+        pipe = load_pipeline(self.model, self.device, self.dtype, gradient_checkpointing=save, offload=save)
         concepts = ConceptSet.load(self.concepts)
         watched = ConceptSet.load(self.watched) if self.watched else concepts
         return MeasureSetup(pipe, load_probe(self.probe, self.device), concepts, watched, self.model)

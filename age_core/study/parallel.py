@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -14,6 +17,7 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from age_core.errors import AgeError, RunFailed
+from age_core.models.pipelines import release_memory
 from age_core.study.baseline import Original
 from age_core.study.build import (
     Job,
@@ -29,6 +33,7 @@ from age_core.study.build import (
 Backend = Literal["processes", "dask"]
 BACKENDS: tuple[Backend, ...] = ("processes", "dask")
 ANSWER_S = 10  # that a Dask scheduler is waited for
+_ALONE = threading.Lock()  # a Dask worker's threads share one model, and an erasure edits it
 
 
 def build_in_parallel(
@@ -45,8 +50,9 @@ def build_in_parallel(
     """`build_side_effects` by many workers; yields each job as it finishes, the finished ones first.
 
     Every worker opens `source` for itself, once, and reads and writes `folder`, which on a cluster all machines must
-    share. processes: `workers` on this machine; of `devices` ("cuda:0", "cuda:1") each takes the next in turn. dask: as
-    many as the cluster at `scheduler` ("tcp://host:8786") has; a job whose worker is lost runs again on another.
+    share. Of `devices` ("cuda:0", "cuda:1") each takes its machine's next in turn. processes: `workers` on this one.
+    dask: as many as the cluster at `scheduler` ("tcp://host:8786") has, best with one thread each, as an erasure has
+    the model to itself; a job whose worker is lost runs again on another.
     Killed at any point, a restart does what is missing. Raises AgeError on bad input before any work; RunFailed after
     the last job when some failed, or when a worker died.
     """
@@ -68,7 +74,8 @@ def build_in_parallel(
     judge = task.judge_of(setup)
     original = Original.open(setup.pipe, judge, setup.watched, task.images, folder)  # before many would draw it at once
     keep_floor(setup, original, task, folder)
-    del setup, original
+    del setup, judge, original
+    release_memory()  # the workers may share this card
     failed: list[str] = []
     with _workers(backend, scheduler) as how, _slots(folder) as slots:
         running = joblib.Parallel(
@@ -113,22 +120,22 @@ def _workers(backend: Backend, scheduler: str | None) -> Iterator[dict[str, Any]
 
 @contextmanager
 def _slots(folder: Path) -> Iterator[Path]:
-    """An empty folder in which each worker claims the next number, for as long as the graph is built."""
+    """A folder in which each worker claims its machine's next number, for as long as the graph is built."""
     slots = folder / f".workers-{os.getpid()}"
     slots.mkdir(exist_ok=True)
     try:
         yield slots
     finally:
-        for taken in slots.iterdir():
-            taken.rmdir()
-        slots.rmdir()
+        shutil.rmtree(slots)
 
 
 def _work(source: Source, task: Task, job: Job, devices: tuple[str, ...], slots: Path) -> tuple[Job, str]:
     """One job in a worker: the job, and what went wrong, if anything."""
     try:
-        if not job.done(task):  # a lost worker may have finished it before it was lost
-            run_job(*_opened(source, devices, slots, task, job.folder), task, job)
+        # a lost worker may have finished it before it was lost
+        with _ALONE:
+            if not job.done(task):
+                run_job(*_opened(source, devices, slots, task, job.folder), task, job)
     except AgeError as error:
         return job, f"{job.erased}: {error}"
     return job, ""
@@ -146,11 +153,13 @@ def _opened(
 
 
 def _claim(slots: Path) -> int:
-    """The lowest number that no other worker has taken."""
+    """The lowest number that no other worker on this machine has taken: each machine has devices of its own."""
+    mine = slots / socket.gethostname()
+    mine.mkdir(exist_ok=True)
     number = 0
     while True:
         try:
-            (slots / str(number)).mkdir()
+            (mine / str(number)).mkdir()
             return number
         except FileExistsError:
             number += 1

@@ -1,6 +1,6 @@
 """Memory and time of an erasure at the full shapes of Stable Diffusion 1.x, with random weights.
 
-    python -m benchmarks.speed.full_size [--dtype bfloat16] [--checkpointing] [--slicing] [--train xattn]
+    python -m benchmarks.speed.full_size [--dtype bfloat16] [--checkpointing] [--train xattn]
 
 Prints one JSON line: the peak memory of the process (or of the GPU) after building the pipeline and after a few steps
 of AGE, in GiB, their ratio, seconds a step, and the unit costs of a concept graph: seconds a row of the UNet without
@@ -109,7 +109,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--checkpointing", action="store_true")
-    parser.add_argument("--slicing", action="store_true")
     parser.add_argument("--train", default="xattn")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=2)
@@ -118,8 +117,6 @@ def main() -> None:
     pipe = full_size(getattr(torch, args.dtype), args.device)
     if args.checkpointing:
         pipe.unet.enable_gradient_checkpointing()
-    if args.slicing:
-        pipe.enable_attention_slicing()
     loaded = peak_gib(args.device)
     options = EraseOptions(
         steps=args.steps,

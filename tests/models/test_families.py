@@ -73,7 +73,8 @@ def test_nobody_else_looks_inside_a_pipeline():
     """What only a family knows is asked nowhere else, so that another family is a row and not a hunt."""
     inside = {"sample_size", "in_channels", "addition_embed_type", "prediction_type", "text_encoder_2", "tokenizer_2"}
     for path in (ROOT / "age_core").rglob("*.py"):
-        if path.name == "families.py" or "emoji" in path.parts:  # the bundled model is made of those parts
+        # the families' own checks; the bundled model is made of those parts
+        if path.name in ("families.py", "checks.py") or "emoji" in path.parts:
             continue
         asked = {
             node.attr
@@ -93,7 +94,12 @@ def test_latents_may_be_given_as_a_pair_of_equal_sides(folder, changed, size):
     assert generate(pipe, ["a dog"], [5], 2)[0].tobytes() == again.tobytes()
 
 
-@pytest.mark.parametrize("size", [[8, 16], None, []])
+def test_latents_of_an_odd_side_are_drawn(changed):
+    pipe = load_pipeline(changed("unet/config.json", sample_size=7))
+    assert generate(pipe, ["a dog"], [5], 2)[0].size == (14, 14)
+
+
+@pytest.mark.parametrize("size", [[8, 16], None, [], 0, 8.0, "8", [8.0, 8.0]])
 def test_latents_that_are_not_square_are_refused_when_the_pipeline_is_opened(changed, size):
     with pytest.raises(AgeError, match="must be square"):
         load_pipeline(changed("unet/config.json", sample_size=size))
@@ -112,6 +118,17 @@ def test_a_scheduler_without_noise_levels_is_refused_when_the_pipeline_is_opened
     copy = schedule(changed("scheduler/scheduler_config.json", _class_name=name), name)
     with pytest.raises(AgeError, match=f"{name}, has no table of noise levels"):
         load_pipeline(copy)
+
+
+def test_a_safety_checker_is_not_asked_for(folder, changed):
+    """It looks at photographs, and blackens what it takes for nudity; its weights are often left away."""
+    copy = changed("model_index.json", safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"])
+    pipe = load_pipeline(copy)
+    assert pipe.safety_checker is None
+    assert (
+        generate(pipe, ["a dog"], [5], 2)[0].tobytes()
+        == generate(load_pipeline(folder), ["a dog"], [5], 2)[0].tobytes()
+    )
 
 
 def test_a_scheduler_whose_package_is_missing_says_which(changed):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from types import SimpleNamespace
+
 import pytest
 import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from support import build_tiny_sd
 
 from age_core import AgeError, ConceptSet, Vocabulary, encode_text, generate, load_pipeline
 from age_core.erasure.target_words import outside
+from age_core.models import pipelines
 from age_core.models.families import predict
 
 WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church", "dog house")
@@ -40,6 +46,93 @@ def test_broken_weights_are_explained(tiny_sd, tmp_path):
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(AgeError, match="cannot be loaded"):
         load_pipeline(tmp_path / "sd")
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory):
+    """A folder with weights of the variant "fp16" alone, the UNet's in several files."""
+    folder = tmp_path_factory.mktemp("half")
+    pipe = build_tiny_sd(folder, "epsilon")
+    pipe.save_pretrained(folder / "sd", variant="fp16")
+    shutil.rmtree(folder / "sd" / "unet")
+    pipe.unet.save_pretrained(folder / "sd" / "unet", variant="fp16", max_shard_size="500KB")
+    return pipe, folder / "sd"
+
+
+def copied(folder, place):
+    shutil.copytree(folder, place)
+    return place
+
+
+def test_weights_of_a_variant_are_read_where_there_are_no_others(half, tmp_path):
+    pipe, folder = half
+    assert len(list((folder / "unet").glob("*.fp16-*.safetensors"))) > 1
+    wanted = generate(pipe, ["a dog"], [5], 2)[0].tobytes()
+    assert generate(load_pipeline(folder), ["a dog"], [5], 2)[0].tobytes() == wanted
+    partly = copied(folder, tmp_path / "partly")  # as of the text encoder and nothing else
+    for part in ("vae", "unet"):
+        shutil.rmtree(partly / part)
+        getattr(pipe, part).save_pretrained(partly / part)
+    assert generate(load_pipeline(partly), ["a dog"], [5], 2)[0].tobytes() == wanted
+    (partly / "text_encoder" / "model.fp16.safetensors").rename(partly / "text_encoder" / "model.bf16.safetensors")
+    assert generate(load_pipeline(partly), ["a dog"], [5], 2)[0].tobytes() == wanted
+
+
+def test_plain_weights_come_before_those_of_a_variant(half, tmp_path):
+    pipe, folder = half
+    both = copied(folder, tmp_path / "both")
+    pipe.save_pretrained(both)
+    for file in both.rglob("*.fp16*.safetensors"):
+        file.write_bytes(b"nobody reads this")
+    assert load_pipeline(both).unet.dtype == torch.float32
+
+
+def test_variants_that_differ_between_parts_are_refused(half, tmp_path):
+    _, folder = half
+    mixed = copied(folder, tmp_path / "mixed")
+    (mixed / "text_encoder" / "model.fp16.safetensors").rename(mixed / "text_encoder" / "model.bf16.safetensors")
+    with pytest.raises(AgeError, match=r"of different variants \(bf16, fp16\)"):
+        load_pipeline(mixed)
+
+
+def test_pickled_weights_are_refused_in_a_sentence_that_says_so(half, tmp_path):
+    _, folder = half
+    pickled = copied(folder, tmp_path / "pickled")
+    (pickled / "text_encoder" / "model.fp16.safetensors").rename(pickled / "text_encoder" / "pytorch_model.bin")
+    with pytest.raises(AgeError, match=r"weights of text_encoder are there as \.bin files only"):
+        load_pipeline(pickled)
+
+
+def test_a_variant_on_the_hub_is_found_in_what_is_kept_of_it_or_in_its_list(half, monkeypatch):
+    _, folder = half
+    asked = {}
+    opened = StableDiffusionPipeline.from_pretrained
+
+    def from_pretrained(source, **options):
+        asked[source] = options["variant"]
+        return opened(folder, **options)
+
+    monkeypatch.setattr(StableDiffusionPipeline, "from_pretrained", from_pretrained)
+    config = DiffusionPipeline.load_config(folder)
+    monkeypatch.setattr(DiffusionPipeline, "load_config", lambda *_, **__: dict(config))
+    kept = {"some/kept": str(folder / "model_index.json")}
+    monkeypatch.setattr(pipelines, "try_to_load_from_cache", lambda name, _: kept.get(name))
+    names = [file.relative_to(folder).as_posix() for file in folder.rglob("*.*")]
+    listed = SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in names])
+    monkeypatch.setattr(pipelines.HfApi, "model_info", lambda *_, **__: listed)
+    load_pipeline("some/kept")
+    load_pipeline("some/listed")
+    assert asked == {"some/kept": "fp16", "some/listed": "fp16"}
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "vae"])
+def test_other_parts_that_are_broken_are_explained_too(half, tmp_path, part):
+    _, folder = half
+    broken = copied(folder, tmp_path / "broken")
+    weights = next((broken / part).glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(AgeError, match="cannot be loaded"):
+        load_pipeline(broken)
 
 
 def test_offloading_leaves_all_but_the_unet_in_main_memory(tiny_sd, tmp_path):

@@ -54,6 +54,17 @@ def test_a_classifier_folder_is_read_with_its_own_preprocessing(resnet_folder):
     assert probe.features([]).shape == (0, 16) and probe.scores([]).shape == (0, 6)
 
 
+def test_pictures_are_prepared_by_pil_whatever_is_installed(resnet_folder, monkeypatch):
+    """With torchvision, transformers would take its own arithmetic, and verdicts would differ between machines."""
+    asked = []
+    real = AutoImageProcessor.from_pretrained
+    monkeypatch.setattr(
+        AutoImageProcessor, "from_pretrained", lambda *args, **options: asked.append(options) or real(*args, **options)
+    )
+    assert type(load_probe(resnet_folder).processor).__name__ == "ConvNextImageProcessorPil"
+    assert [options["backend"] for options in asked] == ["pil"]
+
+
 def test_a_vision_transformer_is_a_probe_too(tmp_path):
     config = ViTConfig(
         image_size=16, patch_size=8, hidden_size=12, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pandas as pd
@@ -13,7 +14,7 @@ from support import build_tiny_sd
 
 from age_core import AgeError, Eraser, load_pipeline
 from age_core.serve.comparison import draw_pairs, own_rows, scores
-from age_core.serve.registry import MOST_MODELS, Choice, OpenModels
+from age_core.serve.registry import MOST_MODELS, Choice, OpenModels, quick_format
 from age_core.study.tables import gather
 
 NAMES = ("dog", "wolf", "fox", "cat", "pizza")
@@ -136,6 +137,20 @@ def test_a_shared_explorer_opens_nothing_of_a_strangers(choice, tmp_path):
     for other in (choice, Choice(concepts=choice.concepts), Choice(probe="/etc"), Choice(model="a/b")):
         with pytest.raises(AgeError, match="machine of your own"):
             models.explorer(other)
+
+
+@pytest.mark.parametrize(("device", "native", "said"), [("cuda:1", True, "bfloat16"), ("cuda:0", False, "float32")])
+def test_a_card_computes_in_bfloat16_only_where_it_is_not_emulated(monkeypatch, device, native, said):
+    asked = []
+
+    def supported(including_emulation):
+        asked.append(including_emulation)
+        return native
+
+    monkeypatch.setattr("torch.cuda.device", nullcontext)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", supported)
+    assert quick_format(device) == said and asked == [False]
+    assert quick_format("cpu") == quick_format("mps") == "float32"
 
 
 def test_an_unknown_pipeline_is_refused_before_any_retry(monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import pandas as pd
@@ -12,7 +14,7 @@ from support import build_tiny_sd
 
 from age_core import AgeError, ConceptSet, RunFailed
 from age_core.study import parallel
-from age_core.study.build import Source, Task
+from age_core.study.build import Job, Source, Task
 from age_core.study.parallel import build_in_parallel
 from age_core.study.tables import gather
 
@@ -89,4 +91,23 @@ def test_what_cannot_work_is_refused(source, tmp_path, monkeypatch, changes, wor
 def test_each_worker_takes_the_next_device(tmp_path):
     with parallel._slots(tmp_path) as slots:
         assert [parallel._claim(slots) for _ in range(3)] == [0, 1, 2]
+        with mock.patch("socket.gethostname", lambda: "another"):  # whose cards are others, counted from 0 again
+            assert [parallel._claim(slots) for _ in range(2)] == [0, 1]
     assert not list(tmp_path.iterdir())
+
+
+def test_the_threads_of_one_worker_take_turns(tmp_path, monkeypatch):
+    inside, most = [], []
+
+    def run_job(*_):
+        inside.append(1)
+        time.sleep(0.02)
+        most.append(len(inside))
+        inside.pop()
+
+    monkeypatch.setattr(parallel, "run_job", run_job)
+    monkeypatch.setattr(parallel, "_opened", lambda *_: ())
+    jobs = [Job(name, 0, tmp_path) for name in NAMES[:4]]
+    with ThreadPoolExecutor(4) as threads:
+        done = list(threads.map(lambda job: parallel._work(Source(), TASK, job, (), tmp_path), jobs))
+    assert done == [(job, "") for job in jobs] and most == [1, 1, 1, 1]

@@ -13,7 +13,7 @@ from torch import Tensor
 from age_core.concepts.concept_set import fill
 from age_core.erasure.closed_form.algebra import uce_factor
 from age_core.errors import AgeError
-from age_core.models.families import device_of, encode_text, family_of, token_states
+from age_core.models.families import device_of, editable, encode_text, family_of, token_states
 
 Tokens = Literal["last", "onward", "all"]
 TOKENS: tuple[Tokens, ...] = ("last", "onward", "all")
@@ -184,7 +184,7 @@ class ErasureProblem:
             raise AgeError(f"{both[0]!r} cannot be erased and preserved at once: leave it out of one of them.")
         weights = {
             name: weight.detach().to(device).double()
-            for name, weight in family_of(pipe).denoiser(pipe).named_parameters()
+            for name, weight in editable(pipe).denoiser(pipe).named_parameters()
             if name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight"))
         }
         if not weights:
