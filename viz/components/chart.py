@@ -20,7 +20,7 @@ class Plotted(gr.HTML):
     """A component of our own that draws with Plotly; its value is a text."""
 
     def __init__(self, **kwargs: Any) -> None:
-        script = Markup('<script src="gradio_api/file={}"></script>').format(file_url(PLOTLY_JS))
+        script = Markup('<script src="{}"></script>').format(file_url(PLOTLY_JS))
         super().__init__(head=script, apply_default_css=False, **kwargs)
 
     def get_config(self) -> dict[str, Any]:  # type: ignore[override]
