@@ -11,7 +11,7 @@ from transformers import BertModel, BertTokenizerFast
 
 from age_core.emoji.denoiser import new_scheduler
 from age_core.emoji.probe_training import load_trained_probe
-from age_core.models.pipelines import make_portable, save_pipeline
+from age_core.models.portable import make_portable, save_pipeline
 
 Text = tuple[BertTokenizerFast, BertModel]
 
@@ -49,4 +49,4 @@ def write_probe(checkpoint: Path, labels: tuple[str, ...], folder: Path) -> None
     """Save a probe in float16."""
     folder.mkdir(parents=True, exist_ok=True)
     load_trained_probe(checkpoint, labels).half().save_pretrained(folder)
-    make_portable(folder / "config.json")
+    make_portable(folder)

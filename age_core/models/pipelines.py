@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,7 +26,6 @@ WEIGHTS = re.compile(
     r"(\w+)/(?:diffusion_pytorch_model|model)(?:-\d+-of-\d+)?(?:\.(\w+?))?(?:-\d+-of-\d+)?\.safetensors"
 )
 PICKLED = re.compile(r"(\w+)/(?:diffusion_pytorch_model|pytorch_model)\S*\.bin")
-PATHS = ("_name_or_path", "name_or_path", "special_tokens_map_file", "tokenizer_file")  # of the machine that wrote them
 
 
 def load_pipeline(
@@ -72,24 +70,6 @@ def load_pipeline(
     if gradient_checkpointing:
         denoiser.enable_gradient_checkpointing()
     return pipe
-
-
-def save_pipeline(pipe: DiffusionPipeline, folder: Path) -> None:
-    """Write a diffusers folder that plain diffusers opens and draws with, and that names no path of this machine."""
-    pipe.save_pretrained(folder, safe_serialization=True)
-    make_portable(folder / "model_index.json", *folder.glob("*/*config.json"))
-
-
-def make_portable(*files: Path) -> None:
-    """Take from configurations that were written just now what belongs to this machine or to the weights' format."""
-    for file in files:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        cleaned = {name: value for name, value in settings.items() if name not in PATHS}
-        # transformers opens a model in the format that stands here, diffusers its own in float32: together, or given
-        # pictures in float32, half a format cannot compute
-        cleaned |= {name: "float32" for name in ("dtype", "torch_dtype") if name in settings}
-        if cleaned != settings:
-            file.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def release_memory() -> None:
