@@ -5,11 +5,14 @@ What opens and computes is imported as late as that: it takes seconds, in which 
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -27,6 +30,9 @@ HUB_MODELS = ("CompVis/stable-diffusion-v1-4", "stable-diffusion-v1-5/stable-dif
 IMAGENET_PROBE = "microsoft/resnet-50"
 MOST_MODELS = 2  # open beside the first, which stays
 LEAST, MOST_CONCEPTS = 4, 2000  # that a map can show
+# Two threads that import packages which import each other would get half of one: Python rather breaks its own locks
+# than wait for ever. Whoever imports what takes seconds holds this, or waits for an open model first.
+IMPORTING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ def _apart(load: Callable[[], T]) -> T:
 
 def devices() -> list[str]:
     """Where a model can run on this machine, the fastest first."""
-    import torch
+    with IMPORTING:
+        import torch
 
     cards = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     return [*cards, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
@@ -90,11 +97,12 @@ class OpenModels:
             )
         if choice.device not in devices():
             raise AgeError(f"There is no device {choice.device!r} here; choose one of {', '.join(devices())}.")
-        from age_core.models.pipelines import load_pipeline
-        from age_core.models.probes import load_probe
-        from age_core.serve.explorer import Explorer
-        from age_core.serve.library import Library
-        from age_core.serve.queue import RunQueue
+        with IMPORTING:
+            from age_core.models.pipelines import load_pipeline
+            from age_core.models.probes import load_probe
+            from age_core.serve.explorer import Explorer
+            from age_core.serve.library import Library
+            from age_core.serve.queue import RunQueue
 
         if self._opening.locked():
             yield "Another model is being opened; waiting for it"
@@ -136,9 +144,16 @@ class OpenModels:
 
 
 def release_memory() -> None:
-    """Let go of a model that was closed: some of what holds it goes round in circles, and CUDA keeps what it had."""
+    """Let go of a model that was closed: some of what holds it goes round in circles, and CUDA keeps what it had.
+
+    So does the C library of Linux: each thread that opened a model had an arena of its own, which stays with the
+    process until it is told to give free pages back.
+    """
     import torch
 
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # musl's has no such call
+            ctypes.CDLL(None).malloc_trim(0)

@@ -159,10 +159,11 @@ def draw_originals(data: MapData, ui: SimpleNamespace, first: str) -> Stream:
     drawn = {name for served in data.originals.sheets for name in served.sheet.places}
     if drawn >= set(data.concepts.names):
         return
-    from age_core.serve.faces import original_faces  # it takes Torch, which the page is served before
-
     try:
-        for looks in original_faces(data.explorer, first):
+        explorer = data.explorer  # which imports Torch, alone; the page is served before
+        from age_core.serve.faces import original_faces
+
+        for looks in original_faces(explorer, first):
             began = time.monotonic()
             new = [look for look in looks if look.name not in drawn]
             if new:

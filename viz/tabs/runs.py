@@ -171,7 +171,8 @@ def on_import(data: MapData, ui: SimpleNamespace, session: Session | None, path:
         return {ui.upload: None}
     try:
         owner = ready(session).owner
-        run = age_core.import_bundle(Path(path), data.explorer.library.folder(owner))
+        folder = data.explorer.library.folder(owner)  # whose model imports Torch, alone, and what this takes then
+        run = age_core.import_bundle(Path(path), folder)
     except AgeError as error:
         return {ui.upload: None, **warn(ui, error)}
     status = panels.status(f"Imported as {run.path.name}.")
