@@ -52,7 +52,7 @@ class Told:
     leaks: list[str] = field(default_factory=list)
 
     def rows(self) -> list[dict[str, Any]]:
-        names = ("answered", "refused", "cut", "tracebacks", "leaks")
+        names = ("inputs", "answered", "refused", "cut", "tracebacks", "leaks")
         return [{"kind": kind, **{name: got[name] for name in names}} for kind, got in sorted(self.answers.items())]
 
 
@@ -198,7 +198,7 @@ def main() -> int:
         faults += [f"{path} of another person was changed" for path in theirs if theirs_now.get(path) != theirs[path]]
         now = outside(app)
         faults += [f"{path} was written" for path in now if now[path] != before.get(path) and "outside.txt" not in path]
-    rows = [{"seed": args.seed} | row | {"inputs": told.answers[row["kind"]]["inputs"]} for row in told.rows()]
+    rows = [{"seed": args.seed} | row for row in told.rows()]
     write_rows(args.out, rows)
     kinds = Counter(text.strip().splitlines()[-1] for text in told.tracebacks)
     print(*told.tracebacks, *(f"{count} times: {line}" for line, count in kinds.most_common()), sep="\n")

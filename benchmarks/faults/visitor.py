@@ -20,8 +20,8 @@ Outcome = tuple[str, str]  # "answered", "refused" or "cut", and the text of the
 class Visitor:
     """A session of its own; a context manager."""
 
-    def __init__(self, address: str, patience: float = PATIENCE_S) -> None:
-        self.patience = patience
+    def __init__(self, address: str) -> None:
+        self.patience = PATIENCE_S
         self.session = uuid.uuid4().hex[:12]
         self._client = httpx.Client(base_url=f"{address}/", timeout=30)
         config = self._client.get("config").json()

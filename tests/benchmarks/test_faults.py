@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pandas as pd
@@ -11,7 +12,10 @@ from support import build_tiny_sd
 
 from age_core.serve import registry
 from age_core.serve.registry import Choice, OpenModels
-from benchmarks.faults import common, kill, reopen, slopes, values
+from benchmarks.faults import common, fuzz, kill, reopen, slopes, values, visitor
+from viz import gradio_tuning
+from viz.tabs import page
+from viz.tabs.map_data import MapCache
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,29 @@ def test_random_input_is_the_same_for_a_seed_and_can_be_sent():
         assert request.path.isascii() and isinstance(request.content, bytes)
     likely = values.likely(random.Random(0), {"choices": [["one", 1]], "value": 1})
     assert likely == 1 and values.likely(random.Random(1), {"value": "dog"}) == "dog"
+
+
+class Here(common.App):
+    """A page of this process."""
+
+    @property
+    def log(self) -> str:
+        return ""  # it is the console, which is read afterwards
+
+
+def test_a_page_stands_a_handful_of_random_inputs(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(visitor, "PATIENCE_S", 0.3)
+    demo = page.build(MapCache(OpenModels(tmp_path / "runs"))).queue()
+    gradio_tuning.refuse_what_no_field_takes(demo)
+    address = gradio_tuning.launch(demo, quiet=True, prevent_thread_lock=True, ssr_mode=False).rstrip("/")
+    try:
+        app = Here(address, os.getpid(), tmp_path)
+        with fuzz.bait() as (lure, fetched):
+            told = fuzz.throw(app, 0, 40, 60, fuzz.secrets_of(app, lure))
+    finally:
+        demo.close()
+    assert sum(row["inputs"] for row in told.rows()) == 40
+    assert fuzz.TRACEBACK not in "".join(capfd.readouterr()) and not told.leaks and not fetched
 
 
 def test_a_slope_is_that_of_the_line_and_its_interval_holds_none(tmp_path):
