@@ -64,8 +64,8 @@ KINDS: Mapping[str, Any] = {"string": str, "boolean": bool, "number": (int, floa
 
 
 def fits(value: Any, schema: Mapping[str, Any]) -> bool:
-    """Whether a value is of the type that a component says it takes (`api_info`), or empty; numbers must be finite."""
-    if value is None or value in schema.get("enum", ()):
+    """Whether a value is of the type that a component says it takes (`api_info`); numbers must be finite."""
+    if value in schema.get("enum", ()):
         return True
     if schema.get("type") == "array":
         return isinstance(value, list) and all(fits(item, schema.get("items", {})) for item in value)
@@ -84,7 +84,9 @@ def refuse_what_no_field_takes(demo: Any) -> None:
     async def checked(event: Any, inputs: list[Any], *args: Any, **named: Any) -> Any:
         try:
             for component, value in zip(event.inputs, inputs, strict=False):
-                if not component.stateful and not fits(value, component.api_info() or {}):
+                full = isinstance(component, (gr.HTML, gr.Slider, gr.Checkbox)) and component.value is not None
+                empty = value is None and not full  # others can be emptied in a browser
+                if not (component.stateful or empty or fits(value, component.api_info() or {})):
                     raise TypeError(
                         f"A value of type {type(value).__name__} is none of a {component.get_block_name()}."
                     )
@@ -121,7 +123,9 @@ class Unanswered:
                 raise
             path = scope["path"][:100].encode("ascii", "backslashreplace").decode()
             logging.getLogger(__name__).warning("%s was not answered: %s.", repr(path), type(error).__name__)
-            if not begun:
+            if begun:
+                await send({"type": "http.response.body"})  # its end
+            else:
                 await JSONResponse({"detail": "This request fits nothing here."}, 400)(scope, receive, send)
 
 

@@ -91,6 +91,7 @@ def serve(folder: Path) -> Iterator[App]:
         "TMPDIR": str(folder / "tmp"),
         "AGE_RUNS": str(folder / "runs"),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",  # a crash in C code says where
         "HF_HUB_OFFLINE": "1",
     }
     with (folder / "log.txt").open("w") as log:

@@ -122,6 +122,8 @@ def throw(app: App, seed: int, count: int, limit_s: float, secrets: tuple[str, .
         for number, (kind, send) in enumerate(inputs(seed, count, [arrived, arrived, stranger], secrets)):
             try:
                 outcome, text = send()
+            except httpx.ConnectError:
+                raise SystemExit(f"The app was gone at input {number} ({kind}):\n{app.log[-5000:]}") from None
             except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
                 outcome, text = "refused", f"{type(error).__name__}: {error}"  # by the client, or the line was cut
             told.answers[kind]["inputs"] += 1

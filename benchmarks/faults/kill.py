@@ -124,7 +124,7 @@ def one_kill(number: int, model: Path, kind: str, bits: str, lengths: dict[str, 
             if not killed(model, runs, kind, stage, lengths, chance):
                 continue
             left = left_by(runs)
-            if not left.startswith("finished"):  # the last file was written: nothing is left to be done
+            if not left.startswith("finished"):  # else the last file was written, and nothing is left to be done
                 finish(forked(model, runs, kind))
             left_over = [path.name for path in runs.rglob("*.partial*")]
             same = digest(runs) == bits and (left.startswith("finished") or not left_over)
