@@ -47,8 +47,8 @@ def stage_of(runs: Path) -> str:
         return "loading"
 
 
-def uninterrupted(model: Path, runs: Path, kind: str) -> tuple[str, dict[str, float]]:
-    """The digest of a run that nobody kills, and how many seconds of it were seen in each stage."""
+def uninterrupted(model: Path, runs: Path, kind: str) -> tuple[dict[str, str], dict[str, float]]:
+    """The digests of a run that nobody kills, and how many seconds of it were seen in each stage."""
     lengths = dict.fromkeys(STAGES, 0.0)
     process, since = forked(model, runs, kind), time.monotonic()
     while process.is_alive():
@@ -68,17 +68,22 @@ def finish(process: BaseProcess) -> None:
         raise RuntimeError(f"A run that nobody killed ended with {process.exitcode}.")
 
 
-def digest(runs: Path) -> str:
-    """One hash of the bits that a finished run leaves: eraser, pictures, and events without their times."""
+def digest(runs: Path) -> dict[str, str]:
+    """A hash of each part of what a finished run leaves: eraser, pictures, and events without their times."""
     run = list_runs(runs)[0]
-    content = hashlib.sha256((run.path / "eraser.safetensors").read_bytes())
-    for picture in run.pictures():
-        content.update(picture.name.encode() + picture.read_bytes())
-    for line in (run.path / "events.jsonl").read_text(encoding="utf-8").splitlines():
-        event = json.loads(line)
-        if event["step"]:  # those before tell of work that is not done twice
-            content.update(json.dumps({k: v for k, v in event.items() if not k.endswith("_s")}).encode())
-    return content.hexdigest()
+    pictures = b"".join(picture.name.encode() + picture.read_bytes() for picture in run.pictures())
+    lines = (run.path / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    # those before the first step tell of work that is not done twice
+    events = [
+        {k: v for k, v in event.items() if not k.endswith("_s")} for event in map(json.loads, lines) if event["step"]
+    ]
+    parts = {
+        "eraser": (run.path / "eraser.safetensors").read_bytes(),
+        "pictures": pictures,
+        "events": json.dumps(events).encode(),
+        "left over": " ".join(path.name for path in run.path.rglob("*.partial*")).encode(),
+    }
+    return {part: hashlib.sha256(content).hexdigest() for part, content in parts.items()}
 
 
 def killed(model: Path, runs: Path, kind: str, stage: str, lengths: dict[str, float], chance: random.Random) -> bool:
@@ -115,7 +120,7 @@ def left_by(runs: Path) -> str:
     return f"{run.status} at step {len(steps)}" + (f", {half[0]} half written" if half else "")
 
 
-def one_kill(number: int, model: Path, kind: str, bits: str, lengths: dict[str, float]) -> dict[str, Any]:
+def one_kill(number: int, model: Path, kind: str, bits: dict[str, str], lengths: dict[str, float]) -> dict[str, Any]:
     """The row of kill `number`: when it came, what it left, and whether going on ended in the same bits."""
     chance, stage = random.Random(number), STAGES[number % len(STAGES)]
     for _ in range(TRIES):
@@ -126,9 +131,11 @@ def one_kill(number: int, model: Path, kind: str, bits: str, lengths: dict[str, 
             left = left_by(runs)
             if not left.startswith("finished"):  # else the last file was written, and nothing is left to be done
                 finish(forked(model, runs, kind))
-            left_over = [path.name for path in runs.rglob("*.partial*")]
-            same = digest(runs) == bits and (left.startswith("finished") or not left_over)
-            return {"kill": number, "format": kind, "stage": stage, "left": left, "same": same}
+            differ = [part for part, content in digest(runs).items() if content != bits[part]]
+            if left.startswith("finished") and differ == ["left over"]:
+                differ = []  # nobody opened it since
+            row = {"kill": number, "format": kind, "stage": stage, "left": left}
+            return row | {"same": not differ, "differ": " ".join(differ)}
     raise RuntimeError(f"No kill came before the end of the run in {TRIES} tries ({stage}).")
 
 
