@@ -73,6 +73,13 @@ def fits(value: Any, schema: Mapping[str, Any]) -> bool:
     return isinstance(value, kind) and (not isinstance(value, float) or math.isfinite(value))
 
 
+def can_be_emptied(component: Any) -> bool:
+    """Whether a browser may send no value of a component: not of a choice that was made when the page was opened."""
+    chosen = isinstance(component, gr.Dropdown) and (component.multiselect or not component.allow_custom_value)
+    full = chosen or isinstance(component, (gr.HTML, gr.Slider, gr.Checkbox, gr.CheckboxGroup))
+    return component.value is None or not full
+
+
 def refuse_what_no_field_takes(demo: Any) -> None:
     """Have a value of a type, a choice or a file that its component does not take answered by one sentence.
 
@@ -84,12 +91,10 @@ def refuse_what_no_field_takes(demo: Any) -> None:
     async def checked(event: Any, inputs: list[Any], *args: Any, **named: Any) -> Any:
         try:
             for component, value in zip(event.inputs, inputs, strict=False):
-                full = isinstance(component, (gr.HTML, gr.Slider, gr.Checkbox)) and component.value is not None
-                empty = value is None and not full  # others can be emptied in a browser
+                empty = value is None and can_be_emptied(component)
                 if not (component.stateful or empty or fits(value, component.api_info() or {})):
-                    raise TypeError(
-                        f"A value of type {type(value).__name__} is none of a {component.get_block_name()}."
-                    )
+                    name = component.get_block_name()
+                    raise TypeError(f"A value of type {type(value).__name__} is none of a {name}.")
             return await preprocess(event, inputs, *args, **named)
         except Exception as error:
             text = "The page sent a value that its field does not take: reload it, and choose again."

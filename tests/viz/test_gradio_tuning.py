@@ -76,10 +76,10 @@ def fields():
     """A page that answers with what its handler was given."""
     with gr.Blocks(analytics_enabled=False) as page:
         parts = [
-            gr.HTML(elem_id="html"),
-            gr.Dropdown(["a"], allow_custom_value=True),
-            gr.Dropdown(["a", "b"], multiselect=True, allow_custom_value=True),
-            gr.Dropdown([("one", 1)]),
+            gr.HTML("x"),
+            gr.Dropdown(["a"], value="a", allow_custom_value=True),
+            gr.Dropdown(["a", "b"], value=[], multiselect=True, allow_custom_value=True),
+            gr.Dropdown([("one", 1)], value=1),
             gr.Slider(0, 2),
             gr.Number(precision=0),
             gr.Checkbox(),
@@ -108,7 +108,7 @@ def ask(page, data):
 def test_what_a_field_takes_comes_through(fields, capfd):
     status, text = ask(fields, USUAL)
     assert status == 200 and json.loads(text)["data"] == [repr(tuple(USUAL))]
-    emptied = ["x", None, None, None, 1.5, None, True, None]
+    emptied = ["x", None, [], 1, 1.5, None, True, None]
     assert ask(fields, emptied)[0] == 200
     assert "Traceback" not in "".join(capfd.readouterr())
 
@@ -119,7 +119,7 @@ def test_what_a_field_takes_comes_through(fields, capfd):
         *((0, value) for value in (7, ["x"], {"value": "x"}, True)),
         *((1, value) for value in (["a"], {"a": 1}, 7)),
         *((2, value) for value in ("a", [1], [["a"]], {})),
-        *((place, None) for place in (4, 6)),
+        *((place, None) for place in (0, 2, 3, 4, 6)),
         (3, "one"),  # not among the choices
         *((4, value) for value in ("1", [1], 99, math.nan, math.inf)),
         *((5, value) for value in ("1", {}, math.nan)),
