@@ -10,8 +10,6 @@ import os
 import time
 from pathlib import Path
 
-# read as soon as anything imports transformers, which otherwise remarks on packages that nothing here needs
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 if __name__ == "__main__":
     gc.disable()  # until the model is open: a quarter of the imports is looking for garbage that they do not make
 
@@ -23,7 +21,7 @@ from viz.components import theme
 from viz.tabs import page
 from viz.tabs.map_data import MapCache
 
-RUNS = Path(os.environ.get("AGE_RUNS", Path(__file__).parent / "runs" / "app"))
+RUNS = Path(os.path.expanduser(os.environ.get("AGE_RUNS") or Path(__file__).parent / "runs" / "app"))
 QUEUE_LOOK_S = 0.02
 HEAD_START_S = 3.0  # of a browser that opens the page at once; importing Torch would keep the server from answering it
 LARGEST_UPLOAD = "200mb"
@@ -31,6 +29,8 @@ LARGEST_UPLOAD = "200mb"
 
 def main() -> None:
     """Serve the page, then open the model that it shows, if no visitor has asked for that yet."""
+    if reason := stored.why_not_writable(RUNS):
+        print(f"Runs cannot be kept in {RUNS}: {reason}. All else works; set AGE_RUNS to another folder for them.")
     models = OpenModels(RUNS, stored.shipped_runs(), others="SPACE_ID" not in os.environ)
     try:
         demo = page.build(MapCache(models)).queue(max_size=64)
@@ -53,8 +53,8 @@ def main() -> None:
         explorer = models.explorer(Choice())
         gc.freeze()  # never looked over again, which would hold every answer up for a quarter of a second
         gc.enable()
-        explorer.compute(lambda: explorer.preserved)  # else the first click on "Erase it now" waits for it
-    except AgeError as error:  # such as missing weights: one sentence says more than a traceback
+        explorer.queue.worker.begin(lambda: explorer.preserved)  # else the first "Erase it now" waits for it
+    except (AgeError, OSError) as error:  # such as missing weights or a port that is taken: one sentence says it all
         raise SystemExit(f"AGE Explorer cannot run. {error}") from None
     demo.block_thread()
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-
-# read as soon as anything imports transformers, which otherwise remarks on packages that nothing here needs
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 from age_core.cli.main import main, quiet
 

@@ -9,8 +9,9 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +50,32 @@ def disk_errors(what: str, done: str = "written") -> Iterator[None]:
         raise RunFailed(f"{what} could not be {done}: {reason}.") from error
 
 
+def why_not_writable(folder: Path) -> str:
+    """Why no file can be written to a folder, which is made if need be; "" where one can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
 @contextmanager
-def locked(path: Path, busy: str) -> Iterator[None]:
+def locked(path: Path, busy: str, moving: bool = False) -> Iterator[None]:
     """Hold a lock file, which the system takes back when this process dies, however it dies.
 
-    Raises AgeError saying `busy` when another holds it, OSError when it cannot be opened or is a link.
+    moving: its folder is about to be moved, which Windows refuses while a file in it is open; there it is only looked
+    whether another holds it. Raises AgeError saying `busy` when another does, OSError when it cannot be opened or is a
+    link.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
-    try:
+    with ExitStack() as held:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
+        held.callback(os.close, descriptor)
         if not lock_descriptor(descriptor, blocking=False):
             raise AgeError(busy)
+        if moving and WINDOWS:
+            held.close()
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

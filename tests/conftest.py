@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from diffusers import StableDiffusionPipeline
-from support import build_tiny_sd
+
+import age_core as age_core  # before Torch, for what it sets (`age_core.environment`)
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
 
 # the files that take longest, in the order in which workers begin them: the short ones fill up what is left at the end
 LONGEST = (
@@ -27,6 +32,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", params=["epsilon", "v_prediction"])
 def tiny_sd(request, tmp_path_factory) -> StableDiffusionPipeline:
+    from support import build_tiny_sd
+
     return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), request.param)
 
 

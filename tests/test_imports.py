@@ -23,7 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {"models", "concepts", "measure", "erasure", "study", "runs"},
     "emoji": {"models", "concepts", "measure"},
 }
-ROOT_FILES = {"errors", "files", "assets", "validation"}
+ROOT_FILES = {"errors", "files", "assets", "validation", "environment"}
 # Each part of viz and the parts that it may import from; all may use gradio_tuning.
 VIZ: dict[str, set[str]] = {
     "components": set(),

@@ -4,17 +4,69 @@ when a release changes one.
 Import this before anything else that imports Gradio: it does so in half the time.
 """
 
+import atexit
 import inspect
 import logging
 import math
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
+
+
+def _usable(folder: Path, owned: bool) -> bool:
+    """Whether files can be written to a folder, which is made if need be; `owned`: and it is nobody else's."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        return not owned or not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def temporary_folder() -> Path:
+    """Where Gradio keeps uploads and what it serves: its usual folder, or a new one where that is somebody else's.
+
+    On a shared machine all have the same, and the first person's locks everybody else out. Raises SystemExit where
+    nothing can be written anywhere.
+    """
+    named = os.environ.get("GRADIO_TEMP_DIR")
+    try:
+        folder = Path(named or Path(tempfile.gettempdir()) / "gradio")
+        if not _usable(folder, owned=not named):
+            folder = Path(tempfile.mkdtemp(prefix="gradio-"))
+            os.environ["GRADIO_TEMP_DIR"] = str(folder)
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    except OSError as error:
+        raise SystemExit(f"There is no folder for temporary files: {error}. Set TMPDIR to one.") from None
+    return folder
+
+
+@contextmanager
+def without_network() -> Iterator[None]:
+    """No proxy is asked and no certificate read while the block is open.
+
+    Gradio makes clients for the web as it is imported, and asks its own address for a page as that is launched. A
+    desktop's proxy that is of an unknown kind, or does not run, would end both; so would a certificate that is gone.
+    Afterwards the variables are there again, for whatever is downloaded.
+    """
+    names = ("no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    os.environ["no_proxy"] = "*"
+    try:
+        yield
+    finally:
+        del os.environ["no_proxy"]
+        os.environ.update(before)
 
 
 def _without_stubs() -> Any:
@@ -38,7 +90,9 @@ def _without_stubs() -> Any:
     return gradio
 
 
-gr = _without_stubs()
+temporary_folder()
+with without_network():
+    gr = _without_stubs()
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,5 +198,7 @@ def launch(demo: Any, **settings: Any) -> str:
 
     That look gives up after three seconds, which is too soon on a slow machine, and ends the program then.
     """
-    _, address, _ = demo.launch(**settings, app_kwargs={"middleware": [Middleware(Unanswered)]}, _frontend=False)
+    with without_network():
+        middleware = [Middleware(Unanswered)]
+        _, address, _ = demo.launch(**settings, app_kwargs={"middleware": middleware}, _frontend=False)
     return str(address)

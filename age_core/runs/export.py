@@ -15,10 +15,12 @@ from torch import Tensor
 
 from age_core.concepts.concept_set import fill
 from age_core.errors import AgeError
-from age_core.files import disk_errors, new_folder, replacing, safe_name, write_json
+from age_core.files import PARTIAL, disk_errors, new_folder, replacing, safe_name, write_json
 from age_core.models.eraser import Eraser
 from age_core.models.families import device_of, dtype_of, encode_text, family_of, predict_all
 from age_core.models.sampling import generate
+from age_core.runs.kohya import save_kohya
+from age_core.runs.portable import make_portable
 
 ExportKind = Literal["pipeline", "delta", "lora"]
 KINDS: tuple[ExportKind, ...] = ("pipeline", "delta", "lora")
@@ -55,7 +57,8 @@ def export_eraser(pipe: DiffusionPipeline, eraser: Eraser, path: str | Path, kin
     """Write `eraser` for use elsewhere, reopen it, and compare its pictures before it takes its place at `path`.
 
     "pipeline": a folder for `DiffusionPipeline.from_pretrained`, edited; "delta": a safetensors file for
-    `Eraser.load`; "lora": a folder for `pipe.load_lora_weights`. `pipe` is as before afterwards. Raises AgeError when
+    `Eraser.load`; "lora": a folder for `pipe.load_lora_weights`, and in it a second file for WebUI and ComfyUI
+    (`age_core.runs.kohya`). `pipe` is as before afterwards. Raises AgeError when
     the eraser does not fit the kind or the model, `path` exists already or the reopened export draws other
     pictures; RunFailed when the disk is full. `path` then does not exist.
     """
@@ -109,6 +112,7 @@ def _look_of_written(
     if kind == "pipeline":
         with eraser.applied_to(pipe):
             pipe.save_pretrained(path, safe_serialization=True)
+        make_portable(path, pipe)
         opened = DiffusionPipeline.from_pretrained(path, dtype=dtype_of(pipe), use_safetensors=True)
         opened.set_progress_bar_config(disable=True)
         for name, part in opened.components.items():
@@ -116,6 +120,7 @@ def _look_of_written(
                 part.to(getattr(pipe, name).device)
         return _look(opened, prompts)
     type(pipe).save_lora_weights(path, unet_lora_layers=dict(eraser.lora), safe_serialization=True)
+    save_kohya(pipe, eraser, path / f"{path.name.removeprefix('.').removesuffix(PARTIAL)}-kohya.safetensors")
     denoiser = family_of(pipe).denoiser(pipe)
     # a copy of it: loading LoRA weights rebuilds its modules
     copied = {name: copy.deepcopy(part) for name, part in pipe.components.items() if part is denoiser}

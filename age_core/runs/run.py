@@ -104,8 +104,8 @@ class Run:
             raise AgeError(f"The events of the run {self.path.name!r} are damaged: {error}.") from error
 
     def pictures(self) -> list[Path]:
-        """The previews, in order of their steps."""
-        return sorted((self.path / "pictures").glob("*.png"))
+        """The previews, in order of their steps; what other programs left beside them is passed over."""
+        return sorted(path for path in (self.path / "pictures").glob("*.png") if PICTURE.fullmatch(path.name))
 
     def eraser(self) -> Eraser:
         """The finished eraser. Raises AgeError when the run has none yet."""
@@ -113,13 +113,13 @@ class Run:
             raise AgeError(f"The run {self.path.name!r} has no eraser: it is {self.status}.")
         return Eraser.load(self.path / "eraser.safetensors")
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Hold the run's lock. Raises AgeError when another process does, as while it records."""
-        return locked(self.path / "lock", f"The run {self.path.name!r} is being recorded by another process.")
+    def alone(self, moving: bool = False) -> AbstractContextManager[None]:
+        """Hold the run's lock, as `locked` does. Raises AgeError when another process does, as while it records."""
+        return locked(self.path / "lock", f"The run {self.path.name!r} is being recorded by another process.", moving)
 
     def rename(self, name: str) -> Run:
         """The same run in a folder of another name. Raises AgeError on a bad or taken one and during a recording."""
-        with disk_errors(f"The run {self.path.name!r}", "renamed"), self.alone():
+        with disk_errors(f"The run {self.path.name!r}", "renamed"), self.alone(moving=True):
             return Run(rename_folder(self.path, name), self.config)
 
     def delete(self) -> None:
@@ -129,7 +129,7 @@ class Run:
         """
         if self.path.is_symlink():
             raise AgeError(f"The run {self.path.name!r} is a link to another folder: delete that one.")
-        with disk_errors(f"The run {self.path.name!r}", "deleted"), self.alone():
+        with disk_errors(f"The run {self.path.name!r}", "deleted"), self.alone(moving=True):
             remove_folder(self.path)
 
     def resume_state(self, config: RunConfig) -> TrainingState | None:
@@ -237,6 +237,8 @@ class Run:
                 return False
         except AgeError:
             return True
+        except OSError:  # where nothing can be written, nobody records
+            return False
 
 
 def unused_name(root: Path, config: RunConfig) -> str:
@@ -247,10 +249,12 @@ def unused_name(root: Path, config: RunConfig) -> str:
 
 
 def list_runs(root: str | Path) -> list[Run]:
-    """The runs in a folder, newest first; other folders and files in it, hidden ones included, are passed over."""
-    runs = []
-    for path in sorted(Path(root).iterdir()) if Path(root).is_dir() else []:
-        with suppress(AgeError):
+    """The runs in a folder, newest first; what else is in it, hidden or not to be read, is passed over."""
+    runs, paths = [], []
+    with suppress(OSError):  # nothing can be listed either
+        paths = sorted(Path(root).iterdir())
+    for path in paths:
+        with suppress(AgeError, OSError):
             if not path.name.startswith("."):  # half written, or half removed
                 runs.append(Run.open(path))
     return sorted(runs, key=lambda run: run.config.created, reverse=True)

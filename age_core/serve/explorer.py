@@ -124,7 +124,11 @@ class Explorer:
     @property
     def vectors(self) -> np.ndarray:
         """A unit vector for each concept's name (see `embed_concepts`)."""
-        return self.read_names.result()
+        try:
+            return self.read_names.result()
+        except Exception:
+            self.__dict__.pop("read_names", None)  # whoever asks again has them read anew
+            raise
 
     @cached_property
     def read_names(self) -> Future[np.ndarray]:

@@ -33,6 +33,7 @@ LEAST, MOST_CONCEPTS = 4, 2000  # that a map can show
 # Two threads that import packages which import each other would get half of one: Python rather breaks its own locks
 # than wait for ever. Whoever imports what takes seconds holds this, or waits for an open model first.
 IMPORTING = threading.Lock()
+MOST_UPLOADS = 100  # sets that are remembered: they have a megabyte at most
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class OpenModels:
         self._open: OrderedDict[Choice, Explorer] = OrderedDict()
         self._queues: dict[str, RunQueue] = {}
         self._opening = threading.Lock()
+        self._uploads: OrderedDict[str, ConceptSet] = OrderedDict()  # by the paths of their files
 
     def explorer(self, choice: Choice) -> Explorer:
         """An open one, at once even while another is being opened; else it is opened now."""
@@ -111,7 +113,7 @@ class OpenModels:
                 self._open.move_to_end(choice)
                 return
             yield f"Reading the concepts {Path(choice.concepts).name}"
-            concepts = ConceptSet.load(choice.concepts)
+            concepts = self._concepts(choice.concepts)
             if not LEAST <= len(concepts) <= MOST_CONCEPTS:
                 raise AgeError(
                     f"A map needs {LEAST} to {MOST_CONCEPTS} concepts; {concepts.name!r} has {len(concepts)}."
@@ -132,6 +134,18 @@ class OpenModels:
             explorer = Explorer(pipe, probe, concepts, self._queues[choice.device], library, choice.model)
             self._open[choice] = explorer
             _ = explorer.read_names  # every map needs them: they are read while the page is laid out
+
+    def _concepts(self, name: str) -> ConceptSet:
+        """A bundled set or a file's; one that was read before also when its file is gone, as uploads are by and by."""
+        if name in self._uploads and not Path(name).exists():
+            return self._uploads[name]
+        concepts = ConceptSet.load(name)
+        if name not in TEMPLATES:
+            self._uploads[name] = concepts
+            self._uploads.move_to_end(name)
+            if len(self._uploads) > MOST_UPLOADS:
+                self._uploads.popitem(last=False)
+        return concepts
 
     def _make_room(self) -> None:
         """Close the model that was longest not asked for, unless it trains."""

@@ -15,6 +15,7 @@ from age_core.assets import ASSETS, MODELS, PROBES
 from age_core.concepts.concept_set import TEMPLATES, ConceptSet
 from age_core.errors import AgeError
 from age_core.files import OWNER
+from age_core.files import why_not_writable as why_not_writable  # for the app
 from age_core.serve.registry import IMPORTING
 from age_core.study.counting import counting_sentence as counting_sentence  # for the tabs
 from age_core.study.labels import label_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,9 @@ from age_core.study.abnormal import abnormal, hurt_counts
 from age_core.study.floor import UNEDITED, Floor, estimated_floor, is_clear, measured_floor
 from age_core.study.labels import label_of, method_of, methods_of, with_keys
 from age_core.study.pairs import matrix, pooled
+
+# of an erasure and a seed, or the floor; what a synchroniser or a Mac leaves beside them is called otherwise
+PART = re.compile(r"(?!\._).*-\d+\.parquet|floor\.parquet")
 
 COLUMNS = (
     "model",
@@ -200,8 +204,12 @@ class SideEffects:
 
 
 def gather(folder: Path) -> pd.DataFrame:
-    """All finished tables of a folder as one. Raises AgeError where there is none."""
-    tables = [pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))]
+    """All finished tables of a folder as one. Raises AgeError where there is none, or one is damaged."""
+    paths = sorted(path for path in folder.glob("*.parquet") if PART.fullmatch(path.name))
+    try:
+        tables = [pd.read_parquet(path) for path in paths]
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise AgeError(f"A table in {folder.name!r} cannot be read: {str(error).splitlines()[0]}") from error
     if not any((table["erased"] != "").any() for table in tables):
         raise AgeError(f"No erasure is finished in {folder.name!r} yet.")
     return with_keys(pd.concat(tables, ignore_index=True))

@@ -95,6 +95,30 @@ def test_the_model_longest_not_asked_for_makes_room_unless_it_trains(choice, tmp
     assert len(models._open) <= MOST_MODELS + 1
 
 
+def test_concepts_whose_file_was_swept_away_are_those_that_were_read(folder, tmp_path):
+    rows = [{"name": name, "group": "thing", "general": "thing", "synonyms": ""} for name in NAMES]
+    pd.DataFrame(rows).to_csv(tmp_path / "gone.csv", index=False)
+    models, choice = OpenModels(tmp_path / "runs"), Choice(str(folder), str(tmp_path / "gone.csv"), "", "cpu")
+    first = models.explorer(choice)
+    (tmp_path / "gone.csv").unlink()
+    del models._open[choice]  # as when other models needed its room
+    again = models.explorer(choice)
+    assert again is not first and again.concepts == first.concepts
+    with pytest.raises(AgeError, match=r"never\.csv"):
+        models.explorer(replace(choice, concepts=str(tmp_path / "never.csv")))
+
+
+def test_names_that_could_not_be_read_once_are_read_anew(choice, tmp_path, monkeypatch):
+    explorer = OpenModels(tmp_path).explorer(choice)
+    explorer.read_names.exception()
+    del explorer.__dict__["read_names"]
+    with monkeypatch.context() as patch:
+        patch.setattr("age_core.serve.explorer.Vocabulary.vectors", lambda *_: (_ for _ in ()).throw(MemoryError()))
+        with pytest.raises(MemoryError):
+            _ = explorer.vectors
+    assert explorer.vectors.shape[0] == len(NAMES)
+
+
 def test_a_model_that_was_closed_leaves_memory_although_its_runs_are_remembered(choice, tmp_path):
     models = OpenModels(tmp_path)
     explorer = models.explorer(choice)

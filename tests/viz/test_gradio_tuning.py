@@ -173,6 +173,55 @@ def test_the_queue_sleeps_as_long_as_it_is_told(page, monkeypatch):
         assert set(naps) == {0.02}
 
 
+def test_proxies_and_certificates_are_passed_over_for_a_while(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "foo://x")
+    monkeypatch.setenv("no_proxy", "example.com")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+    before = dict(os.environ)
+    with pytest.raises((ValueError, OSError)):
+        httpx.Client()
+    with gradio_tuning.without_network():
+        httpx.Client().close()
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_temporary_folder_that_cannot_be_used_is_replaced(monkeypatch, tmp_path, named):
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    monkeypatch.setattr(gradio_tuning.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(gradio_tuning.tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "gradio").write_text("no folder")
+    if named:
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    folder = gradio_tuning.temporary_folder()
+    assert folder.is_dir() and folder.parent == tmp_path and os.environ["GRADIO_TEMP_DIR"] == str(folder)
+    assert gradio_tuning.temporary_folder() == folder  # once
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a folder away")
+def test_the_folder_of_somebody_else_is_not_used_unless_it_was_named(monkeypatch, tmp_path):
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    monkeypatch.setattr(gradio_tuning.tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "gradio").mkdir()
+    assert gradio_tuning.temporary_folder() == tmp_path / "gradio" and "GRADIO_TEMP_DIR" not in os.environ
+    os.chown(tmp_path / "gradio", 65534, 65534)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    assert gradio_tuning.temporary_folder() == tmp_path / "gradio"
+    monkeypatch.delenv("GRADIO_TEMP_DIR")
+    assert gradio_tuning.temporary_folder() != tmp_path / "gradio"
+
+
+def test_without_any_place_for_files_the_start_ends_in_a_sentence(monkeypatch):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    monkeypatch.setattr(gradio_tuning.tempfile, "gettempdir", none)
+    with pytest.raises(SystemExit, match="Set TMPDIR"):
+        gradio_tuning.temporary_folder()
+
+
 def test_a_page_is_launched_without_a_look_at_itself(page, monkeypatch):
     looks = []
     monkeypatch.setattr(networking, "url_ok", lambda url: looks.append(url) or True)

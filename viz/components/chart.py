@@ -9,6 +9,7 @@ import plotly
 
 from viz.components.html_parts import Markup
 from viz.components.theme import DARK_OF
+from viz.components.tiles import file_url
 from viz.gradio_tuning import plain_config
 
 COLOURS = {light.lower(): dark for light, dark in DARK_OF.items()}
@@ -19,7 +20,7 @@ class Plotted(gr.HTML):
     """A component of our own that draws with Plotly; its value is a text."""
 
     def __init__(self, **kwargs: Any) -> None:
-        script = Markup('<script src="gradio_api/file={}"></script>').format(PLOTLY_JS)
+        script = Markup('<script src="{}"></script>').format(file_url(PLOTLY_JS))
         super().__init__(head=script, apply_default_css=False, **kwargs)
 
     def get_config(self) -> dict[str, Any]:  # type: ignore[override]

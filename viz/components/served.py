@@ -44,7 +44,11 @@ class ServedSheets:
             old = self._paths.popleft() if len(self._paths) > self._most else None
         if old is not None:
             old.unlink(missing_ok=True)
-        sheet.save(path, quality=85, method=2)
+        try:
+            sheet.save(path, quality=85, method=2)
+        except OSError:
+            path.unlink(missing_ok=True)  # half a sheet would keep a full disk full
+            raise
         return path, COLUMNS, side
 
 

@@ -27,9 +27,14 @@ def file_url(path: Path) -> str:
 def tile(sheet: Sheet, url: str, name: str, alt: str, size: int = TILE) -> Markup:
     """The tile of the concept `name`, `size` pixels across; an empty place where the sheet has none."""
     if name not in sheet.places:
-        return Markup('<span class="tile none" style="width:{0}px;height:{0}px"></span>').format(size)
+        return no_tile(size)
     row, column = divmod(sheet.places[name], sheet.columns)
     return Markup(
         '<span class="tile" role="img" aria-label="{alt}" style="width:{size}px;height:{size}px;'
         "background:url('{url}') -{left}px -{top}px / {width}px auto\"></span>"
     ).format(alt=alt, size=size, url=url, left=column * size, top=row * size, width=sheet.columns * size)
+
+
+def no_tile(size: int = TILE) -> Markup:
+    """An empty place."""
+    return Markup('<span class="tile none" style="width:{0}px;height:{0}px"></span>').format(size)

@@ -12,11 +12,10 @@ from age_core import AgeError
 from age_core.serve.registry import Choice
 from viz.atlas.atlas import Atlas
 from viz.charts import panels
-from viz.charts.live_view import duration
 from viz.components.blocks import live_block, note
 from viz.components.chart import Chart
-from viz.tabs import concept
-from viz.tabs.events import LATEST, QUICK, STREAMED, Link, Stream, Updates, settle, warn, where
+from viz.tabs import concept, measuring
+from viz.tabs.events import LATEST, QUICK, STREAMED, Link, Stream, Updates, answers, settle, warn, where
 from viz.tabs.faces import ServedSheet
 from viz.tabs.map_data import LAYOUTS, MapCache, MapData
 from viz.tabs.map_view import (
@@ -57,9 +56,7 @@ def lay_out(ui: SimpleNamespace, data: MapData) -> None:
         ui.another = gr.Button("Pick another", elem_id="pick-another", size="sm")
     ui.graph = Atlas(**graph_values(data, view, play=True), elem_id="concept-map")
     ui.heat = Chart(figure="", label="Heat map of side effects", elem_id="heat-map", visible="hidden")
-    with gr.Group(visible=needs_measuring(data), elem_id="build-graph") as ui.build_offer:
-        ui.build_status = live_block("build-status", note(offer(data)))
-        ui.build = gr.Button("Measure the side effects", elem_id="build-button")
+    measuring.lay_out(ui, data)
     with gr.Row(elem_id="map-controls"):
         ui.layout = gr.Radio(data.arrangements, value=data.arrangements[0], label="Places", elem_id="map-layout")
         ui.direction = gr.Radio(list(DIRECTIONS), value=USUAL, label="Arrows", elem_id="map-direction")
@@ -92,20 +89,6 @@ def other_title(view: ConceptView) -> str:
     return f"Now with {titles[0]}" if titles else "Now with another"
 
 
-def needs_measuring(data: MapData) -> bool:
-    """Whether the page offers to measure what erasing each concept does to others."""
-    return bool(data.unmeasured) and data.world is None
-
-
-def offer(data: MapData) -> str:
-    """What is missing on the map, and what it takes."""
-    return (
-        f"What erasing does to others was not measured for {data.unmeasured} of the {len(data.concepts)} concepts. "
-        "Each would be erased by UCE, a closed form without training, and the noise shift of all others measured. What "
-        "is finished stays, if you leave too."
-    )
-
-
 def map_updates(data: MapData, ui: SimpleNamespace) -> Updates:
     """The atlas and every list of names, for another model or for one of which more is known."""
     view, names, titles = concept_view(data, Session(), data.first), list(data.concepts.names), data.arrangements
@@ -122,8 +105,7 @@ def map_updates(data: MapData, ui: SimpleNamespace) -> Updates:
         ui.direction: USUAL,
         ui.source: gr.update(choices=source_choices(data.sources), value=AS_SHOWN),
         ui.layout: gr.update(choices=titles, value=titles[0]),
-        ui.build_offer: gr.update(visible=needs_measuring(data)),
-        ui.build_status: note(offer(data)),
+        **measuring.offered(data, ui),
     }
 
 
@@ -154,29 +136,28 @@ def show_map(data: MapData, ui: SimpleNamespace, updates: Updates) -> Stream:
     yield from concept.on_picked(data, ui, None, data.first, 0)
 
 
+@answers(model_status="")
 def draw_originals(data: MapData, ui: SimpleNamespace, first: str) -> Stream:
     """What the model draws of every concept, where nobody knows yet: the nearest to `first` first."""
     drawn = {name for served in data.originals.sheets for name in served.sheet.places}
     if drawn >= set(data.concepts.names):
         return
-    try:
-        explorer = data.explorer  # which imports Torch, alone; the page is served before
-        from age_core.serve.faces import original_faces
+    explorer = data.explorer  # which imports Torch, alone; the page is served before
+    from age_core.serve.faces import original_faces
 
-        for looks in original_faces(explorer, first):
-            began = time.monotonic()
-            new = [look for look in looks if look.name not in drawn]
-            if new:
-                data.originals.sheets.append(ServedSheet.made_of(new))
-                drawn |= {look.name for look in new}
-                text = f"What the model draws: {len(drawn)} of {len(data.concepts)} pictures."
-                status = panels.status(text, len(drawn), len(data.concepts)) if len(drawn) < len(data.concepts) else ""
-                yield {ui.graph: gr.update(original=data.originals.as_json()), ui.model_status: status}
-                settle(began)
-    except AgeError as error:
-        yield warn(ui, error)
+    for looks in original_faces(explorer, first):
+        began = time.monotonic()
+        new = [look for look in looks if look.name not in drawn]
+        if new:
+            data.originals.sheets.append(ServedSheet.made_of(new))
+            drawn |= {look.name for look in new}
+            text = f"What the model draws: {len(drawn)} of {len(data.concepts)} pictures."
+            status = panels.status(text, len(drawn), len(data.concepts)) if len(drawn) < len(data.concepts) else ""
+            yield {ui.graph: gr.update(original=data.originals.as_json()), ui.model_status: status}
+            settle(began)
 
 
+@answers()
 def on_pick(data: MapData, ui: SimpleNamespace, session: Session | None, text: str, picked: Any, *how: Any) -> Updates:
     """Show the concept that `text` names; `picked` is the one that the map shows, which stays where there is none."""
     session = session or Session()
@@ -198,6 +179,7 @@ def on_pick(data: MapData, ui: SimpleNamespace, session: Session | None, text: s
     }
 
 
+@answers()
 def on_click(data: MapData, ui: SimpleNamespace, session: Session | None, *rest: Any) -> Updates:
     """A picture was clicked: a pick, unless it is the guess that a lesson asks for."""
     if session and session.lesson_asks:
@@ -205,12 +187,14 @@ def on_click(data: MapData, ui: SimpleNamespace, session: Session | None, *rest:
     return on_pick(data, ui, session, *rest)
 
 
+@answers()
 def on_search(data: MapData, ui: SimpleNamespace, session: Session | None, text: str, *rest: Any) -> Updates:
     """A pick by its name, which is left as it was typed where it is right (see `on_pick`)."""
     updates = on_pick(data, ui, session, text, *rest)
-    return updates | ({ui.search: gr.skip()} if updates[ui.search] == text else {})
+    return updates | ({ui.search: gr.skip()} if updates.get(ui.search) == text else {})
 
 
+@answers()
 def on_other(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, by: str, *how: Any) -> Updates:
     """The same concept, erased by the next of those that erased it."""
     view = concept_view(data, session or Session(), name, How(by))
@@ -219,6 +203,7 @@ def on_other(data: MapData, ui: SimpleNamespace, session: Session | None, name: 
     return on_pick(data, ui, session, name, name, following, *how)
 
 
+@answers()
 def on_another(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, *how: Any) -> Updates:
     """Another concept at random: one whose erasure was recorded, where any was, and of another group."""
     recorded = data.world.erased(data.world.methods[0]) if data.world else data.concepts.names
@@ -227,6 +212,7 @@ def on_another(data: MapData, ui: SimpleNamespace, session: Session | None, name
     return on_pick(data, ui, session, random.choice(others), name, *how)
 
 
+@answers()
 def on_view(data: MapData, ui: SimpleNamespace, view: str, source: int | None) -> Updates:
     """Turn between the atlas and the heat map."""
     if view == VIEWS[0] or data.effects is None:
@@ -236,69 +222,59 @@ def on_view(data: MapData, ui: SimpleNamespace, view: str, source: int | None) -
     return {ui.graph: gr.update(visible="hidden"), ui.heat: gr.update(figure=figure, visible=True)}
 
 
+@answers()
 def on_cell(data: MapData, ui: SimpleNamespace, session: Session | None, cell: str | None, *how: Any) -> Updates:
     """A cell of the heat map was clicked: pick the concept whose erasure it tells of."""
     erased, _ = json.loads(cell or '["", ""]')
     return on_pick(data, ui, session, erased, gr.skip(), *how)
 
 
-def on_everything(data: MapData, _ui: SimpleNamespace, share: float, source: int | None) -> Any:
+@answers()
+def on_layout(_data: MapData, ui: SimpleNamespace, title: str | None) -> Updates:
+    """Other places for the pictures."""
+    return {ui.graph: gr.update(layout=LAYOUTS[title]) if title else gr.skip()}
+
+
+@answers()
+def on_everything(data: MapData, ui: SimpleNamespace, share: float, source: int | None) -> Updates:
     """The strongest `share` percent of all arrows at once."""
     if data.effects is None or not share:
-        return gr.update(overview="[]")
-    return gr.update(overview=overview(data, data.effects.pairs(data.source(max(source or 0, 0))), share))
+        return {ui.graph: gr.update(overview="[]")}
+    arrows = overview(data, data.effects.pairs(data.source(max(source or 0, 0))), share)
+    return {ui.graph: gr.update(overview=arrows)}
 
 
+@answers()
 def on_facts(data: MapData, ui: SimpleNamespace, source: int | None) -> Updates:
     """What the whole graph says."""
     return {ui.facts: graph_panel(data, source)}
 
 
+@answers()
 def on_measure(maps: MapCache, ui: SimpleNamespace, choice: Choice) -> Stream:
-    """Measure the side effects of erasing every concept; whoever closes the page loses one concept at most."""
-    if choice in maps.measuring:
-        yield warn(ui, AgeError("These side effects are being measured for somebody else: come back in a while."))
-        return
-    maps.measuring.add(choice)
-    try:
-        data = maps.of(choice)
-        total, began, measured_before = len(data.concepts), time.monotonic(), len(data.concepts) - data.unmeasured
-        yield {ui.build: gr.update(interactive=False), ui.messages: ""}
-        yield {ui.build_status: panels.status("Drawing the latents to measure on …")}
-        for done, job in enumerate(data.explorer.side_effects(), 1):
-            each = (time.monotonic() - began) / max(done - measured_before, 1)
-            remaining = duration(each * (total - done))
-            text = f"{done} of {total}: {job.erased} was erased and measured; about {remaining} left."
-            yield {ui.build_status: panels.status(text, done, total)}
-        data = maps.reread(choice)
-        yield from show_map(data, ui, map_updates(data, ui) | {ui.build: gr.update(interactive=True)})
-    except AgeError as error:
-        again = {ui.build: gr.update(interactive=True), ui.build_status: note(offer(maps.of(choice)))}
-        yield again | warn(ui, error)
-    finally:
-        maps.measuring.discard(choice)
+    """Measure the side effects of erasing every concept, and show them."""
+    data = yield from measuring.measure(maps, ui, choice)
+    yield from show_map(data, ui, map_updates(data, ui))
 
 
 def connect(link: Link) -> None:
-    ui, how = link.ui, link.parts(*HOW)
-    outputs = link.parts(*PICKED)
-    asked = [ui.choice, ui.session]
-    pick, again = link.of_map(on_pick), [*asked, ui.graph, ui.graph, *how]
+    ui = link.ui
+    asked, again = ("session", "graph", *HOW), ("session", "graph", "graph", *HOW)
     picks = [
-        ui.graph.select(link.of_map(on_click), again, outputs, **QUICK),
-        ui.search.input(link.of_map(on_search), [*asked, ui.search, ui.graph, *how], outputs, **QUICK),
-        ui.heat.select(link.of_map(on_cell), [*asked, ui.heat, *how], outputs, **QUICK),
-        ui.source.input(pick, again, outputs, **QUICK),
-        ui.another.click(link.of_map(on_another), [*asked, ui.graph, *how], outputs, **QUICK),
-        ui.other.click(link.of_map(on_other), [*asked, ui.graph, *how], outputs, **QUICK),
-        ui.by.input(pick, again, outputs, **QUICK),
+        link.on(ui.graph.select, on_click, again, PICKED, QUICK),
+        link.on(ui.search.input, on_search, ("session", "search", "graph", *HOW), PICKED, QUICK),
+        link.on(ui.heat.select, on_cell, ("session", "heat", *HOW), PICKED, QUICK),
+        link.on(ui.source.input, on_pick, again, PICKED, QUICK),
+        link.on(ui.another.click, on_another, asked, PICKED, QUICK),
+        link.on(ui.other.click, on_other, asked, PICKED, QUICK),
+        link.on(ui.by.input, on_pick, again, PICKED, QUICK),
     ]
     for event in picks:
         concept.after_pick(link, event, LATEST)
     for control in (ui.direction, ui.count, ui.unclear):
-        control.input(pick, again, outputs, **QUICK)
-    ui.layout.input(lambda title: gr.update(layout=LAYOUTS[title]), ui.layout, ui.graph, **QUICK)
-    ui.view.input(link.of_map(on_view), [ui.choice, ui.view, ui.source], [ui.graph, ui.heat], **QUICK)
-    ui.everything.input(link.of_map(on_everything), [ui.choice, ui.everything, ui.source], ui.graph, **QUICK)
-    ui.read_graph.click(link.of_map(on_facts), [ui.choice, ui.source], [ui.facts], **STREAMED)
-    ui.build.click(link.of_all(on_measure), ui.choice, link.everything, **STREAMED)
+        link.on(control.input, on_pick, again, PICKED, QUICK)
+    link.on(ui.layout.input, on_layout, ["layout"], ["graph"], QUICK)
+    link.on(ui.view.input, on_view, ("view", "source"), ("graph", "heat"), QUICK)
+    link.on(ui.everything.input, on_everything, ("everything", "source"), ["graph"], QUICK)
+    link.on(ui.read_graph.click, on_facts, ["source"], ["facts"], STREAMED)
+    link.on(ui.build.click, on_measure, ["choice"], link.everything, STREAMED, lambda _: link.maps)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
 
 import gradio as gr
 import pandas as pd
@@ -16,7 +15,7 @@ from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
 from viz.tabs import runs
 from viz.tabs.compare_view import by_names, draw_cards, enlarged, prediction_figure, recorded, rows_of
-from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, clear, warn
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, answers, clear
 from viz.tabs.live import LIVE, follow
 from viz.tabs.map_data import MapData
 from viz.tabs.repaint import STRONGEST
@@ -94,6 +93,7 @@ def chosen_models(session: Session, titles: Sequence[str] | None) -> dict[str, E
     return models
 
 
+@answers(compare_status="")
 def on_compare(
     data: MapData,
     ui: SimpleNamespace,
@@ -105,16 +105,12 @@ def on_compare(
     *strengths: float,
 ) -> Stream:
     """Pairs of a person's own prompts or, where there is none, of the concepts around the erased one."""
-    try:
-        session = ready(session)
-        models = chosen_models(session, titles)
-        yield {ui.compare_status: panels.status("Drawing with all models …"), ui.messages: ""}
-        rows = rows_of(data, models, prompts or "")
-        columns = dict(zip(models, strengths, strict=False))
-        cards = draw_cards(data, models, rows, int(seed or 0), int(count), columns)
-    except AgeError as error:
-        yield {ui.compare_status: "", **warn(ui, error)}
-        return
+    session = ready(session)
+    models = chosen_models(session, titles)
+    yield {ui.compare_status: panels.status("Drawing with all models …"), ui.messages: ""}
+    rows = rows_of(data, models, prompts or "")
+    columns = dict(zip(models, strengths, strict=False))
+    cards = draw_cards(data, models, rows, int(seed or 0), int(count), columns)
     session.pairs = {
         f"{card.title}, seed {card.seed}, {drawn.by}": (card.original, drawn.image)
         for card in cards
@@ -131,6 +127,7 @@ def on_compare(
     }
 
 
+@answers()
 def on_erasers(_data: MapData, ui: SimpleNamespace, titles: list[str]) -> Updates:
     """A slider for each chosen model; the strengths of others are as they were made."""
     return {
@@ -141,37 +138,36 @@ def on_erasers(_data: MapData, ui: SimpleNamespace, titles: list[str]) -> Update
     }
 
 
-def on_concept(data: MapData, _ui: SimpleNamespace, name: str) -> str:
+@answers(grid=NOTHING_YET)
+def on_concept(data: MapData, ui: SimpleNamespace, name: str) -> Updates:
     """What was recorded of the concept that was picked."""
-    return recorded(data, name) or NOTHING_YET
+    return {ui.grid: recorded(data, name) or NOTHING_YET}
 
 
-def on_pair(_data: MapData, _ui: SimpleNamespace, session: Session | None, title: str) -> Any:
+@answers()
+def on_pair(_data: MapData, ui: SimpleNamespace, session: Session | None, title: str) -> Updates:
     """Look closer at one pair."""
     pair = session.pairs.get(title) if session else None
-    return gr.update(value=enlarged(pair)) if pair else gr.skip()
+    return {ui.slider: gr.update(value=enlarged(pair)) if pair else gr.skip()}
 
 
+@answers(compare_status="")
 def on_judge(data: MapData, ui: SimpleNamespace, session: Session | None, titles: list[str]) -> Stream:
     """ESR and PSR of each chosen model, and the damage of the first beside what was predicted."""
-    try:
-        models = chosen_models(ready(session), titles)
-        from age_core.serve import comparison
+    models = chosen_models(ready(session), titles)
+    from age_core.serve import comparison
 
-        scores: list[tuple[str, dict[str, float]]] = []
-        for names, erasers in by_names(models).items():
-            text = f"Measuring {', '.join(erasers)} …"
-            yield {ui.compare_status: panels.status(text, len(scores), len(models)), ui.messages: ""}
-            table = comparison.scores(data.explorer, names, erasers).set_index("method")
-            scores += [("original model", table.loc["original"].to_dict())] if not scores else []
-            scores += [(title, table.loc[title].to_dict()) for title in erasers]
-        title, model = next(iter(models.items()))
-        name = model.names[0]
-        _, predicted = data.explorer.predict(name)
-        measured = data.explorer.measure(name, model.eraser)
-    except AgeError as error:
-        yield {ui.compare_status: "", **warn(ui, error)}
-        return
+    scores: list[tuple[str, dict[str, float]]] = []
+    for names, erasers in by_names(models).items():
+        text = f"Measuring {', '.join(erasers)} …"
+        yield {ui.compare_status: panels.status(text, len(scores), len(models)), ui.messages: ""}
+        table = comparison.scores(data.explorer, names, erasers).set_index("method")
+        scores += [("original model", table.loc["original"].to_dict())] if not scores else []
+        scores += [(title, table.loc[title].to_dict()) for title in erasers]
+    title, model = next(iter(models.items()))
+    name = model.names[0]
+    _, predicted = data.explorer.predict(name)
+    measured = data.explorer.measure(name, model.eraser)
     scaled = predicted * measured.sum() / predicted.sum()
     worse = pd.DataFrame({"erased": name, "affected": measured.index, "delta": (measured - scaled).to_numpy()})
     worse = worse.reindex(worse["delta"].abs().nlargest(8).index)
@@ -184,40 +180,37 @@ def on_judge(data: MapData, ui: SimpleNamespace, session: Session | None, titles
     }
 
 
+@answers(compare_status="")
 def on_ablate(
     data: MapData, ui: SimpleNamespace, session: Session | None, names: list[str], seed: float | None
 ) -> Stream:
     """Erase to the empty prompt, to a random neighbour and adaptively, one after the other."""
     titles = []
-    try:
-        session = ready(session)
-        for method in ABLATION:
-            queued = data.explorer.ask(session.owner, names[:1], method, False, seed=seed)
-            for updates in follow(data, ui, session, queued):
-                yield updates | {ui.compare_status: updates.get(ui.status, gr.skip())}
-            if queued.state != "finished" or session.queued is not queued:
-                yield {ui.compare_status: panels.status("The comparison ended with the run that was stopped.")}
-                return
-            titles.append(queued.run.path.name)
-    except AgeError as error:
-        yield warn(ui, error)
-        return
+    session = ready(session)
+    for method in ABLATION:
+        queued = data.explorer.ask(session.owner, names[:1], method, False, seed=seed)
+        for updates in follow(data, ui, session, queued):
+            yield updates | {ui.compare_status: updates.get(ui.status, gr.skip())}
+        if queued.state != "finished" or session.queued is not queued:
+            yield {ui.compare_status: panels.status("The comparison ended with the run that was stopped.")}
+            return
+        titles.append(queued.run.path.name)
     yield {ui.erasers: gr.update(choices=list(session.edited), value=titles), ui.compare_status: ""}
 
 
 def connect(link: Link) -> None:
-    ui, compare = link.ui, link.of_map(on_compare)
-    drawing = link.parts("choice", "session", "erasers", "own_prompts", "picture_seed", "picture_count", *STRENGTHS)
-    pictures = link.parts("drawn", "compare_status", "pair", "slider", "messages")
-    ui.compare.click(compare, drawing, pictures, **STREAMED)
-    ui.erasers.change(link.of_map(on_erasers), [ui.choice, ui.erasers], link.parts(*STRENGTHS), **QUICK)
-    ui.where.change(link.of_map(on_concept), [ui.choice, ui.graph], ui.grid, **QUICK)  # as soon as another is picked
-    ui.pair.input(link.of_map(on_pair), link.parts("choice", "session", "pair"), ui.slider, **QUICK)
-    measured = link.parts("scores", "scatter", "compare_status", "graph", "caption", "messages")
-    ui.judge.click(link.of_map(on_judge), link.parts("choice", "session", "erasers"), measured, **STREAMED)
-    inputs, outputs = link.parts("choice", "session", "erased", "picture_seed"), link.parts(*LIVE, "compare_status")
-    ablated = ui.ablate.click(link.of_map(on_ablate), inputs, outputs, **STREAMED)
-    ablated.success(compare, drawing, pictures, **STREAMED)
+    ui = link.ui
+    drawing = ("session", "erasers", "own_prompts", "picture_seed", "picture_count", *STRENGTHS)
+    pictures = ("drawn", "compare_status", "pair", "slider")
+    link.on(ui.compare.click, on_compare, drawing, pictures, STREAMED)
+    link.on(ui.erasers.change, on_erasers, ["erasers"], STRENGTHS, QUICK)
+    link.on(ui.where.change, on_concept, ["graph"], ["grid"], QUICK)  # as soon as another is picked
+    link.on(ui.pair.input, on_pair, ("session", "pair"), ["slider"], QUICK)
+    measured = ("scores", "scatter", "compare_status", "graph", "caption")
+    link.on(ui.judge.click, on_judge, ("session", "erasers"), measured, STREAMED)
+    inputs = ("session", "erased", "picture_seed")
+    ablated = link.on(ui.ablate.click, on_ablate, inputs, (*LIVE, "compare_status"), STREAMED)
+    link.on(ablated.success, on_compare, drawing, pictures, STREAMED)
     runs.list_after(link, ablated)
 
 

@@ -5,12 +5,11 @@ from types import SimpleNamespace
 
 import gradio as gr
 
-from age_core import AgeError
 from viz.charts import panels
 from viz.components.blocks import live_block, note
 from viz.components.chart import Chart
 from viz.tabs import repaint
-from viz.tabs.events import LATEST, STREAMED, Link, Stream, Tab, Updates, settle, warn
+from viz.tabs.events import LATEST, STREAMED, Link, Stream, Tab, Updates, answers, settle
 from viz.tabs.map_data import MapData
 from viz.tabs.map_view import concept_view, counting_of, face_of, locality
 from viz.tabs.repaint import PAINTED, STRONGEST
@@ -46,6 +45,7 @@ def reset(_data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
     return {ui.own_pictures: "", ui.now_status: note(ABOUT), ui.strength: gr.update(visible=False)}
 
 
+@answers(own_pictures="", locality=gr.update(figure=""))
 def on_picked(
     data: MapData, ui: SimpleNamespace, session: Session | None, name: str, source: int | None, by: str | None = None
 ) -> Stream:
@@ -55,61 +55,53 @@ def on_picked(
         return
     if session:
         session.picked = name
-    try:
-        curve = locality(data, name, source, by)
-        if session and session.picked != name:  # another was picked meanwhile, whose event shows it
-            yield {ui.own_pictures: gr.skip()}
-            return
-        began = time.monotonic()
-        face = face_of(data, session or Session(), name, by)
-        counting = {ui.counting: counting_of(data, face, name)} if face else {}
-        yield {ui.locality: gr.update(figure=curve.to_json() if curve else ""), **counting}
-        gallery = panels.gallery(data.explorer.pictures(name), name)
-        settle(began)
-        if not session or session.picked == name:
-            yield {ui.own_pictures: gallery}
-    except AgeError:
-        yield {ui.own_pictures: "", ui.locality: gr.update(figure="")}
+    curve = locality(data, name, source, by)
+    if session and session.picked != name:  # another was picked meanwhile, whose event shows it
+        yield {ui.own_pictures: gr.skip()}
+        return
+    began = time.monotonic()
+    face = face_of(data, session or Session(), name, by)
+    counting = {ui.counting: counting_of(data, face, name)} if face else {}
+    yield {ui.locality: gr.update(figure=curve.to_json() if curve else ""), **counting}
+    gallery = panels.gallery(data.explorer.pictures(name), name)
+    settle(began)
+    if not session or session.picked == name:
+        yield {ui.own_pictures: gallery}
 
 
+@answers(now_status=note(ABOUT), now=gr.update(interactive=True))
 def on_now(data: MapData, ui: SimpleNamespace, session: Session | None, name: str) -> Stream:
     """Erase the picked concept by a closed form, and draw every picture anew, the nearest first."""
-    try:
-        session = ready(session)
-        yield {ui.now_status: panels.status(f"Erasing {name} …"), ui.now: gr.update(interactive=False), ui.messages: ""}
-        explorer = data.explorer  # which imports Torch, alone; the page is served before
-        from age_core.serve.faces import erase_now
+    session = ready(session)
+    yield {ui.now_status: panels.status(f"Erasing {name} …"), ui.now: gr.update(interactive=False), ui.messages: ""}
+    explorer = data.explorer  # which imports Torch, alone; the page is served before
+    from age_core.serve.faces import erase_now
 
-        began = time.monotonic()
-        eraser = erase_now(explorer, (name,))
-        face = session.new_face(data, "UCE", eraser)
-        said = f"{name} was erased by UCE in {time.monotonic() - began:.1f} s."
-        yield from repaint.paint(data, ui, session, face, said)
-    except AgeError as error:
-        yield {ui.now_status: note(ABOUT), **warn(ui, error)}
+    began = time.monotonic()
+    eraser = erase_now(explorer, (name,))
+    face = session.new_face(data, "UCE", eraser)
+    said = f"{name} was erased by UCE in {time.monotonic() - began:.1f} s."
+    yield from repaint.paint(data, ui, session, face, said)
     yield {ui.now: gr.update(interactive=True)}
 
 
+@answers(now_status="")
 def on_strength(data: MapData, ui: SimpleNamespace, session: Session | None, by: str | None, strength: float) -> Stream:
     """The same erasure stronger or weaker: its nearest pictures anew."""
-    try:
-        yield from repaint.paint_strength(data, ui, ready(session), by or "", strength)
-    except AgeError as error:
-        yield warn(ui, error)
+    yield from repaint.paint_strength(data, ui, ready(session), by or "", strength)
 
 
 def after_pick(link: Link, event: gr.events.Dependency, how: dict[str, object]) -> None:
     """After an event that picked a concept: what takes the model."""
-    inputs = link.parts("choice", "session", "graph", "source", "by")
-    event.then(link.of_map(on_picked), inputs, link.parts("locality", "counting", "own_pictures"), **how)
+    outputs = ("locality", "counting", "own_pictures")
+    link.on(event.then, on_picked, ("session", "graph", "source", "by"), outputs, how)
 
 
 def connect(link: Link) -> None:
-    ui, painted = link.ui, link.parts(*PAINTED, "now")
-    ui.now.click(link.of_map(on_now), link.parts("choice", "session", "graph"), painted, **STREAMED)
+    ui, painted = link.ui, (*PAINTED, "now")
+    link.on(ui.now.click, on_now, ("session", "graph"), painted, STREAMED)
     ui.care.click(lambda: gr.Tabs(selected="erase"), None, ui.tabs, queue=False, api_visibility="private")
-    inputs = link.parts("choice", "session", "by", "strength")
-    ui.strength.input(link.of_map(on_strength), inputs, painted, **LATEST)
+    link.on(ui.strength.input, on_strength, ("session", "by", "strength"), painted, LATEST)
 
 
 TAB = Tab("Concept", lay_out, connect, reset)

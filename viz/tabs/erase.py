@@ -11,7 +11,7 @@ from viz.atlas import atlas
 from viz.charts import panels
 from viz.components.blocks import live_block, note
 from viz.tabs import runs
-from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, by_region, clear, warn
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, answers, by_region, clear
 from viz.tabs.live import CHARTS, LIVE, follow, on_repaint, turn_to_erase
 from viz.tabs.map_data import MapData
 from viz.tabs.repaint import PAINTED
@@ -89,43 +89,39 @@ def reset(_data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
     }
 
 
+@answers()
 def on_method(_data: MapData, ui: SimpleNamespace, method: str) -> Updates:
     """Another method: what it is, and whether it takes a target word."""
     return {ui.word: gr.update(visible=METHODS[method].word is not None), ui.about: note(METHODS[method].about)}
 
 
+@answers()
 def on_start(
     data: MapData, ui: SimpleNamespace, session: Session | None, names: list[str], method: str, keep: bool, *form: Any
 ) -> Stream:
     """Ask for a run and stream what it does. Closing this generator (the tab was closed) only stops watching."""
-    try:
-        session = ready(session)
-        queued = data.explorer.ask(session.owner, names, method, keep, *form)
-    except AgeError as error:
-        yield warn(ui, error)
-        return
+    session = ready(session)
+    queued = data.explorer.ask(session.owner, names, method, keep, *form)
     yield from follow(data, ui, session, queued)
 
 
+@answers()
 def on_resume(
     data: MapData, ui: SimpleNamespace, session: Session | None, keep: bool, name: str | None = None
 ) -> Stream:
     """Go on with a stopped run: the one named, or the one that was watched last."""
-    try:
-        session, explorer = ready(session), data.explorer
-        if name is None:
-            if session.queued is None:
-                raise AgeError("There is no stopped run to go on with: start one, or choose one under Runs.")
-            name = session.queued.run.path.name
-        run = explorer.library.fitting(explorer.library.own_run(session.owner, name))
-        queued = explorer.resume(session.owner, run, keep)
-    except AgeError as error:
-        yield warn(ui, error)
-        return
+    session, explorer = ready(session), data.explorer
+    if name is None:
+        if session.queued is None:
+            raise AgeError("There is no stopped run to go on with: start one, or choose one under Runs.")
+        name = session.queued.run.path.name
+    run = explorer.library.fitting(explorer.library.own_run(session.owner, name))
+    queued = explorer.resume(session.owner, run, keep)
     yield from turn_to_erase(ui)
     yield from follow(data, ui, session, queued)
 
 
+@answers()
 def on_stop(data: MapData, ui: SimpleNamespace, session: Session | None) -> Updates:
     """Ask the run to stop after its present step."""
     if session and session.queued:
@@ -133,6 +129,7 @@ def on_stop(data: MapData, ui: SimpleNamespace, session: Session | None) -> Upda
     return {ui.stop: gr.update(interactive=False)}
 
 
+@answers()
 def on_scrub(_data: MapData, ui: SimpleNamespace, session: Session | None, step: float) -> Updates:
     """Show a recorded run as it stood after `step` steps."""
     if session is None or session.recording is None:
@@ -140,17 +137,14 @@ def on_scrub(_data: MapData, ui: SimpleNamespace, session: Session | None, step:
     return by_region(ui, session.recording.at(int(step)))
 
 
+@answers(predicted="")
 def on_predict(data: MapData, ui: SimpleNamespace, names: list[str], method: str) -> Stream:
     """Draw the damage to expect on the map, before any training."""
-    try:
-        if len(names) != 1:
-            raise AgeError("The damage is predicted for one concept at a time: name one.")
-        name = data.concepts.find(names[0]).name
-        yield {ui.predicted: note("Trying a closed-form edit …"), ui.messages: ""}
-        word, shift = data.explorer.predict(name, method)
-    except AgeError as error:
-        yield {ui.predicted: "", **warn(ui, error)}
-        return
+    if len(names) != 1:
+        raise AgeError("The damage is predicted for one concept at a time: name one.")
+    name = data.concepts.find(names[0]).name
+    yield {ui.predicted: note("Trying a closed-form edit …"), ui.messages: ""}
+    word, shift = data.explorer.predict(name, method)
     rows = pd.DataFrame({"erased": name, "affected": shift.index, "delta": shift.to_numpy()})
     top = rows.nlargest(10, "delta")
     text = (
@@ -165,20 +159,18 @@ def on_predict(data: MapData, ui: SimpleNamespace, names: list[str], method: str
 
 
 def connect(link: Link) -> None:
-    ui, live = link.ui, link.parts(*LIVE)
-    ui.method.input(link.of_map(on_method), [ui.choice, ui.method], link.parts("word", "about"), **QUICK)
-    form = link.parts("choice", "session", "erased", "method", "keep", "word", "preset", "steps", "rate", "keeping")
-    started = ui.start.click(link.of_map(on_start), [*form, ui.seed], live, **STREAMED)
-    resume = link.of_map(on_resume)
-    resumed = ui.resume.click(resume, link.parts("choice", "session", "keep"), live, **STREAMED)
-    ui.resume_run.click(resume, link.parts("choice", "session", "keep", "run"), live, **STREAMED)
-    ui.stop.click(link.of_map(on_stop), [ui.choice, ui.session], ui.stop, **QUICK)
-    ui.scrub.input(link.of_map(on_scrub), link.parts("choice", "session", "scrub"), live, **QUICK)
-    outputs = link.parts("predicted", "graph", "caption", "messages")
-    ui.predict.click(link.of_map(on_predict), link.parts("choice", "erased", "method"), outputs, **STREAMED)
+    ui = link.ui
+    link.on(ui.method.input, on_method, ["method"], ("word", "about"), QUICK)
+    form = ("session", "erased", "method", "keep", "word", "preset", "steps", "rate", "keeping", "seed")
+    started = link.on(ui.start.click, on_start, form, LIVE, STREAMED)
+    resumed = link.on(ui.resume.click, on_resume, ("session", "keep"), LIVE, STREAMED)
+    link.on(ui.resume_run.click, on_resume, ("session", "keep", "run"), LIVE, STREAMED)
+    link.on(ui.stop.click, on_stop, ["session"], ["stop"], QUICK)
+    link.on(ui.scrub.input, on_scrub, ("session", "scrub"), LIVE, QUICK)
+    link.on(ui.predict.click, on_predict, ("erased", "method"), ("predicted", "graph", "caption"), STREAMED)
     for event in (started, resumed):
         runs.list_after(link, event)
-        event.then(link.of_map(on_repaint), link.parts("choice", "session"), link.parts(*PAINTED), **STREAMED)
+        link.on(event.then, on_repaint, ["session"], PAINTED, STREAMED)
 
 
 TAB = Tab("Erase", lay_out, connect, reset)

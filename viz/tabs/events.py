@@ -1,16 +1,19 @@
 """What the tabs share to answer events: how an event is sent, whom its handler is told of, and errors as messages."""
 
+import copy
+import functools
 import html
 import inspect
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
+from age_core import AgeError
 from age_core.serve.registry import Choice
 from viz.charts import panels
 from viz.tabs.map_data import MapCache, MapData
@@ -23,6 +26,45 @@ STREAMED: dict[str, Any] = QUIET | {"concurrency_limit": 32}  # takes the model,
 LATEST: dict[str, Any] = STREAMED | {"trigger_mode": "always_last"}  # the same, asked again before it has answered
 
 
+class Handler:
+    """`answer(known, ui, *values)`, which changes components, and raises nothing.
+
+    Whatever goes wrong is said in one sentence (see `warn`), and the regions named in `idle` show what is given for
+    them: nothing is left that seems to go on. A stream that is closed ends like any other.
+    """
+
+    def __init__(self, answer: Callable[..., Any], idle: Updates):
+        functools.update_wrapper(self, answer)
+        self._answer, self._idle, self.streams = answer, idle, inspect.isgeneratorfunction(answer)
+
+    def __call__(self, known: Any, ui: SimpleNamespace, *values: Any, **more: Any) -> Any:
+        return self.of(lambda: known, ui, *values, **more)
+
+    def of(self, find: Callable[[], Any], ui: SimpleNamespace, *values: Any, **more: Any) -> Any:
+        """The same where what is known must be found first, which may go wrong as well."""
+        if self.streams:
+            return self._stream(find, ui, *values, **more)
+        try:
+            return self._answer(find(), ui, *values, **more)
+        except Exception as error:
+            return self._failed(ui, error)
+
+    def _stream(self, find: Callable[[], Any], ui: SimpleNamespace, *values: Any, **more: Any) -> Stream:
+        try:
+            yield from self._answer(find(), ui, *values, **more)
+        except Exception as error:
+            yield self._failed(ui, error)
+
+    def _failed(self, ui: SimpleNamespace, error: Exception) -> Updates:
+        # Gradio changes the dictionaries that it is given
+        return {getattr(ui, region): copy.copy(value) for region, value in self._idle.items()} | warn(ui, error)
+
+
+def answers(**idle: Any) -> Callable[[Callable[..., Any]], Handler]:
+    """Make a handler of the function below: `idle` as `Handler` has it, by the names of the regions."""
+    return lambda answer: Handler(answer, idle)
+
+
 @dataclass(frozen=True)
 class Link:
     """Ties handlers to events of the page, whose components are `ui`."""
@@ -31,28 +73,39 @@ class Link:
     ui: SimpleNamespace
     maps: MapCache
 
-    def of_map(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        """`handler(data, ui, *values)` as Gradio calls it: with the page's choice of a model in place of both."""
-        if inspect.isgeneratorfunction(handler):
+    def on(
+        self,
+        event: Callable[..., gr.events.Dependency],
+        handler: Handler,
+        inputs: Iterable[str],
+        outputs: Iterable[str],
+        how: dict[str, Any],
+        known: Callable[[Choice], Any] | None = None,
+    ) -> gr.events.Dependency:
+        """Have an event answered by `handler(data, ui, *values)`: all of the page is tied by this.
 
-            def stream(choice: Choice, *values: Any) -> Stream:
-                yield from handler(self.maps.of(choice), self.ui, *values)
+        inputs: the components whose values it is told. outputs: those it may change, beside the messages. known: what
+        it is given for `data` at the page's choice of a model, which is the map of that unless said otherwise.
+        """
+        known = known or self.maps.of
 
-            return stream
-        return lambda choice, *values: handler(self.maps.of(choice), self.ui, *values)
+        def answer(choice: Choice, *values: Any) -> Any:
+            return handler.of(lambda: known(choice), self.ui, *values)
 
-    def of_all(self, handler: Callable[..., Any]) -> Callable[..., Any]:
-        """`handler(maps, ui, *values)` as Gradio calls it: with the values alone."""
-        return partial(handler, self.maps, self.ui)
+        def stream(choice: Choice, *values: Any) -> Stream:
+            yield from answer(choice, *values)
+
+        changed = self.parts(*dict.fromkeys((*outputs, "messages")))
+        return event(stream if handler.streams else answer, self.parts("choice", *inputs), changed, **how)
 
     def parts(self, *names: str) -> list[Any]:
         """Several components by name, as the inputs or outputs of an event."""
         return [getattr(self.ui, name) for name in names]
 
     @property
-    def everything(self) -> list[Any]:
-        """All components, for what changes the whole page."""
-        return [component for component in vars(self.ui).values() if isinstance(component, gr.blocks.Block)]
+    def everything(self) -> list[str]:
+        """The names of all components, for what changes the whole page."""
+        return [name for name, component in vars(self.ui).items() if isinstance(component, gr.blocks.Block)]
 
 
 @dataclass(frozen=True)
@@ -76,9 +129,22 @@ class Tab:
 
 
 def warn(ui: SimpleNamespace, error: Exception) -> Updates:
-    """Say what went wrong, where it is seen and where it stays."""
-    gr.Warning(html.escape(str(error), quote=False))
-    return {ui.messages: panels.message(str(error))}
+    """Say what went wrong, where it is seen and where it stays; what is no person's mistake is logged as well."""
+    text = str(error)
+    if not isinstance(error, AgeError):
+        logging.getLogger(__name__).error("A handler of the page failed.", exc_info=error)
+        text = f"This did not work: {_reason(error)}. The explorer's log says more; try again, or reload the page."
+    gr.Warning(html.escape(text, quote=False))
+    return {ui.messages: panels.message(text)}
+
+
+def _reason(error: Exception) -> str:
+    """Why something failed, for people who may be strangers: without paths of this machine."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[0].lower() + error.strerror[1:]
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
+        return "the memory is full"
+    return f"it ended in a {type(error).__name__}"
 
 
 def unchanged(ui: SimpleNamespace) -> Updates:

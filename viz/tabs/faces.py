@@ -139,14 +139,18 @@ class Face:
         rows = others[others["moved"].astype(bool) | self._lost(others)]
         return rows.assign(lost=self._lost(rows)).sort_values("distance", ascending=False, kind="stable")
 
-    def tile(self, originals: Pictures, name: str, size: int) -> Markup | None:
-        """A concept's picture by the edited model: the original's where it did not change, None where it is missing."""
-        drawn = self.pictures.tile(name, f"{name} after {self.title}", size)
+    def tile(self, originals: Pictures, name: str, size: int, alt: str = "") -> Markup | None:
+        """A concept's picture by the edited model: the original's where it did not change, None where it is missing.
+
+        alt: what it is called, where that must not say who erased.
+        """
+        alt = alt or f"{name} after {self.title}"
+        drawn = self.pictures.tile(name, alt, size)
         if drawn is not None or name not in self.table.index:
             return drawn
         row = self.table.loc[name]
         changed = bool(row["moved"]) or row["before"] != row["recognised"]
-        return None if changed else originals.tile(name, f"{name} after {self.title}, unchanged", size)
+        return None if changed else originals.tile(name, f"{alt}, unchanged", size)
 
     @staticmethod
     def _lost(table: pd.DataFrame) -> pd.Series:

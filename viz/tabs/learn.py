@@ -20,7 +20,7 @@ from viz.components.chart import Chart
 from viz.components.html_parts import Markup, region, soft
 from viz.components.picks import Picks, pick_buttons, toggled
 from viz.tabs.atlas_column import HOW, PICKED, on_pick
-from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, clear
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, answers, clear
 from viz.tabs.lesson_book import book_of, offered
 from viz.tabs.lesson_scenes import atlas_of, guesses_on_atlas
 from viz.tabs.map_data import MapData
@@ -82,6 +82,7 @@ def reset(data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
     return chosen | (question_of(ui, None, lesson) if lesson else clear(ui, "question", "answer"))
 
 
+@answers(question="")
 def on_open(data: MapData, ui: SimpleNamespace, session: Session | None, title: str | None) -> Updates:
     """Learn is turned to: the lessons, and the atlas as the chosen one wants it."""
     if session is None:  # the page is still loading
@@ -100,6 +101,7 @@ def turn_to(data: MapData, session: Session, lesson: Lesson) -> Any:
     return atlas_of(data, lesson.tell if session.lesson_told else lesson.ask)
 
 
+@answers()
 def on_leave(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, *how: Any) -> Updates:
     """Another view is turned to: a click on the atlas is what it was, and it shows the picked concept again."""
     if not session or not session.lesson_open:
@@ -108,6 +110,7 @@ def on_leave(data: MapData, ui: SimpleNamespace, session: Session | None, name: 
     return on_pick(data, ui, session, name, gr.skip(), *how)
 
 
+@answers()
 def on_lesson(data: MapData, ui: SimpleNamespace, session: Session | None, title: str) -> Updates:
     """Another lesson: its question."""
     lesson = lesson_of(data, title)
@@ -116,17 +119,20 @@ def on_lesson(data: MapData, ui: SimpleNamespace, session: Session | None, title
     return question_of(ui, session, lesson) | {ui.graph: turn_to(data, session, lesson)}
 
 
+@answers()
 def on_next(data: MapData, ui: SimpleNamespace, session: Session | None, title: str) -> Updates:
     """The lesson that follows."""
     after = book_of(data).after(title)
     return {ui.lesson: after, **on_lesson(data, ui, session, after)} if after else {ui.lesson: gr.skip()}
 
 
+@answers()
 def on_guess(data: MapData, ui: SimpleNamespace, title: str, value: str) -> Updates:
     """A picture in the panel was pressed."""
     return guessed(ui, lesson_of(data, title), Picks.names(value))
 
 
+@answers()
 def on_atlas(data: MapData, ui: SimpleNamespace, session: Session | None, title: str, value: str, name: str) -> Updates:
     """A picture on the atlas was clicked, which is a guess where the lesson asks for one."""
     lesson = lesson_of(data, title)
@@ -149,6 +155,7 @@ def guessed(ui: SimpleNamespace, lesson: Lesson | None, guesses: Sequence[str]) 
     }
 
 
+@answers()
 def on_reveal(data: MapData, ui: SimpleNamespace, session: Session | None, title: str, value: str) -> Updates:
     """How good the guess was, the answer, and what can be tried then; the atlas shows it."""
     lesson, guesses = lesson_of(data, title), Picks.names(value)
@@ -178,6 +185,7 @@ def verdict(lesson: Lesson, guesses: Sequence[str]) -> Markup:
     return Markup('<p class="hint"><b>{}</b> It is {}.</p>').format(told, right)
 
 
+@answers()
 def on_told(data: MapData, ui: SimpleNamespace, session: Session | None, title: str) -> Stream:
     """What may take the model, after an answer was shown: its figure and its film."""
     lesson = lesson_of(data, title)
@@ -190,6 +198,7 @@ def on_told(data: MapData, ui: SimpleNamespace, session: Session | None, title: 
     }
 
 
+@answers()
 def on_act(data: MapData, ui: SimpleNamespace, title: str, chosen: str | float | None) -> Updates:
     """Turn the figure or the atlas to one of the lesson's acts: named, or counted from 1."""
     lesson = lesson_of(data, title)
@@ -210,23 +219,22 @@ def find_act(lesson: Lesson, chosen: str | float | None) -> Act | None:
 
 def connect(link: Link) -> None:
     ui = link.ui
-    answer = link.parts("guess", "reveal", "answer", "lesson_figure", "film", "act", "slide", "act_said", "next_lesson")
-    lesson, inputs = [ui.question, *answer, ui.graph], link.parts("choice", "session", "lesson")
-    ui.tab_learn.select(link.of_map(on_open), inputs, [ui.lesson, *lesson], **STREAMED)
+    answer = ("guess", "reveal", "answer", "lesson_figure", "film", "act", "slide", "act_said", "next_lesson")
+    lesson, inputs = ("question", *answer, "graph"), ("session", "lesson")
+    link.on(ui.tab_learn.select, on_open, inputs, ("lesson", *lesson), STREAMED)
     for name, item in vars(ui).items():
         if name.startswith("tab_") and name != "tab_learn":
-            before = link.parts("choice", "session", "search", *HOW)
-            item.select(link.of_map(on_leave), before, link.parts(*PICKED), **QUICK)
-    ui.lesson.input(link.of_map(on_lesson), inputs, lesson, **QUICK)
-    ui.next_lesson.click(link.of_map(on_next), inputs, [ui.lesson, *lesson], **QUICK)
-    guess, guesses = link.parts("choice", "lesson", "guess"), link.parts("guess", "reveal", "graph")
-    ui.guess.select(link.of_map(on_guess), guess, guesses, **QUICK)
-    ui.graph.select(link.of_map(on_atlas), [*inputs, ui.guess, ui.graph], guesses, **QUICK)
-    revealed = ui.reveal.click(link.of_map(on_reveal), [*inputs, ui.guess], [*answer, ui.graph], **QUICK)
-    revealed.then(link.of_map(on_told), inputs, link.parts("lesson_figure", "film"), **STREAMED)
-    for control in (ui.act, ui.slide):
-        outputs = link.parts("lesson_figure", "act_said", "graph")
-        control.input(link.of_map(on_act), [ui.choice, ui.lesson, control], outputs, **QUICK)
+            link.on(item.select, on_leave, ("session", "search", *HOW), PICKED, QUICK)
+    link.on(ui.lesson.input, on_lesson, inputs, lesson, QUICK)
+    link.on(ui.next_lesson.click, on_next, inputs, ("lesson", *lesson), QUICK)
+    guesses = ("guess", "reveal", "graph")
+    link.on(ui.guess.select, on_guess, ("lesson", "guess"), guesses, QUICK)
+    link.on(ui.graph.select, on_atlas, (*inputs, "guess", "graph"), guesses, QUICK)
+    revealed = link.on(ui.reveal.click, on_reveal, (*inputs, "guess"), (*answer, "graph"), QUICK)
+    link.on(revealed.then, on_told, inputs, ("lesson_figure", "film"), STREAMED)
+    for control in ("act", "slide"):
+        event = getattr(ui, control).input
+        link.on(event, on_act, ("lesson", control), ("lesson_figure", "act_said", "graph"), QUICK)
 
 
 TAB = Tab("Learn", lay_out, connect, reset, offered=offered)

@@ -59,7 +59,7 @@ def book_of(data: MapData) -> Book:
     made: list[Lesson | None] = []
     damage = (erasing_lesson, locality_lesson, one_way_lesson)
     for make in (*damage, trap_lesson, target_lesson, attack_lesson, gold_lesson):
-        with suppress(AgeError):  # what is recorded is damaged
+        with suppress(AgeError, OSError):  # what is recorded is damaged
             made.append(make(data))
     return Book([lesson for lesson in made if lesson is not None])
 

@@ -7,10 +7,11 @@ from functools import partial
 import pandas as pd
 
 from age_core.serve import stored
-from age_core.serve.stored import RecordedErasure, RecordedWorld
+from age_core.serve.stored import RecordedWorld
 from viz.charts.harm import Harm
 from viz.components.html_parts import Markup
-from viz.components.tiles import TILE, file_url, tile
+from viz.components.tiles import TILE, no_tile
+from viz.tabs.faces import Face, Pictures, ServedSheet
 from viz.tabs.map_data import FIRST, MapData
 
 ESD, AGE = "esd", "age"  # keys of the recorded world
@@ -18,21 +19,18 @@ ESD, AGE = "esd", "age"  # keys of the recorded world
 
 def before(world: RecordedWorld, name: str, size: int = TILE) -> Markup:
     """What the original draws of a concept."""
-    return tile(world.original, file_url(world.original.path), name, name, size)
+    return originals(world).tile(name, name, size) or no_tile(size)
 
 
-def after(world: RecordedWorld, erasure: RecordedErasure, name: str, size: int = TILE) -> Markup:
-    """What is drawn of a concept after an erasure: the original's picture where that hardly moved.
+def after(world: RecordedWorld, face: Face, name: str, size: int = TILE) -> Markup:
+    """What is drawn of a concept after a recorded erasure; an empty place where that is missing."""
+    alt = f"{name} afterwards, moved by {face.table.loc[name, 'distance']:.2f}"  # not by whom: that may be asked
+    return face.tile(originals(world), name, size, alt) or no_tile(size)
 
-    An empty place where it did and its picture is missing.
-    """
-    row = erasure.table.loc[name]
-    alt = f"{name} afterwards, moved by {row['distance']:.2f}"  # not by whom: that may be what is asked
-    if erasure.sheet is not None and name in erasure.sheet.places:
-        return tile(erasure.sheet, file_url(erasure.sheet.path), name, alt, size)
-    if row["moved"] or row["before"] != row["recognised"]:
-        return Markup('<span class="tile none" style="width:{0}px;height:{0}px"></span>').format(size)
-    return tile(world.original, file_url(world.original.path), name, alt, size)
+
+def originals(world: RecordedWorld) -> Pictures:
+    """What the original draws of everything."""
+    return Pictures([ServedSheet.of(world.original)])
 
 
 def recorded(world: RecordedWorld, method: str, name: str) -> Harm | None:
@@ -43,7 +41,7 @@ def recorded(world: RecordedWorld, method: str, name: str) -> Harm | None:
     rows = erasure.table.drop(index=name).sort_values("distance", ascending=False, kind="stable")
     table = rows[["distance", "low", "high", "moved"]].rename(columns={"distance": "size"})
     table["lost"] = rows["before"] & ~rows["recognised"]
-    draw_before, draw_after = partial(before, world), partial(after, world, erasure)
+    draw_before, draw_after = partial(before, world), partial(after, world, Face.recorded(world, erasure))
     return Harm(name, erasure.title, "distance of its pictures", table, draw_before, draw_after, method)
 
 

@@ -14,7 +14,7 @@ from viz.charts import panels
 from viz.charts.live_view import LiveView, Picture, Recording, duration
 from viz.components.blocks import note
 from viz.tabs import repaint
-from viz.tabs.events import Stream, Updates, by_region, clear, settle, unchanged, warn, where
+from viz.tabs.events import Stream, Updates, answers, by_region, clear, settle, unchanged, warn, where
 from viz.tabs.faces import Face
 from viz.tabs.map_data import MapData
 from viz.tabs.session import Session
@@ -53,6 +53,10 @@ def turn_to_erase(ui: SimpleNamespace) -> Stream:
     settle()
 
 
+@answers(
+    status=panels.status("The run can no longer be watched here. Under Runs it says how it ended."),
+    start=gr.update(interactive=True),
+)
 def follow(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Stream:
     """Show a run from its first event to its end, unless the session turns to another."""
     name, session.queued, session.recording = ", ".join(queued.run.config.concepts), queued, None
@@ -85,6 +89,7 @@ def follow(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedR
     yield ending(data, ui, session, queued)
 
 
+@answers(now_status="")
 def on_repaint(data: MapData, ui: SimpleNamespace, session: Session | None) -> Stream:
     """After a run was watched to its end: the whole atlas as the edited model draws it, once."""
     queued = session.queued if session else None

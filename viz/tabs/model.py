@@ -1,20 +1,18 @@
 """The picker of the model: what is open, and what else may be."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 
-from age_core import AgeError
 from age_core.serve import stored
 from age_core.serve.registry import HUB_MODELS, IMAGENET_PROBE, Choice
 from viz.charts import panels
 from viz.components.blocks import live_block, note
 from viz.tabs.atlas_column import reset as reset_atlas
 from viz.tabs.atlas_column import show_map
-from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, warn
+from viz.tabs.events import QUICK, STREAMED, Handler, Link, Stream, Tab, Updates, answers
 from viz.tabs.map_data import MapCache, MapData
 from viz.tabs.session import Session, ready
 
@@ -83,53 +81,54 @@ def what_is_open(data: MapData) -> str:
     return text
 
 
-def on_model(ui: SimpleNamespace, model: str) -> Updates:
+@answers()
+def on_model(_data: MapData, ui: SimpleNamespace, model: str) -> Updates:
     """Another model was named: what usually goes with it."""
     if model in stored.bundled_models():
         return {ui.concept_set: "emoji", ui.probe: "emoji"}
     return {ui.concept_set: "sd-imagenette", ui.probe: IMAGENET_PROBE}
 
 
-def on_open_model(
-    tabs: Sequence[Tab],
-    maps: MapCache,
-    ui: SimpleNamespace,
-    session: Session | None,
-    model: str,
-    concepts: str,
-    own_concepts: str | None,
-    probe: str | None,
-    device: str,
-) -> Stream:
-    """Open another model for this page alone, and show it in all `tabs`."""
-    choice = Choice((model or "").strip(), own_concepts or concepts, (probe or "").strip(), device)
-    try:
+def opener(tabs: Sequence[Tab]) -> Handler:
+    """What opens another model for a page alone, and shows it in all `tabs`."""
+
+    @answers(model_status="")
+    def on_open_model(
+        maps: MapCache,
+        ui: SimpleNamespace,
+        session: Session | None,
+        model: str,
+        concepts: str,
+        own_concepts: str | None,
+        probe: str | None,
+        device: str,
+    ) -> Stream:
+        choice = Choice((model or "").strip(), own_concepts or concepts, (probe or "").strip(), device)
         session = ready(session)
         for step in maps.models.opening(choice):
             yield {ui.model_status: panels.status(f"{step} …"), ui.messages: ""}
         yield {ui.model_status: panels.status("Arranging the map …")}
         data = maps.of(choice)
         session.queued = None  # whoever watches a run here watches it no longer
-    except AgeError as error:
-        yield {ui.model_status: "", **warn(ui, error)}
-        return
-    updates: Updates = {
-        ui.session: Session(session.owner),
-        ui.choice: choice,
-        ui.opened: note(what_is_open(data)),
-        ui.chip: chip_title(data),
-        ui.model_status: "",
-        ui.messages: "",
-    }
-    updates |= reset_atlas(data, ui, session.owner)
-    for tab in tabs:
-        updates |= tab.reset(data, ui, session.owner)
-    yield from show_map(data, ui, updates)
+        updates: Updates = {
+            ui.session: Session(session.owner),
+            ui.choice: choice,
+            ui.opened: note(what_is_open(data)),
+            ui.chip: chip_title(data),
+            ui.model_status: "",
+            ui.messages: "",
+        }
+        updates |= reset_atlas(data, ui, session.owner)
+        for tab in tabs:
+            updates |= tab.reset(data, ui, session.owner)
+        yield from show_map(data, ui, updates)
+
+    return on_open_model
 
 
 def connect(link: Link, tabs: Sequence[Tab]) -> None:
     """`tabs`: those of the page, which all show the model that is open."""
     ui = link.ui
-    ui.model.input(partial(on_model, ui), ui.model, link.parts("concept_set", "probe"), **QUICK)
-    inputs = link.parts("session", "model", "concept_set", "own_set", "probe", "device")
-    ui.open_model.click(partial(on_open_model, tabs, link.maps, ui), inputs, link.everything, **STREAMED)
+    link.on(ui.model.input, on_model, ["model"], ("concept_set", "probe"), QUICK)
+    inputs = ("session", "model", "concept_set", "own_set", "probe", "device")
+    link.on(ui.open_model.click, opener(tabs), inputs, link.everything, STREAMED, lambda _: link.maps)

@@ -10,7 +10,7 @@ from age_core.serve.registry import Choice, devices
 from viz.components.chart import PLOTLY_JS
 from viz.gradio_tuning import show_progress_on
 from viz.tabs import atlas_column, compare, concept, erase, learn, model, repaint, runs
-from viz.tabs.events import QUIET, STREAMED, Link, Stream, Tab, Updates, unchanged, where
+from viz.tabs.events import QUIET, STREAMED, Link, Stream, Tab, Updates, answers, unchanged, where
 from viz.tabs.live import follow, on_repaint
 from viz.tabs.map_data import MapCache, MapData
 from viz.tabs.session import Session
@@ -34,6 +34,11 @@ ARRIVED_JS = """() => {
   new MutationObserver(() => { soon ||= setTimeout(() => { soon = 0; write(); }, 120); }).observe(document.body,
     {subtree: true, childList: true, attributeFilter: ['aria-selected', 'data-concept', 'data-run']});
 }""".replace("ANNOUNCED", str(ANNOUNCED))
+
+# The token of this browser's person. Gradio's BrowserState raises where storage is blocked, as in a frame of another
+# site, and the page then never comes up; without storage the runs are remembered for as long as the page is open.
+READ_OWNER_JS = "() => { try { return localStorage.getItem('age-token') ?? ''; } catch { return ''; } }"
+KEEP_OWNER_JS = "owner => { try { if (owner) localStorage.setItem('age-token', owner); } catch {} }"
 
 # Gradio gives a group's name to two elements, one in the other.
 TOGGLE_MODEL_JS = (
@@ -62,7 +67,7 @@ def lay_out(data: MapData, tabs: list[Tab]) -> SimpleNamespace:
     """Every component by its name, inside the caller's `gr.Blocks`."""
     ui = SimpleNamespace()
     ui.session, ui.choice = gr.State(None), gr.State(data.choice)
-    ui.owner = gr.BrowserState("", storage_key="age-owner", secret="age-explorer")
+    ui.owner = gr.Textbox("", visible=False, elem_id="owner")
     lay_out_header(ui, data)
     ui.messages = gr.HTML("", elem_id="messages", elem_classes="live", apply_default_css=False)
     with gr.Row(elem_id="stage"):
@@ -96,6 +101,7 @@ def lay_out_header(ui: SimpleNamespace, data: MapData) -> None:
     model.lay_out(ui, data)
 
 
+@answers()
 def on_arrive(data: MapData, ui: SimpleNamespace, owner: str, query: dict[str, str]) -> Updates:
     """A page was opened: give it a token, and show the concept and the tab that the `query` of its address names."""
     owner = owner if stored.is_owner(owner) else uuid.uuid4().hex
@@ -107,7 +113,8 @@ def on_arrive(data: MapData, ui: SimpleNamespace, owner: str, query: dict[str, s
     return updates
 
 
-def on_ready(data: MapData, ui: SimpleNamespace, session: Session | None) -> Stream:
+@answers()
+def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
     """As soon as the model is open: the person's runs, the one that the address named, and one that went on alone."""
     if session is None:  # nobody has arrived
         yield unchanged(ui)
@@ -136,9 +143,10 @@ def connect(link: Link, data: MapData) -> None:
     def arrive(owner: str, request: gr.Request) -> Updates:  # Gradio does not see a partial's request
         return on_arrive(data, ui, owner, dict(request.query_params) if request else {})
 
-    arrived = link.page.load(arrive, ui.owner, everything, **QUIET, queue=False)
-    ready = arrived.then(link.of_map(on_ready), [ui.choice, ui.session], everything, **STREAMED)
-    ready.then(link.of_map(on_repaint), [ui.choice, ui.session], link.parts(*repaint.PAINTED), **STREAMED)
+    arrived = link.page.load(arrive, ui.owner, link.parts(*everything), **QUIET, queue=False, js=READ_OWNER_JS)
+    arrived.then(js=KEEP_OWNER_JS, inputs=ui.owner, **QUIET)
+    ready = link.on(arrived.then, on_ready, ["session"], everything, STREAMED)
+    link.on(ready.then, on_repaint, ["session"], repaint.PAINTED, STREAMED)
     concept.after_pick(link, arrived, STREAMED)
     ui.theme.click(js="() => document.body.classList.toggle('dark')", **QUIET)
     ui.chip.click(js=TOGGLE_MODEL_JS, **QUIET)

@@ -14,7 +14,7 @@ import age_core
 from age_core import METHODS, AgeError
 from viz.charts import panels
 from viz.components.blocks import live_block, note, text_block
-from viz.tabs.events import QUICK, STREAMED, Link, Tab, Updates, warn, where
+from viz.tabs.events import QUICK, STREAMED, Link, Tab, Updates, answers, where
 from viz.tabs.live import LIVE, show_recording
 from viz.tabs.map_data import MapData
 from viz.tabs.session import Session, ready
@@ -70,11 +70,19 @@ def row_of(run: Run, own: bool) -> list[Any]:
         ", ".join(config.concepts),
         method.label if method else config.method,
         config.model,
-        run.status,
+        status_of(run),
         None if method and method.kind == "closed" else config.options.get("steps"),  # a closed form takes none
         config.seed,
         config.created[:16].replace("T", " "),
     ]
+
+
+def status_of(run: Run) -> str:
+    """How far a run came, also where what says so is damaged: the others must be listed all the same."""
+    try:
+        return run.status
+    except AgeError as error:
+        return f"damaged: {error}"
 
 
 def list_runs(data: MapData, ui: SimpleNamespace, owner: str, chosen: str | None = None) -> Updates:
@@ -91,90 +99,79 @@ def reset(data: MapData, ui: SimpleNamespace, owner: str) -> Updates:
     return {**list_runs(data, ui, owner), ui.runs_status: ""}
 
 
+@answers()
 def on_runs(data: MapData, ui: SimpleNamespace, session: Session | None, chosen: str | None = None) -> Updates:
     """The tab was turned to, or a run has ended."""
     return list_runs(data, ui, session.owner, chosen) if session and session.owner else {ui.runs_status: ""}
 
 
+@answers()
 def on_open(
     data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None, turn: bool = True
 ) -> Updates:
     """Show a run in the Erase tab, and make it comparable if it is finished; `turn` to that tab as well."""
-    try:
-        session, explorer = ready(session), data.explorer
-        run = explorer.library.fitting(explorer.library.run(session.owner, name or ""))
-        queued = explorer.queue.find(run.path, session.owner)
-        if queued and not queued.ended:
-            raise AgeError(f"The run {name!r} is still {queued.state}: it is shown in the Erase tab when it has ended.")
-        session.queued = None
-        updates = show_recording(data, ui, session, run)
-        if run.status == "finished":
-            title = session.add(run)
-            updates[ui.erasers] = gr.update(choices=list(session.edited), value=[title])
-    except AgeError as error:
-        return warn(ui, error)
+    session, explorer = ready(session), data.explorer
+    run = explorer.library.fitting(explorer.library.run(session.owner, name or ""))
+    queued = explorer.queue.find(run.path, session.owner)
+    if queued and not queued.ended:
+        raise AgeError(f"The run {name!r} is still {queued.state}: it is shown in the Erase tab when it has ended.")
+    session.queued = None
+    updates = show_recording(data, ui, session, run)
+    if run.status == "finished":
+        title = session.add(run)
+        updates[ui.erasers] = gr.update(choices=list(session.edited), value=[title])
     names = list(run.config.concepts)
     updates |= {ui.where: where(", ".join(names), run.path.name), ui.erased: names, ui.messages: ""}
     updates[ui.runs_status] = panels.status(f"{name} is open: it is in the Erase tab, and can be compared.")
     return updates | ({ui.tabs: gr.Tabs(selected="erase")} if turn else {})
 
 
+@answers()
 def on_rename(
     data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None, new_name: str | None
 ) -> Updates:
-    try:
-        owner = ready(session).owner
-        renamed = data.explorer.library.own_run(owner, name or "").rename((new_name or "").strip()).path.name
-    except AgeError as error:
-        return warn(ui, error)
+    owner = ready(session).owner
+    renamed = data.explorer.library.own_run(owner, name or "").rename((new_name or "").strip()).path.name
     status = panels.status(f"{name} is now called {renamed}.")
     return {**list_runs(data, ui, owner, renamed), ui.runs_status: status, ui.new_name: "", ui.messages: ""}
 
 
+@answers()
 def on_ask_delete(data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None) -> Updates:
     """Ask whether a run may go for good."""
-    try:
-        run = data.explorer.library.own_run(ready(session).owner, name or "")
-    except AgeError as error:
-        return warn(ui, error)
+    run = data.explorer.library.own_run(ready(session).owner, name or "")
     return {ui.sure: gr.update(visible=True), ui.sure_text: note(f"Delete {run.path.name} for good?"), ui.messages: ""}
 
 
+@answers(sure=gr.update(visible=False))
 def on_delete(data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None) -> Updates:
-    try:
-        owner = ready(session).owner
-        data.explorer.library.own_run(owner, name or "").delete()
-    except AgeError as error:
-        return {ui.sure: gr.update(visible=False), **warn(ui, error)}
+    owner = ready(session).owner
+    data.explorer.library.own_run(owner, name or "").delete()
     return {**list_runs(data, ui, owner), ui.runs_status: panels.status(f"{name} was deleted."), ui.messages: ""}
 
 
+@answers(download=gr.update(visible=False))
 def on_export(data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None, kind: str) -> Updates:
     """Write the file to download into a folder of its own that Gradio clears away by and by."""
-    try:
-        run = data.explorer.library.run(ready(session).owner, name or "")
-        folder = Path(gr.utils.get_upload_folder()) / "exports" / uuid.uuid4().hex
-        folder.mkdir(parents=True)
-        if EXPORTS[kind] == "bundle":
-            path = age_core.export_bundle(run, folder / f"{run.path.name}.zip")
-        else:
-            path = run.eraser().save(folder / f"{run.path.name}.safetensors")
-    except AgeError as error:
-        return {ui.download: gr.update(visible=False), **warn(ui, error)}
+    run = data.explorer.library.run(ready(session).owner, name or "")
+    folder = Path(gr.utils.get_upload_folder()) / "exports" / uuid.uuid4().hex
+    folder.mkdir(parents=True)
+    if EXPORTS[kind] == "bundle":
+        path = age_core.export_bundle(run, folder / f"{run.path.name}.zip")
+    else:
+        path = run.eraser().save(folder / f"{run.path.name}.safetensors")
     status = panels.status(f"{path.name} is ready: {path.stat().st_size / 1e6:.1f} MB.")
     return {ui.download: gr.update(value=str(path), visible=True), ui.runs_status: status, ui.messages: ""}
 
 
+@answers(upload=None)
 def on_import(data: MapData, ui: SimpleNamespace, session: Session | None, path: str | None) -> Updates:
     """Take in a bundle that was uploaded to `path`."""
     if not path:
         return {ui.upload: None}
-    try:
-        owner = ready(session).owner
-        folder = data.explorer.library.folder(owner)  # whose model imports Torch, alone, and what this takes then
-        run = age_core.import_bundle(Path(path), folder)
-    except AgeError as error:
-        return {ui.upload: None, **warn(ui, error)}
+    owner = ready(session).owner
+    folder = data.explorer.library.folder(owner)  # whose model imports Torch, alone, and what this takes then
+    run = age_core.import_bundle(Path(path), folder)
     status = panels.status(f"Imported as {run.path.name}.")
     rows = list_runs(data, ui, owner, run.path.name)
     return {**rows, ui.upload: None, ui.runs_status: status, ui.messages: ""}
@@ -182,20 +179,19 @@ def on_import(data: MapData, ui: SimpleNamespace, session: Session | None, path:
 
 def list_after(link: Link, event: Any) -> None:
     """After an event that ends with a run: the runs anew."""
-    event.then(link.of_map(on_runs), link.parts("choice", "session"), link.parts(*ROWS), **QUICK)
+    link.on(event.then, on_runs, ["session"], ROWS, QUICK)
 
 
 def connect(link: Link) -> None:
-    ui, rows, chosen = link.ui, link.parts(*ROWS), link.parts("choice", "session", "run")
-    ui.tab_runs.select(link.of_map(on_runs), chosen, rows, **QUICK)
-    ui.open_run.click(link.of_map(on_open), chosen, link.parts(*LIVE, "erased", "runs_status"), **QUICK)
-    ui.rename.click(link.of_map(on_rename), [*chosen, ui.new_name], [*rows, ui.new_name], **QUICK)
-    ui.delete.click(link.of_map(on_ask_delete), chosen, link.parts("sure", "sure_text", "messages"), **QUICK)
-    ui.delete_yes.click(link.of_map(on_delete), chosen, rows, **QUICK)
+    ui, chosen = link.ui, ("session", "run")
+    link.on(ui.tab_runs.select, on_runs, chosen, ROWS, QUICK)
+    link.on(ui.open_run.click, on_open, chosen, (*LIVE, "erased", "runs_status"), QUICK)
+    link.on(ui.rename.click, on_rename, (*chosen, "new_name"), (*ROWS, "new_name"), QUICK)
+    link.on(ui.delete.click, on_ask_delete, chosen, ("sure", "sure_text"), QUICK)
+    link.on(ui.delete_yes.click, on_delete, chosen, ROWS, QUICK)
     ui.delete_no.click(lambda: gr.update(visible=False), None, ui.sure, **QUICK)
-    outputs = link.parts("download", "runs_status", "messages")
-    ui.export.click(link.of_map(on_export), [*chosen, ui.export_kind], outputs, **STREAMED)
-    ui.upload.upload(link.of_map(on_import), link.parts("choice", "session", "upload"), [*rows, ui.upload], **STREAMED)
+    link.on(ui.export.click, on_export, (*chosen, "export_kind"), ("download", "runs_status"), STREAMED)
+    link.on(ui.upload.upload, on_import, ("session", "upload"), (*ROWS, "upload"), STREAMED)
 
 
 TAB = Tab("Runs", lay_out, connect, reset)

@@ -113,7 +113,7 @@ def test_without_side_effects_the_atlas_says_so_and_has_no_arrows(data, ui, sess
     updates = column.on_pick(bare, ui, session, "cat", "dog", None, None, USUAL, 8, False)
     assert updates["graph"]["arrows"] == "[]" and "not recorded yet" in updates["caption"]
     assert column.on_view(bare, ui, "Heat map", None)["heat"]["visible"] == "hidden"
-    assert column.on_everything(bare, ui, 100, None)["overview"] == "[]"
+    assert column.on_everything(bare, ui, 100, None)["graph"]["overview"] == "[]"
     updates = column.map_updates(bare, ui)
     assert updates["build_offer"]["visible"] and "6 of the 6" in updates["build_status"]
 
@@ -127,9 +127,10 @@ def test_a_cell_of_the_heat_map_picks_whom_it_tells_of(data, ui, session):
 
 
 def test_all_arrows_at_once_are_the_clear_ones(data, ui):
-    (arrow,) = json.loads(column.on_everything(data, ui, 100, 0)["overview"])  # the weakest is where they begin
+    updates = column.on_everything(data, ui, 100, 0)
+    (arrow,) = json.loads(updates["graph"]["overview"])  # the weakest is where they begin
     assert arrow == [0, 1, 1.0, 1]
-    assert column.on_everything(data, ui, 0, 0)["overview"] == "[]"
+    assert column.on_everything(data, ui, 0, 0)["graph"]["overview"] == "[]"
 
 
 def test_what_is_missing_is_measured_once_at_a_time(maps, ui):

@@ -70,5 +70,5 @@ def test_another_erasure_ends_the_drawing_of_the_first(data, ui, session):
 
 
 def test_a_page_that_is_still_loading_says_so(data, ui):
-    first, _ = tab.on_now(data, ui, Session(), "dog")
-    assert "still loading" in first["messages"]
+    (updates,) = tab.on_now(data, ui, Session(), "dog")
+    assert "still loading" in updates["messages"] and updates["now"]["interactive"] is True

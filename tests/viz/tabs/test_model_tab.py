@@ -10,25 +10,25 @@ from viz.tabs.page import TABS
 from viz.tabs.session import EditedModel
 
 
-def test_a_model_brings_its_concepts_and_its_probe(ui):
-    assert tab.on_model(ui, "emoji") == {"concept_set": "emoji", "probe": "emoji"}
-    assert tab.on_model(ui, "CompVis/stable-diffusion-v1-4")["probe"] == "microsoft/resnet-50"
+def test_a_model_brings_its_concepts_and_its_probe(data, ui):
+    assert tab.on_model(data, ui, "emoji") == {"concept_set": "emoji", "probe": "emoji"}
+    assert tab.on_model(data, ui, "CompVis/stable-diffusion-v1-4")["probe"] == "microsoft/resnet-50"
 
 
 def test_a_model_that_cannot_be_opened_leaves_the_page_as_it_is(maps, ui, session):
     queued = session.queued = object()
-    first, last = tab.on_open_model(TABS, maps, ui, session, " not a/model ", "mine", None, "", "cpu")
+    first, last = tab.opener(TABS)(maps, ui, session, " not a/model ", "mine", None, "", "cpu")
     assert "Loading the weights of not a/model" in first["model_status"]
     assert last.keys() == {"model_status", "messages"} and "no pipeline" in last["messages"]
     assert session.queued is queued
-    (updates,) = tab.on_open_model(TABS, maps, ui, None, "tiny", "mine", None, "", "cpu")
+    (updates,) = tab.opener(TABS)(maps, ui, None, "tiny", "mine", None, "", "cpu")
     assert "still loading" in updates["messages"]
 
 
 def test_another_model_is_shown_in_every_tab_and_nothing_of_the_one_before(maps, ui, session, make_run):
     session.edited["old"] = EditedModel(("dog",), Eraser({}))
     run = make_run()
-    updates = list(tab.on_open_model(TABS, maps, ui, session, "tiny", "x", "mine", None, "cpu"))
+    updates = list(tab.opener(TABS)(maps, ui, session, "tiny", "x", "mine", None, "cpu"))
     (page,), (*_, locality, pictures) = [update for update in updates if "choice" in update], updates
     assert page["choice"] == maps.models.choice and "tiny with 6 concepts" in page["opened"]
     assert page["session"].owner == session.owner and not page["session"].edited

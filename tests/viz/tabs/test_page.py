@@ -7,8 +7,8 @@ import pytest
 from support import QUICK
 
 from age_core.serve.registry import OpenModels
-from viz.tabs import page
-from viz.tabs.events import Tab
+from viz.tabs import events, page
+from viz.tabs.events import Tab, answers
 from viz.tabs.map_data import MapCache
 from viz.tabs.session import Session
 
@@ -54,7 +54,7 @@ def test_a_tab_is_one_file_and_one_line(tmp_path, monkeypatch):
         ui.more = gr.Button(f"{len(data.concepts)} concepts", elem_id="more")
 
     def connect(link):
-        link.ui.more.click(link.of_map(lambda data, ui: {ui.messages: data.first}), link.ui.choice, link.ui.messages)
+        link.on(link.ui.more.click, answers()(lambda data, ui: {ui.more: data.first}), [], ["more"], events.QUICK)
 
     monkeypatch.setattr(page, "TABS", (*page.TABS, Tab("More", lay_out, connect)))
     made = page.build(MapCache(OpenModels(tmp_path)))

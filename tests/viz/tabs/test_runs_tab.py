@@ -94,3 +94,10 @@ def test_a_broken_bundle_is_refused_and_leaves_nothing(data, ui, session, run, t
     assert updates["upload"] is None and updates["messages"] and "run" not in updates
     assert data.explorer.library.runs_of(BEN) == []
     assert tab.on_import(data, ui, session, None) == {"upload": None}
+
+
+def test_a_run_whose_state_is_damaged_hides_no_other(data, ui, session, run, make_run):
+    (make_run(name="torn").path / "status.json").write_text('{"status": "fin')
+    updates = tab.on_runs(data, ui, session)
+    assert sorted(updates["run"]["choices"]) == sorted([run.path.name, "torn"])
+    assert updates["run_table"].set_index("Run")["State"]["torn"].startswith("damaged: 'status.json'")

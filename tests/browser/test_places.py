@@ -1,0 +1,151 @@
+"""The app on other people's machines and in other people's pages: proxies, foreign folders, odd paths, no storage."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+pytest_plugins = ["browser_fixtures"]
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[2]
+START_S = 240
+PATIENCE_MS = 120_000  # a first visit comes while the model is still being opened
+BLOCKED_JS = """for (const storage of ['localStorage', 'sessionStorage'])
+  Object.defineProperty(window, storage, {get() { throw new DOMException('denied', 'SecurityError'); }});"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app where much is in its way: a proxy that is none, no home, a temporary folder that is a file."""
+    house = tmp_path_factory.mktemp("house")
+    (house / "taken").write_text("no folder")
+    odd = house / "a b #1 100%41 ü'c"
+    odd.mkdir()
+    (odd / "age").symlink_to(ROOT, target_is_directory=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    hostile = {
+        "ALL_PROXY": "socks://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "SSL_CERT_FILE": "/nowhere/cert.pem",
+        "GRADIO_TEMP_DIR": str(house / "taken" / "gradio"),
+        "HOME": "/proc/none",
+        "AGE_RUNS": str(odd / "runs"),
+        "HF_HUB_OFFLINE": "1",
+        "GRADIO_SERVER_PORT": str(port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    log = house / "log.txt"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, str(odd / "age" / "app.py")],
+            cwd=odd,
+            env={name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | hostile,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until = time.monotonic() + START_S
+        while not (found := re.search(r"open at (http\S+)", log.read_text())):
+            alive = server.poll() is None and time.monotonic() < until
+            assert alive, f"the app did not start:\n{log.read_text()[-3000:]}"
+            time.sleep(0.3)
+        yield found[1].rstrip("/")
+        assert "Traceback" not in log.read_text()
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def visit(context: BrowserContext, address: str) -> Page:
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.goto(address)
+    page.wait_for_selector("#concept-map .cg[data-ready=yes]", timeout=PATIENCE_MS)
+    page.wait_for_selector("#own-pictures img", timeout=PATIENCE_MS)
+    return page
+
+
+def test_where_storage_is_blocked_the_page_comes_up_every_time(browser: Browser, address: str) -> None:
+    for _ in range(4):
+        context = browser.new_context()
+        context.add_init_script(BLOCKED_JS)
+        errors: list[str] = []
+        context.on("weberror", lambda error, errors=errors: errors.append(str(error.error)))
+        page = visit(context, address)
+        page.get_by_role("tab", name="Runs").click()
+        expect(page.locator("#run-table")).to_contain_text("shipped")
+        assert not errors, errors
+        context.close()
+
+
+def test_in_a_frame_of_another_site_too(browser: Browser, address: str, tmp_path: Path) -> None:
+    context = browser.new_context()
+    context.add_init_script(BLOCKED_JS)
+    page = context.new_page()
+    other = "http://localhost.localdomain/"
+    page.route(other, lambda route: route.fulfill(body=f'<iframe src="{address}/" width=1200 height=800></iframe>'))
+    page.goto(other)
+    frame = page.frame_locator("iframe")
+    frame.locator("#own-pictures img").first.wait_for(timeout=PATIENCE_MS)
+    context.close()
+
+
+def test_where_there_is_storage_a_person_stays_the_same(browser: Browser, address: str) -> None:
+    context = browser.new_context()
+    context.add_init_script("localStorage.setItem('age-owner', 'U2FsdGVkX1/of an earlier version')")
+    tokens = []
+    for _ in range(2):
+        page = visit(context, address)
+        page.wait_for_function("localStorage.getItem('age-token')")
+        tokens.append(page.evaluate("localStorage.getItem('age-token')"))
+        page.close()
+    context.close()
+    assert tokens[0] == tokens[1] and re.fullmatch("[0-9a-f]{32}", tokens[0])
+
+
+def test_pictures_and_charts_are_served_from_an_odd_path(browser: Browser, address: str) -> None:
+    context = browser.new_context()
+    failed: list[str] = []
+    context.on("response", lambda got: failed.append(got.url) if got.status >= 400 else None)
+    page = visit(context, address)
+    page.wait_for_function("window.Plotly && document.querySelector('#locality .main-svg')", timeout=PATIENCE_MS)
+    page.click("#erase-now")  # pictures that are made while the page runs
+    expect(page.locator("#now-status")).to_contain_text("drawn anew", timeout=PATIENCE_MS)
+    context.close()
+    assert not failed, failed
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.csv", b"", "empty.csv"),
+        ("binary.csv", bytes(range(256)) * 40, "binary.csv"),
+        ("picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(2000), "picture.csv"),
+    ],
+)
+def test_a_file_that_holds_no_concepts_is_refused_in_a_sentence(
+    browser: Browser, address: str, tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    context = browser.new_context()
+    page = visit(context, address)
+    page.click("#model-chip")
+    page.set_input_files("#own-concepts input[type=file]", tmp_path / name)
+    expect(page.locator("#own-concepts")).to_contain_text(name[:4])
+    page.click("#open-model")
+    expect(page.locator("#messages")).to_contain_text(said)
+    expect(page.locator("#model-status")).to_have_text("")
+    assert "/" not in page.locator("#messages").inner_text()  # no folder of the server
+    context.close()
