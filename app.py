@@ -35,6 +35,7 @@ def main() -> None:
     try:
         demo = page.build(MapCache(models)).queue(max_size=64)
         gradio_tuning.look_for_work_every(demo, QUEUE_LOOK_S)
+        gradio_tuning.refuse_what_no_field_takes(demo)
         address = gradio_tuning.launch(
             demo,
             theme=theme.theme(),

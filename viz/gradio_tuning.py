@@ -6,6 +6,8 @@ Import this before anything else that imports Gradio: it does so in half the tim
 
 import atexit
 import inspect
+import logging
+import math
 import os
 import shutil
 import tempfile
@@ -13,6 +15,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
 
@@ -109,6 +114,80 @@ def show_progress_on(demo: Any, component: Any) -> None:
         event.show_progress_on = [component]
 
 
+KINDS: Mapping[str, Any] = {"string": str, "boolean": bool, "number": (int, float), "integer": (int, float)}
+
+
+def fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether a value is of the type that a component says it takes (`api_info`); numbers must be finite."""
+    if value in schema.get("enum", ()):
+        return True
+    if schema.get("type") == "array":
+        return isinstance(value, list) and all(fits(item, schema.get("items", {})) for item in value)
+    kind = KINDS.get(str(schema.get("type")), object)
+    return isinstance(value, kind) and (not isinstance(value, float) or math.isfinite(value))
+
+
+def can_be_emptied(component: Any) -> bool:
+    """Whether a browser may send no value of a component: not of a choice that was made when the page was opened."""
+    chosen = isinstance(component, gr.Dropdown) and (component.multiselect or not component.allow_custom_value)
+    full = chosen or isinstance(component, (gr.HTML, gr.Slider, gr.Checkbox, gr.CheckboxGroup))
+    return component.value is None or not full
+
+
+def refuse_what_no_field_takes(demo: Any) -> None:
+    """Have a value of a type, a choice or a file that its component does not take answered by one sentence.
+
+    No browser sends any. Gradio looks at few of them, so that handlers would get what is no text; and for those it
+    refuses it would write a traceback into the log, in which one of our own is not seen.
+    """
+    preprocess = demo.preprocess_data
+
+    async def checked(event: Any, inputs: list[Any], *args: Any, **named: Any) -> Any:
+        try:
+            for component, value in zip(event.inputs, inputs, strict=False):
+                empty = value is None and can_be_emptied(component)
+                if not (component.stateful or empty or fits(value, component.api_info() or {})):
+                    name = component.get_block_name()
+                    raise TypeError(f"A value of type {type(value).__name__} is none of a {name}.")
+            return await preprocess(event, inputs, *args, **named)
+        except Exception as error:
+            text = "The page sent a value that its field does not take: reload it, and choose again."
+            raise gr.Error(text, print_exception=False) from error
+
+    demo.preprocess_data = checked
+
+
+class Unanswered:
+    """Middleware around Gradio's own addresses, whose failures are told in one line.
+
+    Of an id that nobody has, or a body that fits nothing, some of them fail with an error instead of refusing it. What
+    goes wrong in a handler of the page does not come here.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        begun = False
+
+        async def sending(message: Any) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            path = scope["path"][:100].encode("ascii", "backslashreplace").decode()
+            logging.getLogger(__name__).warning("%s was not answered: %s.", repr(path), type(error).__name__)
+            if begun:
+                await send({"type": "http.response.body"})  # its end
+            else:
+                await JSONResponse({"detail": "This request fits nothing here."}, 400)(scope, receive, send)
+
+
 def look_for_work_every(demo: Any, seconds: float) -> None:
     """How often the queue of a page looks for work: a thousand times a second, otherwise, beside a training."""
     demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = seconds
@@ -120,5 +199,6 @@ def launch(demo: Any, **settings: Any) -> str:
     That look gives up after three seconds, which is too soon on a slow machine, and ends the program then.
     """
     with without_network():
-        _, address, _ = demo.launch(**settings, _frontend=False)
+        middleware = [Middleware(Unanswered)]
+        _, address, _ = demo.launch(**settings, app_kwargs={"middleware": middleware}, _frontend=False)
     return str(address)

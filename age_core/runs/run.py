@@ -77,10 +77,18 @@ class Run:
 
     @property
     def status(self) -> str:
-        """ "running", "finished", "stopped" or "failed: why". A process that was killed leaves "stopped"."""
+        """ "running", "finished", "stopped" or "failed: why". A process that was killed leaves "stopped".
+
+        A run with an eraser is finished whatever else is written of it: what ends a process after its last file, before
+        the word for that is written, must not lose the run, which could neither go on nor be used.
+        """
         status = RunStatus.read(self.path)
+        if status.status == "running" and self._busy():
+            return "running"
+        if (self.path / "eraser.safetensors").exists():
+            return "finished"
         if status.status == "running":
-            return "running" if self._busy() else "stopped"
+            return "stopped"
         return f"failed: {status.reason}" if status.status == "failed" else status.status
 
     def events(self) -> list[EraseEvent]:

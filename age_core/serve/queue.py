@@ -26,6 +26,7 @@ State = Literal["waiting", "running", "finished", "stopped", "failed"]
 PATIENCE_S = 20.0  # a run that nobody watches ends after so long, unless it was asked to go on
 MOST_OPEN = 4  # runs of one person that wait or train
 REMEMBERED = 50  # ended runs whose events stay in memory; their folders stay anyway
+ERASERS = 4  # of these, the latest whose erasers stay as well: each is as large as all weights that were trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,11 @@ class QueuedRun:
                 self.events = [replace(old, previews=()) if old.previews else old for old in self.events]
             self.events.append(replace(event, state=None))
             self.changed.notify_all()
+
+    def forget_eraser(self) -> None:
+        """Let go of what lies in the run's folder as well."""
+        with self.changed:
+            self.events = [replace(event, eraser=None) for event in self.events]
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,8 @@ class RunQueue:
     def _add(self, queued: QueuedRun) -> QueuedRun:
         """Put a run at the end."""
         ended = [old for old in self._runs if old.ended]
+        for old in ended[:-ERASERS]:
+            old.forget_eraser()
         forgotten = set(map(id, ended[: max(len(ended) - REMEMBERED, 0)]))
         self._runs = [old for old in self._runs if id(old) not in forgotten] + [queued]
         self._waiting.put(queued)

@@ -26,6 +26,9 @@ HUB_MODELS = ("CompVis/stable-diffusion-v1-4", "stable-diffusion-v1-5/stable-dif
 IMAGENET_PROBE = "microsoft/resnet-50"
 MOST_MODELS = 2  # open beside the first, which stays
 LEAST, MOST_CONCEPTS = 4, 2000  # that a map can show
+# Two threads that import packages which import each other would get half of one: Python rather breaks its own locks
+# than wait for ever. Whoever imports what takes seconds holds this, or waits for an open model first.
+IMPORTING = threading.Lock()
 MOST_UPLOADS = 100  # sets that are remembered: they have a megabyte at most
 
 
@@ -50,7 +53,8 @@ def _apart(load: Callable[[], T]) -> T:
 
 def devices() -> list[str]:
     """Where a model can run on this machine, the fastest first."""
-    import torch
+    with IMPORTING:
+        import torch
 
     cards = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     return [*cards, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
@@ -101,11 +105,12 @@ class OpenModels:
             )
         if choice.device not in devices():
             raise AgeError(f"There is no device {choice.device!r} here; choose one of {', '.join(devices())}.")
-        from age_core.models.pipelines import load_pipeline
-        from age_core.models.probes import load_probe
-        from age_core.serve.explorer import Explorer
-        from age_core.serve.library import Library
-        from age_core.serve.queue import RunQueue
+        with IMPORTING:
+            from age_core.models.pipelines import load_pipeline
+            from age_core.models.probes import load_probe
+            from age_core.serve.explorer import Explorer
+            from age_core.serve.library import Library
+            from age_core.serve.queue import RunQueue
 
         if self._opening.locked():
             yield "Another model is being opened; waiting for it"

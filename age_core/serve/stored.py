@@ -16,6 +16,7 @@ from age_core.concepts.concept_set import TEMPLATES, ConceptSet
 from age_core.errors import AgeError
 from age_core.files import OWNER
 from age_core.files import why_not_writable as why_not_writable  # for the app
+from age_core.serve.registry import IMPORTING
 from age_core.study.counting import counting_sentence as counting_sentence  # for the tabs
 from age_core.study.labels import label_of
 from age_core.study.tables import COLUMNS, gather, load_side_effects
@@ -142,12 +143,13 @@ def gold_tile(model: str, number: int) -> str:
 
 def graph_facts(effects: SideEffects, source: Source, concepts: ConceptSet) -> tuple[dict[str, float], pd.DataFrame]:
     """What networkx reads from the graph of clear side effects: `graph_statistics` as a dictionary, and `strengths`."""
-    from age_core.study import graph  # scikit-learn, which the page is served before
+    with IMPORTING:
+        from age_core.study import graph  # scikit-learn, which the page is served before
 
     side_effect_graph = graph.concept_graph(effects, source, concepts)
     return graph.graph_statistics(side_effect_graph).iloc[0].to_dict(), graph.strengths(side_effect_graph)
 
 
-def is_owner(token: str) -> bool:
+def is_owner(token: object) -> bool:
     """Whether a token is one that the app gave out: it names the folder of a person's runs."""
-    return bool(OWNER.fullmatch(token or ""))
+    return isinstance(token, str) and bool(OWNER.fullmatch(token))

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.faults.slopes import slopes
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "benchmarks" / "results", ROOT / "assets")
 
@@ -71,6 +73,28 @@ def _gold() -> pd.DataFrame:
     return own.assign(near=sides["near"], far=sides["far"]).reset_index()
 
 
+def _kills() -> pd.DataFrame:
+    """How many runs were killed, and how many ended in the same bits."""
+    rows = frame("faults-kills")
+    return pd.DataFrame({"of": ["all"], "kills": [len(rows)], "same": [int(rows["same"].sum())]})
+
+
+def _inputs() -> pd.DataFrame:
+    """The sums over all kinds of input."""
+    rows = frame("faults-inputs")
+    return pd.DataFrame(
+        {"of": ["all"], **{name: [int(rows[name].sum())] for name in ("inputs", "tracebacks", "leaks")}}
+    )
+
+
+def _reopened() -> pd.DataFrame:
+    """How much memory the process had when as much was open as ever would be, and after the last opening; MB."""
+    rows = frame("faults-reopen")
+    first, last = rows.iloc[2], rows.iloc[-1]
+    ends = {"first": [first["rss_mb"]], "last": [last["rss_mb"]], "alive": [last["alive"]]}
+    return pd.DataFrame({"of": ["all"], "openings": [len(rows)], **ends})
+
+
 DERIVED: dict[str, Callable[[], pd.DataFrame]] = {
     "ablation-rows": lambda: _lines("ablation"),
     "variants-rows": lambda: _lines("ablation-variants"),
@@ -78,6 +102,11 @@ DERIVED: dict[str, Callable[[], pd.DataFrame]] = {
     "erasures": _erasures,
     "regret-means": _regret,
     "gold-means": _gold,
+    "faults-kills-all": _kills,
+    "faults-inputs-all": _inputs,
+    "faults-reopen-all": _reopened,
+    "faults-soak-all": lambda: pd.DataFrame({"of": ["all"], "minutes": [frame("faults-soak")["minute"].max()]}),
+    "faults-slopes": lambda: slopes(frame("faults-soak")),
     "graph-world-abnormal-count": lambda: pd.DataFrame(
         {"set": ["world"], "count": [len(frame("graph-world-abnormal"))]}
     ),

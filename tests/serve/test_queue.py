@@ -15,7 +15,7 @@ from support import QUICK, WORLD, build_tiny_sd
 from age_core import AgeError, generate
 from age_core.erasure.by_method import erase_by, plan
 from age_core.runs.run import Run, list_runs
-from age_core.serve.queue import MOST_OPEN, RunQueue
+from age_core.serve.queue import ERASERS, MOST_OPEN, RunQueue
 from age_core.serve.worker import DeviceWorker
 
 
@@ -164,6 +164,17 @@ def test_a_model_that_was_closed_is_let_go_although_its_runs_are_remembered(queu
     queue.worker.run(gc.collect)
     assert kept() is None
     assert queue.find(queued.run.path, "") is queued and queued.events  # whoever comes back still sees what it did
+
+
+def test_only_the_latest_erasers_stay_in_memory(queue, start, tmp_path):
+    """Each is as large as all weights that were trained; its run's folder has it."""
+    ended = []
+    for _ in range(ERASERS + 2):
+        ended.append(start(tmp_path, "uce", "dog"))
+        until_ended(queue, ended[-1])
+    held = [one.events[-1].eraser is not None for one in ended]
+    assert held == [False] + [True] * (ERASERS + 1)  # looked over whenever another is asked for
+    assert ended[0].run.eraser().concepts == ("dog",) and ended[0].events[-1].step == 1
 
 
 def test_one_thread_computes_what_is_asked_for_in_that_order():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
+import math
 import os
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from viz import gradio_tuning
 from viz.components.chart import Chart
 
 ROOT = Path(__file__).parents[2]
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
@@ -66,6 +69,90 @@ def test_progress_is_shown_on_one_component(page):
     gradio_tuning.show_progress_on(page, next(iter(page.blocks.values())))
     after = [event["show_progress_on"] for event in page.get_config_file()["dependencies"]]
     assert before == [None] and after == [[next(iter(page.blocks))]]
+
+
+@pytest.fixture
+def fields():
+    """A page that answers with what its handler was given."""
+    with gr.Blocks(analytics_enabled=False) as page:
+        parts = [
+            gr.HTML("x"),
+            gr.Dropdown(["a"], value="a", allow_custom_value=True),
+            gr.Dropdown(["a", "b"], value=[], multiselect=True, allow_custom_value=True),
+            gr.Dropdown([("one", 1)], value=1),
+            gr.Slider(0, 2),
+            gr.Number(precision=0),
+            gr.Checkbox(),
+            gr.File(),
+        ]
+        gr.Button().click(lambda *values: repr(values), parts, gr.Textbox(), queue=False)
+    gradio_tuning.refuse_what_no_field_takes(page)
+    return page
+
+
+NOT_UPLOADED = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+USUAL = ["x", "own", ["b", "own"], 1, 1.5, 3, True, None]
+
+
+def ask(page, data):
+    """The status and the text of an answer over HTTP, as a browser would ask."""
+    gradio_tuning.launch(page, quiet=True, prevent_thread_lock=True, ssr_mode=False)
+    try:
+        body = json.dumps({"data": data, "fn_index": 0, "session_hash": "s"})
+        answer = httpx.post(f"{page.local_url}gradio_api/run/predict", content=body, headers=JSON, timeout=60)
+        return answer.status_code, answer.text
+    finally:
+        page.close()
+
+
+def test_what_a_field_takes_comes_through(fields, capfd):
+    status, text = ask(fields, USUAL)
+    assert status == 200 and json.loads(text)["data"] == [repr(tuple(USUAL))]
+    emptied = ["x", None, [], 1, 1.5, None, True, None]
+    assert ask(fields, emptied)[0] == 200
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *((0, value) for value in (7, ["x"], {"value": "x"}, True)),
+        *((1, value) for value in (["a"], {"a": 1}, 7)),
+        *((2, value) for value in ("a", [1], [["a"]], {})),
+        *((place, None) for place in (0, 2, 3, 4, 6)),
+        (3, "one"),  # not among the choices
+        *((4, value) for value in ("1", [1], 99, math.nan, math.inf)),
+        *((5, value) for value in ("1", {}, math.nan)),
+        *((6, value) for value in ("yes", [])),
+        *((7, value) for value in ("/etc/passwd", {"path": "/etc/passwd"}, ["/etc/passwd"])),
+    ],
+)
+def test_what_no_field_takes_is_refused_in_a_sentence(fields, place, value):
+    data = [*USUAL[:place], value, *USUAL[place + 1 :]]
+    with pytest.raises(gr.Error, match="reload it") as refused:
+        asyncio.run(fields.preprocess_data(fields.fns[0], data, None))
+    assert not refused.value.print_exception
+
+
+@pytest.mark.parametrize("data", [USUAL[:3], [*USUAL[:-1], NOT_UPLOADED], [*USUAL[:3], 7, *USUAL[4:]]])
+def test_a_refusal_leaves_no_traceback(fields, capfd, data):
+    status, text = ask(fields, data)
+    assert status == 500 and "reload it" in text and "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_addresses_that_fail_are_told_in_a_line(page, capfd, caplog):
+    gradio_tuning.launch(page, quiet=True, prevent_thread_lock=True, ssr_mode=False)
+    try:
+        with httpx.Client(base_url=page.local_url, timeout=60) as client:
+            gone = client.get("gradio_api/queue/data?session_hash=gone")
+            nowhere = client.post("gradio_api/call/v2/nowhere", json={})
+            nan = client.post("gradio_api/queue/join", content=b'{"data": NaN, "fn_index": 0}', headers=JSON)
+            assert client.get("config").status_code == 200
+    finally:
+        page.close()
+    assert gone.status_code == 200 and nowhere.status_code == nan.status_code == 400  # a stream has begun already
+    assert "fits nothing here" in nowhere.text and "Traceback" not in "".join(capfd.readouterr())
+    assert len([record for record in caplog.records if "was not answered" in record.getMessage()]) == 3
 
 
 def test_the_queue_sleeps_as_long_as_it_is_told(page, monkeypatch):

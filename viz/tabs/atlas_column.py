@@ -142,9 +142,10 @@ def draw_originals(data: MapData, ui: SimpleNamespace, first: str) -> Stream:
     drawn = {name for served in data.originals.sheets for name in served.sheet.places}
     if drawn >= set(data.concepts.names):
         return
-    from age_core.serve.faces import original_faces  # it takes Torch, which the page is served before
+    explorer = data.explorer  # which imports Torch, alone; the page is served before
+    from age_core.serve.faces import original_faces
 
-    for looks in original_faces(data.explorer, first):
+    for looks in original_faces(explorer, first):
         began = time.monotonic()
         new = [look for look in looks if look.name not in drawn]
         if new:
@@ -229,9 +230,9 @@ def on_cell(data: MapData, ui: SimpleNamespace, session: Session | None, cell: s
 
 
 @answers()
-def on_layout(_data: MapData, ui: SimpleNamespace, title: str) -> Updates:
+def on_layout(_data: MapData, ui: SimpleNamespace, title: str | None) -> Updates:
     """Other places for the pictures."""
-    return {ui.graph: gr.update(layout=LAYOUTS[title])}
+    return {ui.graph: gr.update(layout=LAYOUTS[title]) if title else gr.skip()}
 
 
 @answers()

@@ -74,10 +74,11 @@ def on_now(data: MapData, ui: SimpleNamespace, session: Session | None, name: st
     """Erase the picked concept by a closed form, and draw every picture anew, the nearest first."""
     session = ready(session)
     yield {ui.now_status: panels.status(f"Erasing {name} …"), ui.now: gr.update(interactive=False), ui.messages: ""}
-    from age_core.serve.faces import erase_now  # it takes Torch, which the page is served before
+    explorer = data.explorer  # which imports Torch, alone; the page is served before
+    from age_core.serve.faces import erase_now
 
     began = time.monotonic()
-    eraser = erase_now(data.explorer, (name,))
+    eraser = erase_now(explorer, (name,))
     face = session.new_face(data, "UCE", eraser)
     said = f"{name} was erased by UCE in {time.monotonic() - began:.1f} s."
     yield from repaint.paint(data, ui, session, face, said)

@@ -111,16 +111,16 @@ def on_leave(data: MapData, ui: SimpleNamespace, session: Session | None, name: 
 
 
 @answers()
-def on_lesson(data: MapData, ui: SimpleNamespace, session: Session, title: str) -> Updates:
+def on_lesson(data: MapData, ui: SimpleNamespace, session: Session | None, title: str) -> Updates:
     """Another lesson: its question."""
     lesson = lesson_of(data, title)
-    if lesson is None:
+    if session is None or lesson is None:
         return {ui.question: gr.skip()}
     return question_of(ui, session, lesson) | {ui.graph: turn_to(data, session, lesson)}
 
 
 @answers()
-def on_next(data: MapData, ui: SimpleNamespace, session: Session, title: str) -> Updates:
+def on_next(data: MapData, ui: SimpleNamespace, session: Session | None, title: str) -> Updates:
     """The lesson that follows."""
     after = book_of(data).after(title)
     return {ui.lesson: after, **on_lesson(data, ui, session, after)} if after else {ui.lesson: gr.skip()}
@@ -156,10 +156,10 @@ def guessed(ui: SimpleNamespace, lesson: Lesson | None, guesses: Sequence[str]) 
 
 
 @answers()
-def on_reveal(data: MapData, ui: SimpleNamespace, session: Session, title: str, value: str) -> Updates:
+def on_reveal(data: MapData, ui: SimpleNamespace, session: Session | None, title: str, value: str) -> Updates:
     """How good the guess was, the answer, and what can be tried then; the atlas shows it."""
     lesson, guesses = lesson_of(data, title), Picks.names(value)
-    if lesson is None or len(guesses) != lesson.count:
+    if session is None or lesson is None or len(guesses) != lesson.count:
         return {ui.reveal: gr.skip()}
     session.lesson_told = True
     several, titles = len(lesson.acts) > 1, [act.title for act in lesson.acts]
@@ -186,10 +186,10 @@ def verdict(lesson: Lesson, guesses: Sequence[str]) -> Markup:
 
 
 @answers()
-def on_told(data: MapData, ui: SimpleNamespace, session: Session, title: str) -> Stream:
+def on_told(data: MapData, ui: SimpleNamespace, session: Session | None, title: str) -> Stream:
     """What may take the model, after an answer was shown: its figure and its film."""
     lesson = lesson_of(data, title)
-    if lesson is None or not session.lesson_told:
+    if session is None or lesson is None or not session.lesson_told:
         return
     figure = lesson.draw() if lesson.draw else None
     yield {

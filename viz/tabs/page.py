@@ -10,7 +10,7 @@ from age_core.serve.registry import Choice, devices
 from viz.components.chart import PLOTLY_JS
 from viz.gradio_tuning import show_progress_on
 from viz.tabs import atlas_column, compare, concept, erase, learn, model, repaint, runs
-from viz.tabs.events import QUIET, STREAMED, Link, Stream, Tab, Updates, answers, where
+from viz.tabs.events import QUIET, STREAMED, Link, Stream, Tab, Updates, answers, unchanged, where
 from viz.tabs.live import follow, on_repaint
 from viz.tabs.map_data import MapCache, MapData
 from viz.tabs.session import Session
@@ -119,6 +119,9 @@ def on_arrive(data: MapData, ui: SimpleNamespace, owner: str, query: dict[str, s
 @answers()
 def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
     """As soon as the model is open: the person's runs, the one that the address named, and one that went on alone."""
+    if session is None:  # nobody has arrived
+        yield unchanged(ui)
+        return
     updates: Updates = {**runs.list_runs(data, ui, session.owner), ui.device: gr.update(choices=devices())}
     shipped = data.explorer.library.shipped_runs
     if session.run_in_address:

@@ -68,12 +68,12 @@ def paint(data: MapData, ui: SimpleNamespace, session: Session, face: Face, said
 
 def paint_strength(data: MapData, ui: SimpleNamespace, session: Session, by: str, strength: float) -> Stream:
     """The nearest pictures by the erasure `by` at another strength; the face itself stays as it was drawn."""
-    from age_core.serve.faces import edited_faces
-
     whole = session.faces.get(by)
     if whole is None or whole.eraser is None:
         yield unchanged(ui)
         return
+    from age_core.serve.faces import edited_faces  # as above
+
     session.painting = face = Face.drawn(f"{by}@{strength:g}", whole.by, whole.eraser, whole.floor, strength)
     if strength == 1:
         yield shown(data, ui, session, whole) | {ui.now_status: note(f"{whole.title}, as it was made.")}

@@ -170,7 +170,8 @@ def on_import(data: MapData, ui: SimpleNamespace, session: Session | None, path:
     if not path:
         return {ui.upload: None}
     owner = ready(session).owner
-    run = age_core.import_bundle(Path(path), data.explorer.library.folder(owner))
+    folder = data.explorer.library.folder(owner)  # whose model imports Torch, alone, and what this takes then
+    run = age_core.import_bundle(Path(path), folder)
     status = panels.status(f"Imported as {run.path.name}.")
     rows = list_runs(data, ui, owner, run.path.name)
     return {**rows, ui.upload: None, ui.runs_status: status, ui.messages: ""}
