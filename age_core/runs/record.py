@@ -17,7 +17,7 @@ from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.erasure.by_method import Request, carry_out, plan
 from age_core.erasure.events import EraseEvent
 from age_core.files import plain
-from age_core.models.families import device_of, family_of
+from age_core.models.families import device_of, dtype_of, family_of
 from age_core.models.identity import model_identity
 from age_core.runs.config import RunConfig
 from age_core.runs.run import Run
@@ -44,7 +44,11 @@ def make_config(
         model_identity=identity or model_identity(pipe),
         trained_parameters=sum(weight.numel() for weight in trained.values()),
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
-        machine={"device": str(device_of(pipe)), "threads": str(torch.get_num_threads())},
+        machine={
+            "device": str(device_of(pipe)),
+            "threads": str(torch.get_num_threads()),
+            "dtype": str(dtype_of(pipe)).removeprefix("torch."),
+        },
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -127,7 +127,7 @@ def _slots(folder: Path) -> Iterator[Path]:
 def _work(source: Source, task: Task, job: Job, devices: tuple[str, ...], slots: Path) -> tuple[Job, str]:
     """One job in a worker: the job, and what went wrong, if anything."""
     try:
-        if not job.done(task):  # a lost worker may have finished it before it was lost
+        if not job.done:  # a lost worker may have finished it before it was lost
             run_job(*_opened(source, devices, slots, task, job.folder), task, job)
     except AgeError as error:
         return job, f"{job.erased}: {error}"
