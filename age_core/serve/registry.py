@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from age_core.assets import MODELS, PROBES
 from age_core.concepts.concept_set import TEMPLATES, ConceptSet
 from age_core.errors import AgeError
+from age_core.validation import as_source
 
 if TYPE_CHECKING:
     from age_core.serve.explorer import Explorer
@@ -26,17 +27,25 @@ T = TypeVar("T")
 HUB_MODELS = ("CompVis/stable-diffusion-v1-4", "stable-diffusion-v1-5/stable-diffusion-v1-5")
 IMAGENET_PROBE = "microsoft/resnet-50"
 MOST_MODELS = 2  # open beside the first, which stays
+MOST_SETS = 50  # of concepts that are remembered
 LEAST, MOST_CONCEPTS = 4, 2000  # that a map can show
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person opens: a bundled model, a Hub id or a folder; a set of concepts, or a CSV file; probe "": none."""
+    """What a person opens: a bundled model, a Hub id or a folder; a set of concepts, or a CSV file; probe "": none.
+
+    Each as `as_source` reads it, so that the same thing is opened once.
+    """
 
     model: str = "emoji"
     concepts: str = "emoji"
     probe: str = "emoji"
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("model", "concepts", "probe"):
+            object.__setattr__(self, name, as_source(getattr(self, name)))
 
 
 def _apart(load: Callable[[], T]) -> T:
@@ -67,6 +76,7 @@ class OpenModels:
         self._runs, self._shipped, self._others = runs, shipped, others
         self._open: OrderedDict[Choice, Explorer] = OrderedDict()
         self._queues: dict[str, RunQueue] = {}
+        self._read: dict[str, ConceptSet] = {}
         self._opening = threading.Lock()
 
     def explorer(self, choice: Choice) -> Explorer:
@@ -103,7 +113,7 @@ class OpenModels:
                 self._open.move_to_end(choice)
                 return
             yield f"Reading the concepts {Path(choice.concepts).name}"
-            concepts = ConceptSet.load(choice.concepts)
+            concepts = self._concepts(choice.concepts)
             if not LEAST <= len(concepts) <= MOST_CONCEPTS:
                 raise AgeError(
                     f"A map needs {LEAST} to {MOST_CONCEPTS} concepts; {concepts.name!r} has {len(concepts)}."
@@ -124,6 +134,14 @@ class OpenModels:
             explorer = Explorer(pipe, probe, concepts, self._queues[choice.device], library, choice.model)
             self._open[choice] = explorer
             _ = explorer.read_names  # every map needs them: they are read while the page is laid out
+
+    def _concepts(self, name: str) -> ConceptSet:
+        """A set of concepts; of a file that is gone what was read last, since uploads are swept away after an hour."""
+        if name not in self._read or Path(name).exists():
+            self._read[name] = ConceptSet.load(name)
+            for oldest in list(self._read)[:-MOST_SETS]:
+                del self._read[oldest]
+        return self._read[name]
 
     def _make_room(self) -> None:
         """Close the model that was longest not asked for, unless it trains."""

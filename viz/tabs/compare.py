@@ -10,6 +10,7 @@ import gradio as gr
 import pandas as pd
 
 from age_core import AgeError
+from age_core.serve import stored
 from viz.atlas import atlas
 from viz.charts import panels
 from viz.components.blocks import live_block, note, text_block
@@ -111,7 +112,8 @@ def on_compare(
         yield {ui.compare_status: panels.status("Drawing with all models …"), ui.messages: ""}
         rows = rows_of(data, models, prompts or "")
         columns = dict(zip(models, strengths, strict=False))
-        cards = draw_cards(data, models, rows, int(seed or 0), int(count), columns)
+        first_seed = stored.field_seed(seed)
+        cards = draw_cards(data, models, rows, first_seed, int(count), columns)
     except AgeError as error:
         yield {ui.compare_status: "", **warn(ui, error)}
         return
@@ -121,7 +123,7 @@ def on_compare(
         for drawn in card.edited
     }
     names = dict.fromkeys(name for model in models.values() for name in model.names)
-    heading = f"Original and edited models ({', '.join(names)} erased), seeds from {int(seed or 0)}"
+    heading = f"Original and edited models ({', '.join(names)} erased), seeds from {first_seed}"
     first = next(iter(session.pairs))
     yield {
         ui.drawn: panels.compare_grid(cards, heading),

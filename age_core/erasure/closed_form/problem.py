@@ -10,6 +10,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
+from age_core.concepts.captions import article_of
 from age_core.concepts.concept_set import fill
 from age_core.erasure.closed_form.algebra import uce_factor
 from age_core.errors import AgeError
@@ -87,7 +88,8 @@ class Prompts:
 def read_prompts(pipe: DiffusionPipeline, words: Sequence[str], templates: Sequence[str]) -> Prompts:
     """Every word in every template, word by word; the empty word is the empty prompt, without any template."""
     filled = [(word, template) for word in words for template in templates]
-    prompts = [fill(template, word) if word else "" for word, template in filled]
+    article = article_of(pipe)
+    prompts = [fill(template, word, article) if word else "" for word, template in filled]
     unique = list(dict.fromkeys(prompts))
     states = token_states(pipe, encode_text(pipe, unique)).double().cpu()
     last = tuple(_last_subject_token(pipe, word, template) for word, template in filled)
@@ -99,7 +101,7 @@ def _last_subject_token(pipe: DiffusionPipeline, word: str, template: str) -> in
     if not word:
         return EMPTY_ROW
     head = template[: template.index("noun}") + len("noun}")]
-    length = len(pipe.tokenizer(fill(head, word)).input_ids)
+    length = len(pipe.tokenizer(fill(head, word, article_of(pipe))).input_ids)
     return min(length, pipe.tokenizer.model_max_length) - 2
 
 
