@@ -50,7 +50,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         if not fault:
             row = _row(columns, fields)
             words = {word_key(word): word for word in (row["name"], *split(row["synonyms"]))}
-            again = [f"{word!r} is in line {taken[key]} already" for key, word in words.items() if key in taken]
+            again = [f"{word.lower()!r} is in line {taken[key]} already" for key, word in words.items() if key in taken]
             fault = again[0] if again else ""
             taken = dict.fromkeys(words, line) | taken
             rows.append(row)

@@ -39,10 +39,11 @@ def test_the_article_goes_by_sound(article, nouns):
 
 def test_prompts_of_the_emoji_world_are_those_that_its_model_was_trained_with():
     for name in ("emoji", "emoji-netfive", "emoji-attributes"):
-        for concept in ConceptSet.load(name):
+        concepts = ConceptSet.load(name)
+        for concept in concepts:
             for word in (concept.name, *concept.synonyms):
                 article = "an" if word[0].lower() in "aeiou" else "a"
-                assert ConceptSet.load(name).prompt(word) == f"an emoji of {article} {word}" == caption(word, EMOJI, "")
+                assert concepts.prompt(word) == f"an emoji of {article} {word}" == caption(word, EMOJI, "")
     assert ConceptSet.load("emoji").prompt("unicorn") == "an emoji of an unicorn"
     assert vocabulary_hash(ConceptSet.load("emoji")) == "e530c77171b7638c"  # of the recorded world
 
