@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
@@ -78,3 +82,72 @@ def fault_of(error: AgeError) -> str:
 
 def _short(value: object) -> str:
     return repr(str(value)[:40])
+
+
+# --- numbers and names that people type -----------------------------------------------------------------------------
+
+EXACT = 2**53  # up to which a browser's numbers, which are floats, are whole
+DIGITS = 30  # of a number: enough for what anything here takes, and no time is lost on 1e999999999
+HUB_PAGE = re.compile(
+    r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/(?!datasets/|spaces/|docs/)([\w.-]+/[\w.-]+?)(\.git)?(/.*|\?.*|#.*)?"
+)
+QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb"}
+
+
+def whole_number(value: object, what: str = "number") -> int:
+    """A whole number as people write it: "7", " 7 ", "1e3" or 7.0. Raises AgeError on anything else."""
+    try:
+        number = Decimal(str(value).strip())
+        if number.is_finite() and number == number.to_integral_value() and number.adjusted() < DIGITS:
+            return int(number)
+    except InvalidOperation:
+        pass
+    raise AgeError(f"The {what} must be a whole number, not {_short(value)}.")
+
+
+def field_seed(value: float | None) -> int:
+    """The seed in a number field of the page; 0 where that is blank. Raises AgeError on what a field cannot hold."""
+    seed = whole_number(0 if value is None else value, "seed")
+    if not 0 <= seed <= EXACT:
+        raise AgeError(f"A seed on this page is a whole number from 0 to {EXACT}, not {seed}.")
+    return seed
+
+
+def as_source(text: str) -> str:
+    """The name of a model, probe or file of concepts as it is meant.
+
+    Quotation marks around it are taken away, "~" is the home folder, and a page of the Hugging Face Hub its id.
+    """
+    text = text.strip()
+    if len(text) > 1 and QUOTES.get(text[0]) == text[-1]:
+        text = text[1:-1].strip()
+    page = HUB_PAGE.fullmatch(text)
+    if page:
+        return page.group(4)
+    if text.startswith("~"):
+        with suppress(RuntimeError):  # a user without a home
+            text = str(Path(text).expanduser())
+    return re.sub(r"(?<=[^:/\\])[/\\]+$", "", text)
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+CONTROLS = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of characters that are none
+JOINERS = "\u200c\u200d"  # which emoji and some scripts need
+INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\u061c\ufeff"  # soft hyphens and marks: they neither show nor mean anything
+
+
+def control_character(text: str) -> str:
+    """The first character of a text that breaks lines, turns the letters around it or has no place in one; or ""."""
+    return next((c for c in text if unicodedata.category(c) in CONTROLS and c not in JOINERS + INVISIBLE), "")
+
+
+def as_word(text: str) -> str:
+    """A word as it is meant: plain spaces, none at its ends, its letters composed, without what does not show."""
+    shown = "".join(c for c in text if c not in INVISIBLE)
+    return unicodedata.normalize("NFC", " ".join(shown.split()))
+
+
+def word_key(text: str) -> str:
+    """The same for words that differ by case, width or the form of their letters alone."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", as_word(text)).casefold())

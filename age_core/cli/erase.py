@@ -16,11 +16,14 @@ from age_core.cli.common import (
     add_command,
     add_method_arguments,
     changes_of,
+    check_place,
     concepts_of,
     method_of,
     open_pipeline,
+    path,
     progress_bar,
 )
+from age_core.concepts.concept_set import TEMPLATES
 from age_core.erasure.events import EraseEvent
 from age_core.errors import AgeError
 from age_core.files import disk_errors
@@ -36,13 +39,14 @@ def add_commands(commands: Commands) -> None:
     about = "erase concepts in a run folder that can be resumed, and save the eraser"
     parser = add_command(commands, "erase", run_erase, about)
     parser.add_argument("concept", nargs="*", help="names, synonyms or kinds of the concept set")
-    parser.add_argument("--run", type=Path, help="folder of the run (a new one in runs/ or beside --out)")
+    parser.add_argument("--run", type=path, help="folder of the run (a new one in runs/ or beside --out)")
     parser.add_argument("--resume", action="store_true", help="go on with the run of --run")
-    parser.add_argument("--out", type=Path, help="where to save the eraser besides the run folder")
+    parser.add_argument("--out", type=path, help="where to save the eraser besides the run folder")
     add_method_arguments(parser)
 
 
 def run_erase(args: argparse.Namespace) -> Answer:
+    check_place(args.out)
     run, events = _resume(args) if args.resume else _start(args)
     last = None
     try:
@@ -84,6 +88,8 @@ def _resume(args: argparse.Namespace) -> tuple[Run, Generator[EraseEvent, None, 
     if not args.run or args.concept:
         raise AgeError("--resume takes the run's folder and nothing else: erase --run FOLDER --resume.")
     run = Run.open(args.run)
+    if not args.concepts and run.config.world not in TEMPLATES:
+        raise AgeError(f"The run used concepts of your own, {run.config.world!r}: name their file by --concepts.")
     place = Place.of(run)
     args.device = args.device or place.device or "cpu"
     args.dtype = args.dtype or place.dtype

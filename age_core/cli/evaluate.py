@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from age_core.cli.common import (
     Answer,
     Commands,
     add_command,
     add_probe_argument,
+    check_place,
     concepts_of,
     distinct_names,
-    open_pipeline,
+    edited_model,
+    open_edited,
     open_probe,
+    path,
+    whole,
 )
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.target_words import resolve
@@ -30,46 +33,48 @@ METRICS_HELP = f"{', '.join([*VERDICTS, *METRICS])}; NAME=SOURCE with weights of
 def add_commands(commands: Commands) -> None:
     about = "ESR and PSR of saved erasers beside the original model"
     parser = add_command(commands, "evaluate", run_evaluate, about)
-    parser.add_argument("erasers", type=Path, nargs="+", help="eraser files or run folders")
-    parser.add_argument("--images", type=int, default=4, help="pictures of each preserved concept")
+    parser.add_argument("erasers", type=path, nargs="+", help="eraser files or run folders")
+    parser.add_argument("--images", type=whole, default=4, help="pictures of each preserved concept")
     parser.add_argument("--others", choices=("near-and-far", "all"), default="near-and-far", help="who is preserved")
     parser.add_argument("--metrics", nargs="+", default=list(DEFAULT), help=METRICS_HELP, metavar="METRIC")
     add_probe_argument(parser)
     about = "draw original beside edited from the same seeds, with verdicts"
     parser = add_command(commands, "compare", run_compare, about)
-    parser.add_argument("eraser", type=Path, help="an eraser file or a run folder")
+    parser.add_argument("eraser", type=path, help="an eraser file or a run folder")
     parser.add_argument("--names", nargs="*", default=[], help="concepts to draw (the erased ones)")
     parser.add_argument("--prompts", nargs="*", default=[], help="prompts of your own")
-    parser.add_argument("--seeds", type=int, default=2, help="pairs of each prompt")
-    parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--out", type=Path, required=True, help="folder for grid.png and pairs.json")
+    parser.add_argument("--seeds", type=whole, default=2, help="pairs of each prompt")
+    parser.add_argument("--seed", type=whole, default=0, help="the first seed")
+    parser.add_argument("--out", type=path, required=True, help="folder for grid.png and pairs.json")
     add_probe_argument(parser)
 
 
 def run_evaluate(args: argparse.Namespace) -> Answer:
     names = distinct_names(args.erasers, taken="original")  # the row of the model without an eraser
-    erasers = {name: load_eraser(path) for name, path in zip(names, args.erasers, strict=True)}
-    concepts = concepts_of(args)
+    erasers = {name: load_eraser(file) for name, file in zip(names, args.erasers, strict=True)}
+    concepts, model = concepts_of(args), edited_model([] if args.model else args.erasers)
     erased = sorted({name for eraser in erasers.values() for name in eraser.concepts})
     gone = [resolve(concepts, name) for name in erased]
-    probe = open_probe(args) if needs_probe(args.metrics) else None
+    probe = open_probe(args, model) if needs_probe(args.metrics) else None
     others = "all" if args.others == "all" else None
-    pipe = open_pipeline(args)
+    pipe = open_edited(args, args.erasers)
     table = evaluate(pipe, probe, concepts, gone, erasers, args.images, others=others, metrics=args.metrics)
     return {"erased": erased, "table": plain(table.to_dict("records"))}, table.round(1).to_string(index=False)
 
 
 def run_compare(args: argparse.Namespace) -> Answer:
-    eraser, concepts = load_eraser(args.eraser), concepts_of(args)
+    eraser, concepts, model = load_eraser(args.eraser), concepts_of(args), edited_model([args.eraser])
+    check_place(args.out, folder=True)
     if args.seeds < 1:
         raise AgeError(f"The number of seeds must be at least 1, not {args.seeds}.")
     for seed in (args.seed, args.seed + args.seeds - 1):
         EraseOptions(seed=seed).check()
-    names = args.names or ([] if args.prompts else list(eraser.concepts))
+    names = [resolve(concepts, name).name for name in args.names] or ([] if args.prompts else list(eraser.concepts))
     rows = [*(concepts.prompt(name) for name in names), *args.prompts]
     prompts = [prompt for prompt in rows for _ in range(args.seeds)]
     seeds = [args.seed + number for _ in rows for number in range(args.seeds)]
-    pairs = save_comparison(same_seed_pairs(open_pipeline(args), eraser, open_probe(args), prompts, seeds), args.out)
+    pipe, probe = open_edited(args, [args.eraser]), open_probe(args, model)
+    pairs = save_comparison(same_seed_pairs(pipe, eraser, probe, prompts, seeds), args.out)
     lines = [
         f"{pair['prompt']}, seed {pair['seed']}: {pair['original']['label']} -> {pair['edited']['label']}"
         for pair in pairs

@@ -8,11 +8,12 @@ from typing import Any
 from age_core.cli.common import DEFAULT, Answer, Commands, add_command, place_of
 from age_core.files import plain
 from age_core.runs.info import describe
+from age_core.validation import as_source
 
 
 def add_commands(commands: Commands) -> None:
     parser = add_command(commands, "info", run_info, "describe a model, an eraser, a run or an export")
-    parser.add_argument("what", nargs="?", help="a name, file, folder or Hub id (the model)")
+    parser.add_argument("what", nargs="?", type=as_source, help="a name, file, folder or Hub id (the model)")
 
 
 def run_info(args: argparse.Namespace) -> Answer:

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from age_core.cli.common import Answer, Commands, add_command, open_pipeline
+from age_core.cli.common import Answer, Commands, add_command, check_place, open_edited, path
 from age_core.runs.bundle import export_bundle, import_bundle
 from age_core.runs.export import KINDS, export_eraser
 from age_core.runs.run import Run, load_eraser
@@ -15,22 +15,22 @@ from age_core.runs.run import Run, load_eraser
 def add_commands(commands: Commands) -> None:
     about = "write an eraser for other tools, reopened and compared before done"
     parser = add_command(commands, "export", run_export, about)
-    parser.add_argument("eraser", type=Path, help="an eraser file or a run folder")
+    parser.add_argument("eraser", type=path, help="an eraser file or a run folder")
     parser.add_argument("--kind", choices=KINDS, default="pipeline")
-    parser.add_argument("--out", type=Path, required=True, help="a folder, or a file for --kind delta; must not exist")
+    parser.add_argument("--out", type=path, required=True, help="a folder, or a file for --kind delta; must not exist")
     about = "write a run that has ended as one file, to keep or to send"
     parser = add_command(commands, "bundle", run_bundle, about)
-    parser.add_argument("run", type=Path, help="the run's folder")
-    parser.add_argument("--out", type=Path, required=True, help="zip file to write; must not exist")
+    parser.add_argument("run", type=path, help="the run's folder")
+    parser.add_argument("--out", type=path, required=True, help="zip file to write; must not exist")
     about = "make a bundle that anyone sent a run folder, after checking all of it"
     parser = add_command(commands, "import", run_import, about)
-    parser.add_argument("bundle", type=Path, help="a file that `bundle` wrote")
-    parser.add_argument("--root", type=Path, default=Path("runs"), help="folder of the runs (runs)")
+    parser.add_argument("bundle", type=path, help="a file that `bundle` wrote")
+    parser.add_argument("--root", type=path, default=Path("runs"), help="folder of the runs (runs)")
     parser.add_argument("--name", default="", help="name of the run's folder (a new one from concept and method)")
 
 
 def run_export(args: argparse.Namespace) -> Answer:
-    export = export_eraser(open_pipeline(args), load_eraser(args.eraser), args.out, args.kind)
+    export = export_eraser(open_edited(args, [args.eraser]), load_eraser(args.eraser), args.out, args.kind)
     text = f"exported {args.out}; opened again, its pictures differ by {export.picture_difference:.2g} levels of 255"
     return asdict(export) | {"path": str(export.path)}, text
 
@@ -41,6 +41,7 @@ def run_bundle(args: argparse.Namespace) -> Answer:
 
 
 def run_import(args: argparse.Namespace) -> Answer:
+    check_place(args.root, folder=True)
     run = import_bundle(args.bundle, args.root, args.name)
     document = {"run": str(run.path), "status": run.status, "config": asdict(run.config)}
     return document, f"imported {args.bundle} as {run.path}, {run.status}"

@@ -7,17 +7,19 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from age_core.assets import ASSETS
+from age_core.concepts.articles import Article, by_letter, by_sound
 from age_core.concepts.csv_file import read_rows, split
 from age_core.errors import AgeError
+from age_core.validation import word_key
 
 
-def fill(template: str, noun: str) -> str:
-    """Put a noun into a template: `{noun}` as it is, `{a_noun}` with its article ('an owl')."""
-    article = "an" if noun[:1].lower() in "aeiou" else "a"
-    return template.format(noun=noun, a_noun=f"{article} {noun}")
+def fill(template: str, noun: str, article: Article = by_sound) -> str:
+    """Put a noun into a template: `{noun}` as it is, `{a_noun}` with its article, if it takes one ('an owl')."""
+    return template.format(noun=noun, a_noun=f"{article(noun)} {noun}".strip())
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,12 @@ class ConceptSet:
     @staticmethod
     def load(name: str) -> ConceptSet:
         """Load a bundled set, or a CSV file of one's own. Raises AgeError listing the sets there are."""
-        if name.endswith(".csv"):
+        if Path(name).suffix.lower() in FILES:
             return ConceptSet.read(Path(name), OWN_TEMPLATE)
         if name not in TEMPLATES:
             raise AgeError(
-                f"There is no concept set named {name!r}; choose one of {', '.join(TEMPLATES)}, or a .csv file."
+                f"There is no concept set named {Path(name).name!r}; choose one of {', '.join(TEMPLATES)}, or a .csv "
+                "file."
             )
         read = ConceptSet.read(ASSETS / "concepts" / f"{name}.csv", TEMPLATES[name])
         return replace(read, contents=JUDGED_IN.get(name, ()), erase_templates=ERASED_IN.get(name, ()))
@@ -91,16 +94,25 @@ class ConceptSet:
 
     def find(self, text: str) -> Concept:
         """The concept that `text` names or is a synonym of, whatever its case. Raises AgeError with near names."""
-        word = text.strip().lower()
+        word = word_key(text)
         if not word:
             raise AgeError("A concept is needed: type a name such as " + repr(self.names[0]) + ".")
-        by_word = {synonym.lower(): concept for concept in self for synonym in concept.synonyms}
-        by_word |= {concept.name.lower(): concept for concept in self}
-        if word not in by_word:
-            near = difflib.get_close_matches(word, by_word, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"it knows {len(self)} concepts, dog among others."
-            raise AgeError(f"The {self.name} set has no concept {text.strip()!r}; {hint}")
-        return by_word[word]
+        if word not in self._by_word:
+            raise AgeError(f"The {self.name} set has no concept {text.strip()[:100]!r}; {self._hint(word)}")
+        return self._by_word[word]
+
+    @cached_property
+    def _by_word(self) -> dict[str, Concept]:
+        synonyms = {word_key(synonym): concept for concept in self for synonym in concept.synonyms}
+        return synonyms | {word_key(concept.name): concept for concept in self}
+
+    def _hint(self, word: str) -> str:
+        parts = [part for part in re.split(r"\s*[,;|/&+]\s*|\s+and\s+", word) if part in self._by_word]
+        if len(parts) > 1:
+            return f"several concepts are given one by one, such as {parts[0]!r} and {parts[1]!r}, not as one text."
+        near = difflib.get_close_matches(word, self._by_word, n=3, cutoff=0.5)
+        known = f"it knows {len(self)} concepts, such as {self.names[0]!r}."
+        return f"did you mean {' or '.join(near)}?" if near else known
 
     def split(self, name: str) -> tuple[str, ...]:
         """The names that an experiment of the set's erases together. Raises AgeError with the splits there are."""
@@ -130,7 +142,9 @@ class ConceptSet:
 
     def prompt(self, noun: str, picture: int = 0) -> str:
         """The prompt by which a concept's n-th picture is judged, 'an emoji of a dog'."""
-        return fill(self.contents[picture % len(self.contents)] if self.contents else self.template, noun)
+        template = self.contents[picture % len(self.contents)] if self.contents else self.template
+        # the emoji model was trained, and its world recorded, with such prompts
+        return fill(template, noun, by_letter if self.template == TEMPLATES["emoji"] else by_sound)
 
 
 def vocabulary_hash(concepts: ConceptSet) -> str:
@@ -147,6 +161,7 @@ def _concept(row: dict[str, str]) -> Concept:
     return Concept(row["name"], row["group"], row["general"], synonyms, labels, targets, splits)
 
 
+FILES = (".csv", ".tsv", ".txt")
 OWN_TEMPLATE = "a picture of {a_noun}"
 TEMPLATES = {
     "emoji": "an emoji of {a_noun}",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, BertModel, BertTokenizerFast
 
+from age_core.concepts.articles import by_letter
 from age_core.emoji.art import STYLES
 
 MAX_TOKENS = 16
@@ -25,7 +26,7 @@ STYLE_TEMPLATE = "{a_noun} in the {style} style"
 
 def with_article(noun: str) -> str:
     """'a dog', 'an owl'; plural and mass nouns take 'a' too, as long as captions and prompts agree."""
-    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
+    return f"{by_letter(noun)} {noun}"
 
 
 def caption(noun: str, template: str, style: str) -> str:

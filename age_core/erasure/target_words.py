@@ -14,6 +14,7 @@ from age_core.erasure.look_ahead import best_target, look_ahead
 from age_core.erasure.methods import WordKind
 from age_core.errors import AgeError
 from age_core.models.families import TOKENIZING
+from age_core.validation import word_key
 
 POOL = 30  # candidates of a target unless said otherwise
 # The paper's presets bring its own (docs/method.md, section B); of a style's 1000 a k-means leaves 100.
@@ -43,7 +44,7 @@ def check_target(concept: Concept, target: str | None, kind: WordKind | None) ->
     """
     word = (target or "").strip()
     same = (concept.name, *(() if kind == "synonym" else concept.synonyms))
-    if word and word.lower() in [name.lower() for name in same]:
+    if word and word_key(word) in map(word_key, same):
         raise AgeError(f"{word!r} is {concept.name!r} itself and cannot be its own target: choose another.")
 
 

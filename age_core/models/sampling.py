@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -21,6 +22,9 @@ def check_generation(prompts: Sequence[str], seeds: Sequence[int], steps: int) -
         raise AgeError("There is no prompt: write what to draw, such as 'an emoji of a dog'.")
     if len(prompts) != len(seeds):
         raise AgeError(f"{len(prompts)} prompts came with {len(seeds)} seeds: give one seed a prompt.")
+    for seed in seeds:
+        if not isinstance(seed, Integral) or not 0 <= seed < 2**64:
+            raise AgeError(f"A seed must be a whole number from 0 to {2**64 - 1}, not {seed}.")
     if steps < 1:
         raise AgeError(f"The number of sampling steps must be at least 1, not {steps}.")
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import stat
-import struct
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ PICTURE_BYTES = 4 * 2**20
 FILE_BYTES = {"config.json": 2**16, "status.json": 2**16, "events.jsonl": 2**25, "eraser.safetensors": MAX_BYTES}
 DOCUMENTS = ("config.json", "status.json", "events.jsonl")
 CHUNK = 2**20
+END, COMMENT = b"PK\5\6", 2**16 - 1  # how the end of a zip's list begins, and how many bytes may follow it
 LISTED = 256  # bytes that a zip's directory may spend on a file: its name, and what other programs note beside it
 
 
@@ -150,12 +150,15 @@ def _open_zip(path: Path) -> Iterator[ZipFile]:
         raise AgeError(f"{path.name!r} cannot be read: {error.strerror}.") from error
     with file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 42))
-        end = file.read().rjust(42, b"\0")  # the end of the list, and before it where a long list would be announced
-        mark, _, _, _, _, listed, _, comment = struct.unpack("<4s4H2LH", end[20:])
-        if mark != b"PK\5\6" or comment:
+        file.seek(max(0, size - 42 - COMMENT))
+        end = file.read().rjust(42, b"\0")
+        # the end of the list, which a comment may follow, and before it where a long list would be announced
+        at = len(end) - 22 if end[-22:-18] == END and end[-2:] == b"\0\0" else end.rfind(END)
+        if not 20 <= at <= len(end) - 22 or len(end) - at - 22 != int.from_bytes(end[at + 20 : at + 22], "little"):
             raise AgeError(f"{path.name!r} is no bundle, or cut short: a zip file does not end like this.")
-        if end[:4] == b"PK\6\7" or listed > MAX_FILES * LISTED or size > MAX_BYTES + MAX_FILES * LISTED * 2:
+        listed = int.from_bytes(end[at + 12 : at + 16], "little")
+        many = end[at - 20 : at - 16] == b"PK\6\7" or listed > MAX_FILES * LISTED
+        if many or size > MAX_BYTES + MAX_FILES * LISTED * 2:
             raise AgeError(f"{path.name!r} is too large: a bundle holds {MAX_FILES} files, {MAX_BYTES / 1e6:.0f} MB.")
         try:
             bundle = ZipFile(file)

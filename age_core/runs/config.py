@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import field_validator
@@ -86,6 +87,15 @@ class RunConfig:
                 raise AgeError(message) from error
             with blamed("config.json", run):
                 raise
+
+    def edited(self, model: str, identity: str, dtype: str) -> bool:
+        """Whether the run edited the model of that name, identity and number format.
+
+        The weights decide, wherever they lie. The same in another number format have other bits: there, and in runs of
+        earlier versions, which recorded no format, the name has to do.
+        """
+        same_place = Path(self.model) == Path(model) and self.machine.get("dtype") != dtype
+        return self.model_identity == identity or same_place
 
     def differences(self, other: RunConfig) -> list[str]:
         """What would make `other` end in another eraser, a phrase each, such as 'lr (0.1, not 0.2)'."""

@@ -13,6 +13,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
+from age_core.concepts.captions import article_of
 from age_core.concepts.concept_set import fill
 from age_core.errors import AgeError
 from age_core.files import PARTIAL, disk_errors, new_folder, replacing, safe_name, write_json
@@ -64,7 +65,7 @@ def export_eraser(pipe: DiffusionPipeline, eraser: Eraser, path: str | Path, kin
     """
     path = Path(path)
     _check(eraser, path, kind)
-    prompts = _prompts(eraser)
+    prompts = _prompts(pipe, eraser)
     original = _look(pipe, prompts)
     with eraser.applied_to(pipe):
         wanted = _look(pipe, prompts)
@@ -95,10 +96,10 @@ def _check(eraser: Eraser, path: Path, kind: str) -> None:
             raise AgeError("This eraser changes more than its low-rank factors: export it as 'pipeline' or 'delta'.")
 
 
-def _prompts(eraser: Eraser) -> tuple[str, ...]:
+def _prompts(pipe: DiffusionPipeline, eraser: Eraser) -> tuple[str, ...]:
     """The erased concepts, where the edit shows, and the empty-handed prompt, where it should not."""
     named = eraser.concepts or ("thing",)
-    return (*(fill("a picture of {a_noun}", noun) for noun in named[:3]), "a picture")
+    return (*(fill("a picture of {a_noun}", noun, article_of(pipe)) for noun in named[:3]), "a picture")
 
 
 def _look_of_written(

@@ -96,7 +96,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "method": config.method,
         "concepts": list(config.concepts),
         "step": events[-1].step if events else 0,
-        "steps": config.options["steps"],
+        "steps": config.options.get("steps"),
         "options": dict(config.options),
         "model": {"source": config.model, "class": config.model_class, "identity": config.model_identity},
         "world": {"name": config.world, "vocabulary": config.vocabulary},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from age_core.errors import AgeError
 from age_core.models.eraser import Eraser
 from age_core.runs.config import RunConfig, blamed
 from age_core.runs.status import ENDED, WORDS, RunStatus
-from age_core.validation import in_one_sentence, strict
+from age_core.validation import control_character, in_one_sentence, strict
 
 TEXT = 500  # characters
 DEPTH = 8  # lists and objects inside each other
@@ -182,11 +181,8 @@ def _check_plain(value: Any, depth: int = DEPTH) -> None:
 def _check_text(text: str) -> None:
     if len(text) > TEXT:
         raise ValueError(f"a text is longer than {TEXT} characters, {text[:40]!r}")
-    if not text.isprintable():
-        # no line breaks, and nothing that turns or hides the letters around it; emoji and some scripts need joiners
-        bad = [c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c not in "\u200c\u200d"]
-        if bad:
-            raise ValueError(f"a text holds the control character {bad[0]!r}")
+    if not text.isprintable() and (bad := control_character(text)):
+        raise ValueError(f"a text holds the control character {bad!r}")
 
 
 def _chunks(data: bytes) -> list[bytes]:

@@ -28,6 +28,7 @@ from age_core.errors import AgeError
 from age_core.measure.noise_shift import Reference, noise_reference, noise_shift
 from age_core.measure.verdicts import GUIDANCE, STEPS, seeds_of
 from age_core.models.eraser import Eraser
+from age_core.models.families import dtype_of
 from age_core.models.probes import Probe
 from age_core.models.sampling import generate
 from age_core.runs.record import model_identity
@@ -37,6 +38,7 @@ from age_core.serve.originals import Maker, Originals
 from age_core.serve.queue import QueuedRun, RunQueue
 from age_core.study import statistics
 from age_core.study.build import Job, MeasureSetup, Task, build_side_effects
+from age_core.validation import field_seed
 
 T = TypeVar("T")
 MOST_STEPS = 2000  # of a run on a machine that others wait for
@@ -66,6 +68,10 @@ class Explorer:
         It is asked in the thread that trains: between two steps all weights are the model's own.
         """
         return self.compute(lambda: model_identity(self.pipe))
+
+    def fitting(self, run: Run) -> Run:
+        """The run itself if it edited this model. Raises AgeError where it edited another."""
+        return self.library.fitting(run, self.identity, str(dtype_of(self.pipe)).removeprefix("torch."))
 
     def pictures(self, name: str, count: int = 4) -> list[Image.Image]:
         """What the original model draws of a concept; the same pictures each time, drawn once."""
@@ -165,7 +171,7 @@ class Explorer:
         """
         word = (word or "").strip()
         target = None if find_method(method).word is None or not word else "" if word == EMPTY_WORD else word
-        options: dict[str, Any] = {"seed": int(seed or 0), "steps": _number("number of steps", steps, int)}
+        options: dict[str, Any] = {"seed": field_seed(seed), "steps": _number("number of steps", steps, int)}
         options |= {"lr": _number("learning rate", rate), "preserve_weight": _number("weight of preserving", preserve)}
         if (options["steps"] or 0) > MOST_STEPS:
             raise AgeError(f"{options['steps']} steps are too many for one run here: {MOST_STEPS} at most.")

@@ -40,11 +40,17 @@ class Library:
                 return run
         raise AgeError(f"There is no run {name!r}." if name else "Choose a run first.")
 
-    def fitting(self, run: Run) -> Run:
-        """The run itself if it is one of the model that is open, whose weights its edit fits; else AgeError."""
-        if run.config.model != self.model:
-            raise AgeError(f"The run {run.path.name!r} edited the model {run.config.model!r}: open that model first.")
-        return run
+    def fitting(self, run: Run, identity: str, dtype: str) -> Run:
+        """The run itself if it edited the model that is open, wherever its weights lie; else AgeError.
+
+        identity, dtype: of the model that is open, as `RunConfig.edited` compares them.
+        """
+        if run.config.edited(self.model, identity, dtype):
+            return run
+        model = repr(run.config.model)
+        if run.config.model == self.model:
+            model += ", which had other weights then"
+        raise AgeError(f"The run {run.path.name!r} edited the model {model}: open that model first.")
 
     def owns(self, owner: str, run: Run) -> bool:
         """Whether a run is the person's own, not one that everybody sees."""

@@ -106,8 +106,9 @@ class Originals:
     def _write(self, looks: Sequence[Look]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         names = tuple(look.name for look in looks)
-        # the same batch has the same file, so that drawing it anew mends what was damaged
-        path = self._folder / f"{hashlib.blake2b('|'.join(names).encode(), digest_size=8).hexdigest()}.webp"
+        # the same batch of the same maker has the same file, so that drawing it anew mends what was damaged
+        key = repr((asdict(self.maker), names)).encode()
+        path = self._folder / f"{hashlib.blake2b(key, digest_size=8).hexdigest()}.webp"
         file = io.BytesIO()
         _sheet([look.image for look in looks]).save(file, "WEBP", lossless=True)
         with replacing(path) as temporary:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from age_core.assets import MODELS, PROBES
 from age_core.concepts.concept_set import TEMPLATES, ConceptSet
 from age_core.errors import AgeError
+from age_core.validation import as_source
 
 if TYPE_CHECKING:
     from age_core.serve.explorer import Explorer
@@ -25,21 +26,28 @@ T = TypeVar("T")
 HUB_MODELS = ("CompVis/stable-diffusion-v1-4", "stable-diffusion-v1-5/stable-diffusion-v1-5")
 IMAGENET_PROBE = "microsoft/resnet-50"
 MOST_MODELS = 2  # open beside the first, which stays
+MOST_SETS = 50  # of concepts that are remembered
 LEAST, MOST_CONCEPTS = 4, 2000  # that a map can show
 # Two threads that import packages which import each other would get half of one: Python rather breaks its own locks
 # than wait for ever. Whoever imports what takes seconds holds this, or waits for an open model first.
 IMPORTING = threading.Lock()
-MOST_UPLOADS = 100  # sets that are remembered: they have a megabyte at most
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person opens: a bundled model, a Hub id or a folder; a set of concepts, or a CSV file; probe "": none."""
+    """What a person opens: a bundled model, a Hub id or a folder; a set of concepts, or a CSV file; probe "": none.
+
+    Each as `as_source` reads it, so that the same thing is opened once.
+    """
 
     model: str = "emoji"
     concepts: str = "emoji"
     probe: str = "emoji"
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("model", "concepts", "probe"):
+            object.__setattr__(self, name, as_source(getattr(self, name)))
 
 
 def _apart(load: Callable[[], T]) -> T:
@@ -81,8 +89,8 @@ class OpenModels:
         self._runs, self._shipped, self._others = runs, shipped, others
         self._open: OrderedDict[Choice, Explorer] = OrderedDict()
         self._queues: dict[str, RunQueue] = {}
+        self._read: dict[str, ConceptSet] = {}
         self._opening = threading.Lock()
-        self._uploads: OrderedDict[str, ConceptSet] = OrderedDict()  # by the paths of their files
 
     def explorer(self, choice: Choice) -> Explorer:
         """An open one, at once even while another is being opened; else it is opened now."""
@@ -141,16 +149,12 @@ class OpenModels:
             _ = explorer.read_names  # every map needs them: they are read while the page is laid out
 
     def _concepts(self, name: str) -> ConceptSet:
-        """A bundled set or a file's; one that was read before also when its file is gone, as uploads are by and by."""
-        if name in self._uploads and not Path(name).exists():
-            return self._uploads[name]
-        concepts = ConceptSet.load(name)
-        if name not in TEMPLATES:
-            self._uploads[name] = concepts
-            self._uploads.move_to_end(name)
-            if len(self._uploads) > MOST_UPLOADS:
-                self._uploads.popitem(last=False)
-        return concepts
+        """A set of concepts; of a file that is gone what was read last, since uploads are swept away after an hour."""
+        if name not in self._read or Path(name).exists():
+            self._read[name] = ConceptSet.load(name)
+            for oldest in list(self._read)[:-MOST_SETS]:
+                del self._read[oldest]
+        return self._read[name]
 
     def _make_room(self) -> None:
         """Close the model that was longest not asked for, unless it trains."""

@@ -26,6 +26,7 @@ from age_core.study.tables import Source as Source
 from age_core.study.world import RecordedErasure as RecordedErasure
 from age_core.study.world import RecordedWorld as RecordedWorld
 from age_core.study.world import Sheet as Sheet
+from age_core.validation import field_seed as field_seed
 
 if TYPE_CHECKING:
     from age_core.serve.explorer import Explorer

@@ -13,12 +13,13 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from age_core.concepts.concept_set import ConceptSet
+from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.errors import AgeError
 from age_core.files import disk_errors, replacing
 from age_core.measure.noise_shift import Reference, noise_reference
 from age_core.measure.verdicts import draw_and_judge, seeds_of
 from age_core.models.families import device_of
+from age_core.models.identity import model_identity
 from age_core.models.probes import Probe
 
 FILE = "original.safetensors"
@@ -39,19 +40,21 @@ class Original:
     def open(pipe: DiffusionPipeline, probe: Probe | None, concepts: ConceptSet, images: int, folder: Path) -> Original:
         """Read what `folder` keeps, or draw it and keep it there. Without a probe: noised latents, and no pictures.
 
-        Raises AgeError where the folder's own was drawn for other concepts, in other numbers or for another judge.
+        Raises AgeError where the folder's own was drawn by another model, for other concepts, in other numbers or for
+        another judge.
         """
         path = folder / FILE
         made_for = (str(images), probe.version if probe else UNDRAWN, "|".join(concepts.names))
+        made_by = {"model": model_identity(pipe), "vocabulary": vocabulary_hash(concepts)}
         if path.exists():
-            return _read(path, made_for, pipe, concepts, images)
+            return _read(path, made_for, made_by, pipe, concepts, images)
         table, pixels = pd.DataFrame({"seed": [], "top1": [], "top5": []}), np.zeros((0, 1, 1, 3), np.uint8)
         if probe:
             table, pictures = draw_and_judge(pipe, probe, concepts, list(concepts), images)
             pixels = np.stack([np.asarray(picture) for picture in pictures])
         original = Original(table, pixels, images, noise_reference(pipe, concepts, images))
         with disk_errors(f"What the original model draws, in {folder.name!r},"):
-            original._write(path, " ".join(made_for))
+            original._write(path, {"for": " ".join(made_for)} | made_by)
         return original
 
     def without(self, name: str) -> tuple[pd.DataFrame, list[Image.Image]]:
@@ -59,15 +62,20 @@ class Original:
         rows = np.flatnonzero(self.table["concept"] != name)
         return self.table.iloc[rows].reset_index(drop=True), [Image.fromarray(self.pictures[row]) for row in rows]
 
-    def _write(self, path: Path, made_for: str) -> None:
+    def _write(self, path: Path, about: dict[str, str]) -> None:
         tensors = {name: getattr(self.reference, name).detach().cpu().contiguous() for name in KEPT}
         tensors |= {name: torch.tensor(self.table[name].to_numpy()) for name in ("seed", "top1", "top5")}
         with replacing(path) as temporary:
-            save_file(tensors | {"pictures": torch.from_numpy(self.pictures)}, temporary, metadata={"for": made_for})
+            save_file(tensors | {"pictures": torch.from_numpy(self.pictures)}, temporary, metadata=about)
 
 
 def _read(
-    path: Path, made_for: tuple[str, str, str], pipe: DiffusionPipeline, concepts: ConceptSet, images: int
+    path: Path,
+    made_for: tuple[str, str, str],
+    made_by: dict[str, str],
+    pipe: DiffusionPipeline,
+    concepts: ConceptSet,
+    images: int,
 ) -> Original:
     try:
         with safe_open(path, "pt") as file:
@@ -76,10 +84,12 @@ def _read(
         raise AgeError(f"{path.name!r} in {path.parent.name!r} cannot be read; delete it to draw it again.") from error
     stored_count, stored_judge, stored_names = (*about.get("for", "").split(" ", 2), "", "", "")[:3]
     count, judge, joined_names = made_for
-    if (stored_count, stored_names) != (count, joined_names) or judge not in (stored_judge, UNDRAWN):
+    others = (stored_count, stored_names) != (count, joined_names) or judge not in (stored_judge, UNDRAWN)
+    # earlier versions wrote neither the model nor more than the names
+    if others or any(about.get(name, value) != value for name, value in made_by.items()):
         raise AgeError(
-            f"{path.parent.name!r} holds what the original model drew of other concepts, in other numbers or for "
-            "another probe: name another folder."
+            f"{path.parent.name!r} holds what another model drew, or the original model of other concepts, in other "
+            "numbers or for another probe: name another folder."
         )
     names = [name for name in concepts.names for _ in range(images)]
     columns = {name: tensors[name].numpy() for name in ("seed", "top1", "top5")}

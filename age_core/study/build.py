@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +27,12 @@ from age_core.models.probes import load_probe
 from age_core.study.baseline import Original
 from age_core.study.floor import NOT_NEGATIVE, UNEDITED
 from age_core.study.labels import key_of_row
-from age_core.study.tables import COLUMNS
-from age_core.study.task import MeasureSetup, Task
+from age_core.study.tables import COLUMNS, SideEffects, read_table
+from age_core.study.task import MeasureSetup, Task, difference
 
 FLOOR_FILE = "floor.parquet"
+# names that systems hide, or that Windows takes for devices
+HIDDEN_OR_DEVICE = re.compile(r"\.|(con|prn|aux|nul|(com|lpt)\d)\.", re.IGNORECASE)
 LONGEST = 150  # characters of a name in a file's name; file systems allow 255
 
 
@@ -40,7 +43,7 @@ class Source:
     model: str = "emoji"
     concepts: str = "emoji"
     watched: str = ""  # the concepts themselves
-    probe: str = "emoji"
+    probe: str = "emoji"  # "": none
     device: str = "cpu"
     dtype: str = "float32"
     low_memory: bool = False
@@ -51,7 +54,8 @@ class Source:
         pipe = load_pipeline(self.model, self.device, self.dtype, gradient_checkpointing=save, offload=save)
         concepts = ConceptSet.load(self.concepts)
         watched = ConceptSet.load(self.watched) if self.watched else concepts
-        return MeasureSetup(pipe, load_probe(self.probe, self.device), concepts, watched, self.model)
+        probe = load_probe(self.probe, self.device) if self.probe else None
+        return MeasureSetup(pipe, probe, concepts, watched, self.model)
 
 
 @dataclass(frozen=True)
@@ -66,20 +70,16 @@ class Job:
     def table(self) -> Path:
         """The parquet file, written last; beside it the eraser and a JSON file. Any name is one file's name."""
         name = quote(self.erased, safe=" ")
+        if HIDDEN_OR_DEVICE.match(name):
+            name = f"%{ord(name[0]):02X}{name[1:]}"
         if len(name) > LONGEST:
             name = f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         return self.folder / f"{name}-{self.seed}.parquet"
 
-    def done(self, task: Task) -> bool:
-        """Whether it is finished. Raises AgeError where another task left its files."""
-        if not self.table.exists():
-            return False
-        recorded = read_json(self.table.with_suffix(".json")).get("asked")
-        if recorded != task.asked():
-            raise AgeError(
-                f"{self.folder.name!r} holds an erasure of {self.erased!r} by {recorded}: name another folder."
-            )
-        return True
+    @property
+    def done(self) -> bool:
+        """Whether it is finished."""
+        return self.table.exists()
 
 
 def side_effect_rows(
@@ -111,7 +111,7 @@ def measure(
 ) -> pd.DataFrame:
     """The rows of one eraser by the task's metrics, `labels` on each; `erased` "" where nothing was."""
     pipe, probe, concepts = setup.pipe, task.judge_of(setup), setup.watched
-    labels = labels | {"model": setup.model, "erased": erased}
+    labels = labels | {"model": setup.model, "identity": setup.identity, "erased": erased}
     tables = []
     if probe is not None:
         others, pictures = original.without(erased)
@@ -142,19 +142,26 @@ def unedited_rows(setup: MeasureSetup, original: Original, task: Task) -> pd.Dat
     before, _ = original.without("")
     everyone = list(setup.watched)
     after, _ = draw_and_judge(setup.pipe, setup.judge, setup.watched, everyone, task.images, first=task.images)
-    labels: dict[str, object] = {"model": setup.model, "method": UNEDITED, "target": "", "erased": "", "seed": 0}
+    labels: dict[str, object] = {"model": setup.model, "identity": setup.identity, "method": UNEDITED}
+    labels |= {"target": "", "erased": "", "seed": 0}
     tables = [side_effect_rows(before, after, f"DS-{k}", f"top{k}", **labels) for k in (1, 5)]
     return pd.concat(tables, ignore_index=True)
 
 
 def keep_floor(setup: MeasureSetup, original: Original, task: Task, folder: Path) -> None:
-    """Measure the noise floor of DS into the folder, where the task wants one and there is none yet."""
-    path = folder / FLOOR_FILE
-    if not task.floor or not {"DS-1", "DS-5"} & set(task.metrics) or path.exists():
+    """Measure the noise floor of DS into the folder, where the task wants one and its own is not there yet."""
+    path, record = folder / FLOOR_FILE, task.record(setup)
+    if not task.floor or not {"DS-1", "DS-5"} & set(task.metrics):
+        return
+    about = path.with_suffix(".json")
+    if path.exists() and (not about.exists() or not difference(read_json(about), record)):
         return
     table = unedited_rows(setup, original, task)
-    with disk_errors(f"The noise floor in {folder.name!r}"), replacing(path) as temporary:
-        table[table["metric"].isin(task.metrics)].to_parquet(temporary, index=False)
+    with disk_errors(f"The noise floor in {folder.name!r}"):
+        path.unlink(missing_ok=True)  # so that a kill leaves none rather than another's
+        write_json(about, record)
+        with replacing(path) as temporary:
+            table[table["metric"].isin(task.metrics)].to_parquet(temporary, index=False)
 
 
 def run_job(setup: MeasureSetup, original: Original, task: Task, job: Job) -> None:
@@ -169,11 +176,8 @@ def run_job(setup: MeasureSetup, original: Original, task: Task, job: Job) -> No
         eraser.save(job.table.with_suffix(".safetensors"))
         probe = task.judge_of(setup)
         judge = {"name": probe.name, "version": probe.version} if probe else None
-        seconds, options = round(last.elapsed_s, 2), eraser.info.get("options", {})
-        write_json(
-            job.table.with_suffix(".json"),
-            {"asked": task.asked(), "seconds": seconds, "options": options, "probe": judge},
-        )
+        facts = {"seconds": round(last.elapsed_s, 2), "options": eraser.info.get("options", {}), "probe": judge}
+        write_json(job.table.with_suffix(".json"), task.record(setup) | facts)
         with replacing(job.table) as temporary:
             table.to_parquet(temporary, index=False)
 
@@ -202,14 +206,29 @@ def check_jobs(
 ) -> tuple[list[Job], list[Job]]:
     """The jobs that are finished and those that are left, before any work. Raises AgeError as above."""
     names = [setup.watched.find(name).name for name in erased]
-    plan(task.method, names, setup.concepts, task.preset, task.target, **dict(task.changes))
+    for seed in seeds:
+        plan(task.method, names, setup.concepts, task.preset, task.target, **dict(task.changes) | {"seed": seed})
     if (probe := task.judge_of(setup)) is not None:
         probe.rows(label for concept in setup.watched for label in concept.labels)
     with disk_errors(f"The folder {folder.name!r}"):
         folder.mkdir(parents=True, exist_ok=True)
-    jobs = [Job(name, seed, folder) for seed in seeds for name in dict.fromkeys(names)]
-    finished = [job.done(task) for job in jobs]
-    return (
-        [job for job, done in zip(jobs, finished, strict=True) if done],
-        [job for job, done in zip(jobs, finished, strict=True) if not done],
-    )
+    check_folder(setup, task, folder)
+    jobs = [Job(name, seed, folder) for seed in dict.fromkeys(seeds) for name in dict.fromkeys(names)]
+    return [job for job in jobs if job.done], [job for job in jobs if not job.done]
+
+
+def check_folder(setup: MeasureSetup, task: Task, folder: Path) -> None:
+    """Raise AgeError where a finished erasure in the folder is of another model, or was made or measured otherwise."""
+    record = task.record(setup)
+    for table in sorted(folder.glob("*.parquet")):
+        if table.name == FLOOR_FILE:
+            continue
+        recorded = read_json(table.with_suffix(".json"))
+        other = difference(recorded, record)
+        if "setup" not in recorded:  # of an earlier version: of the model there is the name
+            name, _ = SideEffects(read_table(table)).model
+            other = other or ("" if name == setup.model else f"model ({name}, not {setup.model})")
+        if other:
+            raise AgeError(
+                f"{folder.name!r} holds the erasure {table.stem!r} with another {other}: name another folder."
+            )

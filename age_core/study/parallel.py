@@ -134,7 +134,7 @@ def _work(source: Source, task: Task, job: Job, devices: tuple[str, ...], slots:
     try:
         # a lost worker may have finished it before it was lost
         with _ALONE:
-            if not job.done(task):
+            if not job.done:
                 run_job(*_opened(source, devices, slots, task, job.folder), task, job)
     except AgeError as error:
         return job, f"{job.erased}: {error}"

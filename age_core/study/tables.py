@@ -24,6 +24,7 @@ PART = re.compile(r"(?!\._).*-\d+\.parquet|floor\.parquet")
 
 COLUMNS = (
     "model",
+    "identity",  # of its weights, as a run's config.json has it; "" in tables of earlier versions
     "method",  # its key in METHODS
     "target",
     "erased",  # "" where nothing was: rows of the noise floor
@@ -64,11 +65,21 @@ class SideEffects:
     _pairs: dict[Source, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        models = [str(model) for model in self.table["model"].unique()]
+        _ = self.model
+
+    @cached_property
+    def model(self) -> tuple[str, str]:
+        """The model's name and identity, as far as the table says. Raises AgeError where it is of several models."""
+        rows = self.table.reindex(columns=["model", "identity"]).fillna("").astype(str).drop_duplicates()
+        pairs = list(rows.itertuples(index=False, name=None))
+        known = {name: identity for name, identity in pairs if identity}
+        # the weights tell models apart; the name only where the rows of an earlier version have nothing else
+        models = {identity or known.get(name, name): name for name, identity in pairs}
         if len(models) > 1:
-            raise AgeError(
-                f"These side effects are of several models, {', '.join(models)}: read one model's at a time."
-            )
+            alike = len(set(models.values())) < len(models)
+            words = [f"{name} ({key})" if alike else name for key, name in models.items()]
+            raise AgeError(f"These side effects are of several models, {', '.join(words)}: read one model's at a time.")
+        return next(((name, known.get(name, "")) for name in models.values()), ("", ""))
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -205,14 +216,10 @@ class SideEffects:
 
 def gather(folder: Path) -> pd.DataFrame:
     """All finished tables of a folder as one. Raises AgeError where there is none, or one is damaged."""
-    paths = sorted(path for path in folder.glob("*.parquet") if PART.fullmatch(path.name))
-    try:
-        tables = [pd.read_parquet(path) for path in paths]
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise AgeError(f"A table in {folder.name!r} cannot be read: {str(error).splitlines()[0]}") from error
+    tables = [read_table(path) for path in sorted(folder.glob("*.parquet")) if PART.fullmatch(path.name)]
     if not any((table["erased"] != "").any() for table in tables):
         raise AgeError(f"No erasure is finished in {folder.name!r} yet.")
-    return with_keys(pd.concat(tables, ignore_index=True))
+    return pd.concat(tables, ignore_index=True)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -221,10 +228,10 @@ def read_table(path: Path) -> pd.DataFrame:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
         raise AgeError(f"The table {path.name!r} cannot be read: {str(error).splitlines()[0]}") from error
-    lacking = [column for column in COLUMNS if column not in table.columns]
+    lacking = [column for column in COLUMNS if column not in (*table.columns, "identity")]
     if lacking:
         raise AgeError(f"The table {path.name!r} holds no side effects: it lacks the columns {', '.join(lacking)}.")
-    return with_keys(table)
+    return _current(table)
 
 
 def load_side_effects(concepts: str = "emoji") -> pd.DataFrame:
@@ -237,3 +244,8 @@ def load_side_effects(concepts: str = "emoji") -> pd.DataFrame:
     if not tables:
         raise AgeError(f"No side effects came with the concepts {concepts!r}.")
     return pd.concat(tables, ignore_index=True)
+
+
+def _current(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of an earlier version as one of this: with keys of methods, and with an identity, if an unknown one."""
+    return with_keys(table).assign(identity=table["identity"].fillna("") if "identity" in table else "")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from diffusers import DiffusionPipeline
 
-from age_core.concepts.concept_set import Concept, ConceptSet
+from age_core.concepts.concept_set import Concept, ConceptSet, vocabulary_hash
 from age_core.erasure.methods import find_method
 from age_core.errors import AgeError
 from age_core.files import plain
+from age_core.models.identity import model_identity
 from age_core.models.probes import Probe
 
 METRICS = ("DS-1", "DS-5", "distance", "noise-shift")
@@ -35,6 +38,11 @@ class MeasureSetup:
         if self.probe is None:
             raise AgeError("Without a probe only noise-shift can be measured: name a probe, or that metric alone.")
         return self.probe
+
+    @cached_property
+    def identity(self) -> str:
+        """What `model_identity` says of the model. It reads every weight, and so is asked once."""
+        return model_identity(self.pipe)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +83,24 @@ class Task:
         """The probe, where one is needed. Raises AgeError where that one is missing."""
         return setup.judge if self.drawn else None
 
-    def asked(self) -> dict[str, Any]:
-        """As it is written beside each erasure, and compared at a restart."""
+    def record(self, setup: MeasureSetup) -> dict[str, Any]:
+        """What an erasure and its numbers depend on, as it is written beside them: "asked", and "setup", of whom."""
         fields = ("method", "preset", "target", "images", "erased_images", "metrics")
-        return plain({field: getattr(self, field) for field in fields} | {"changes": dict(self.changes)})
+        asked = plain({field: getattr(self, field) for field in fields} | {"changes": dict(self.changes)})
+        probe = self.judge_of(setup)
+        words = {"concepts": vocabulary_hash(setup.concepts), "watched": vocabulary_hash(setup.watched)}
+        return {"asked": asked, "setup": {"model": setup.identity, **words, "probe": probe.version if probe else None}}
+
+
+def difference(recorded: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """In what a recorded erasure was made otherwise than `record` says, such as "model (12ab, not 34cd)"; or "".
+
+    Earlier versions recorded no setup; then only what was asked is compared.
+    """
+    for part in ("asked", "setup") if "setup" in recorded else ("asked",):
+        before = recorded.get(part)
+        for name, value in record[part].items():
+            other = before.get(name) if isinstance(before, Mapping) else None
+            if other != value:
+                return f"{name.replace('_', ' ')} ({other}, not {value})"
+    return ""

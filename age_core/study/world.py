@@ -180,8 +180,9 @@ class RecordedWorld:
 
     def _effects(self, method: str, metric: str) -> pd.DataFrame:
         recorded = self.manifest.methods[method]
-        about = {"model": self.manifest.model, "method": recorded.method, "target": recorded.target, "seed": 0}
-        return METRICS[metric](self._numbers_of(method)).assign(metric=metric, **about)[list(COLUMNS)]
+        about = {"model": self.manifest.model, "identity": self.manifest.identity}
+        about |= {"method": recorded.method, "target": recorded.target, "metric": metric}
+        return METRICS[metric](self._numbers_of(method)).assign(seed=0, **about)[list(COLUMNS)]
 
     def _sheet(self, name: str, places: Mapping[str, int]) -> Sheet | None:
         if not places:

@@ -391,6 +391,21 @@ def test_a_list_longer_than_memory_is_not_read(contents, root, tmp_path, monkeyp
     nothing_came_of(path, root, "'x.zip' is too large")
 
 
+def test_a_comment_at_the_end_of_a_bundle_is_passed_over(contents, root, tmp_path):
+    path = packed(contents, tmp_path / "x.zip")
+    for comment in (b"packed by ann", b"x" * (2**16 - 1), b"PK"):
+        with zipfile.ZipFile(path, "a") as bundle:
+            bundle.comment = comment
+        assert import_bundle(path, root).status == "finished"
+    data = path.read_bytes()
+    for damaged in (data[:-1], data + b"x", data[:-2] + b"PK\5\6"):  # another length than is said; another end
+        path.write_bytes(damaged)
+        before = list_runs(root)
+        with pytest.raises(AgeError, match="no bundle, or cut short"):
+            import_bundle(path, root)
+        assert list_runs(root) == before
+
+
 # --- hostile contents -------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import pytest
 from support import WORLD
 
 from age_core import AgeError, start_run
+from age_core.models.identity import model_identity
 from age_core.serve.library import Library
 
 ANN, BEN = "a" * 32, "b" * 32
@@ -45,7 +46,14 @@ def test_a_token_that_the_app_did_not_give_out_names_no_folder(library, token):
         library.folder(token)
 
 
-def test_a_run_of_another_model_does_not_fit(library, run):
-    assert library.fitting(run) is run
+def test_a_run_fits_the_same_weights_wherever_they_lie_and_no_others(library, run, tiny_sd):
+    elsewhere, identity = Library(library.root, model="/else/where/"), model_identity(tiny_sd)
+    assert library.fitting(run, identity, "float32") is elsewhere.fitting(run, identity, "float32") is run
     with pytest.raises(AgeError, match="edited the model 'tiny': open that model first"):
-        Library(library.root, model="emoji").fitting(run)
+        elsewhere.fitting(run, "other", "float32")
+    with pytest.raises(AgeError, match="edited the model 'tiny', which had other weights then: open"):
+        library.fitting(run, "other", "float32")
+    # in another number format the same weights have other bits: there the name has to do
+    assert Library(library.root, model="tiny/").fitting(run, "other", "bfloat16") is run
+    with pytest.raises(AgeError, match="open that model first"):
+        elsewhere.fitting(run, "other", "bfloat16")

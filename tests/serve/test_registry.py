@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 import weakref
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 from support import build_tiny_sd
 
-from age_core import AgeError, Eraser, load_pipeline
+from age_core import AgeError, Eraser, export_bundle, import_bundle, load_pipeline, start_run
 from age_core.serve.comparison import draw_pairs, own_rows, scores
 from age_core.serve.registry import MOST_MODELS, Choice, OpenModels, quick_format
 from age_core.study.tables import gather
@@ -48,6 +49,28 @@ def test_a_folder_opens_once_and_says_what_it_does_meanwhile(choice, tmp_path):
     assert models.explorer(choice) is explorer and not list(models.opening(choice))
     assert explorer.concepts.names == NAMES and explorer.probe is None and explorer.library.shipped is None
     assert len(explorer.pictures("dog")) == 4
+
+
+def test_concepts_that_were_read_stay_although_their_file_is_swept_away(choice, concepts, tmp_path, monkeypatch):
+    upload = tmp_path / "gone.csv"
+    upload.write_bytes(concepts.read_bytes())
+    models, mine = OpenModels(tmp_path / "runs"), replace(choice, concepts=str(upload))
+    first = models.explorer(mine).concepts
+    upload.unlink()
+    models._open.clear()  # as where others were opened
+    assert models.explorer(mine).concepts == first
+    upload.write_text("name,group,general,synonyms\n" + "".join(f"{name},a,b,\n" for name in "wxyz"))
+    models._open.clear()
+    assert models.explorer(mine).concepts.names == tuple("wxyz")  # it is there again: as it is now
+
+
+def test_a_run_opens_wherever_the_weights_lie_that_it_edited(choice, folder, tmp_path):
+    elsewhere = shutil.copytree(folder, tmp_path / "elsewhere")
+    explorer = OpenModels(tmp_path / "runs").explorer(replace(choice, model=f" '{elsewhere}/' "))
+    run, events = start_run(load_pipeline(folder), tmp_path / "hers", "uce", "dog", explorer.concepts, str(folder))
+    list(events)
+    mine = import_bundle(export_bundle(run, tmp_path / "run.zip"), explorer.library.folder("a" * 32))
+    assert explorer.fitting(mine) is mine and mine.config.model == str(folder) != explorer.model == str(elsewhere)
 
 
 def test_without_a_probe_pairs_go_unjudged_and_scores_are_refused(choice, tmp_path):

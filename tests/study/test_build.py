@@ -16,7 +16,7 @@ from age_core import AgeError, ConceptSet, Eraser, Probe
 from age_core.__main__ import main
 from age_core.concepts.concept_set import Concept
 from age_core.study.baseline import FILE, Original
-from age_core.study.build import FLOOR_FILE, Job, MeasureSetup, Task, build_side_effects
+from age_core.study.build import FLOOR_FILE, Job, MeasureSetup, Task, build_side_effects, keep_floor
 from age_core.study.floor import UNEDITED
 from age_core.study.tables import COLUMNS, SideEffects, gather, load_side_effects
 from age_core.study.task import METRICS
@@ -104,6 +104,51 @@ def test_a_folder_holds_the_erasures_of_one_task_only(setup, tmp_path):
         next(build_side_effects(setup, replace(task, target="pizza"), ["dog", "cat"], tmp_path))
 
 
+@pytest.fixture
+def others(setup, tmp_path):
+    """Setups that make other numbers, by what is other in them: the weights alone, words alone, the judge alone."""
+    pipe = build_tiny_sd(tmp_path, "epsilon")
+    with torch.no_grad():
+        pipe.unet.conv_in.bias[0] += 1e-3
+    general = replace(WORLD, concepts=(Concept("dog", "g", "beast"), *WORLD.concepts[1:]))  # the names are the same
+    return {
+        "model": replace(setup, pipe=pipe),
+        "concepts": replace(setup, concepts=general),
+        "watched": replace(setup, watched=replace(WORLD, template="a drawing of {a_noun}")),
+        "probe": replace(setup, probe=replace(setup.probe, version="fedcba987654")),
+    }
+
+
+def test_a_folder_holds_the_erasures_of_one_setup_only(setup, others, tmp_path):
+    task = Task.of("uce", images=1, erased_images=1)
+    list(build_side_effects(setup, task, ["dog"], tmp_path / "parts"))
+    written = {path: path.read_bytes() for path in (tmp_path / "parts").iterdir()}
+    for what, other in others.items():
+        for name in ("dog", "cat"):  # the finished one, and one that would stand beside it
+            with pytest.raises(AgeError, match=rf"'parts' holds the erasure 'dog-0' with another {what} \("):
+                list(build_side_effects(other, task, [name], tmp_path / "parts"))
+    same = replace(setup, model="elsewhere/")  # the same weights under another name
+    assert [job.erased for job in build_side_effects(same, task, ["dog"], tmp_path / "parts")] == ["dog"]
+    assert written == {path: path.read_bytes() for path in (tmp_path / "parts").iterdir()}
+
+
+def test_what_the_original_draws_is_kept_for_one_model_and_its_prompts(setup, others, tmp_path):
+    Original.open(setup.pipe, setup.probe, WORLD, 1, tmp_path)
+    for other in (others["model"], others["watched"], others["probe"]):
+        with pytest.raises(AgeError, match="what another model drew"):
+            Original.open(other.pipe, other.probe, other.watched, 1, tmp_path)
+
+
+def test_the_noise_floor_of_another_setup_is_measured_anew(setup, others, tmp_path):
+    task = Task.of("uce", images=2, metrics=("DS-1",), floor=True)
+    original = Original.open(setup.pipe, setup.probe, WORLD, 2, tmp_path)
+    keep_floor(setup, original, task, tmp_path)
+    (identity,) = pd.read_parquet(tmp_path / FLOOR_FILE)["identity"].unique()
+    keep_floor(others["model"], original, task, tmp_path)
+    (other,) = pd.read_parquet(tmp_path / FLOOR_FILE)["identity"].unique()
+    assert identity == setup.identity != other == others["model"].identity
+
+
 def test_the_noise_floor_is_measured_once_a_folder_and_is_no_erasure(setup, tmp_path, monkeypatch):
     task = Task.of("uce", images=2, erased_images=1, metrics=("DS-1", "noise-shift"), floor=True)
     first = build_side_effects(setup, task, ["dog", "cat"], tmp_path)
@@ -138,9 +183,14 @@ def test_bad_tasks_are_refused_before_any_work(setup, tmp_path):
 
 
 def test_any_name_stays_in_the_folder(tmp_path):
-    for name in ("../../dog", "a/b", "..", "C:\\x", "hot dog"):
-        table = Job(name, 0, tmp_path).table
+    tables = [
+        Job(name, 0, tmp_path).table
+        for name in ("../../dog", "a/b", "..", ".", "C:\\x", "hot dog", "-x", "aux.x", "Con.")
+    ]
+    for table in tables:
         assert table.parent == tmp_path and table.resolve().parent == tmp_path.resolve()
+        assert not table.name.startswith(".") and table.name.split(".")[0].lower() not in ("aux", "con")
+    assert len(set(tables)) == len(tables)
     long = [Job("\u732b" * 100 + end, 0, tmp_path).table.name for end in "ab"]
     assert long[0] != long[1] and all(len(name) < 200 for name in long)
     assert Job("hot dog", 0, tmp_path).table.name == "hot dog-0.parquet"

@@ -26,8 +26,8 @@ SOURCE = ("age", "DS-1")
 
 def effects(*rows):
     """Of (erased, affected, delta), each give or take 0.05; a benefit of 0.06 at most is noise."""
-    rows = [("tiny", "age", "adaptive", a, b, 0, "DS-1", 1.0, 1 - d, d, d - 0.05, d + 0.05) for a, b, d in rows]
-    floor = [("tiny", "no edit, other seeds", "", "", "dog", 0, "DS-1", 1.0, 0.94, 0.06, 0.0, 0.1)]
+    rows = [("tiny", "", "age", "adaptive", a, b, 0, "DS-1", 1.0, 1 - d, d, d - 0.05, d + 0.05) for a, b, d in rows]
+    floor = [("tiny", "", "no edit, other seeds", "", "", "dog", 0, "DS-1", 1.0, 0.94, 0.06, 0.0, 0.1)]
     return SideEffects(pd.DataFrame(rows + floor, columns=list(COLUMNS)))
 
 

@@ -50,7 +50,7 @@ def table_of(concepts, damage, method, seeds=(0,)):
             for b in concepts.names:
                 delta = damage(a, b, rng)
                 rows.append(
-                    ("emoji", method, "", a, b, seed, "DS-1", 1.0, 1 - delta, delta, delta - 0.05, delta + 0.05)
+                    ("emoji", "", method, "", a, b, seed, "DS-1", 1.0, 1 - delta, delta, delta - 0.05, delta + 0.05)
                 )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

@@ -23,10 +23,10 @@ OLD = Path(__file__).parents[1] / "runs" / "e28eaab"
 NAMES = [f"c{row}" for row in range(60)]
 
 
-def table(rows, metric="DS-1", method="age", target="adaptive", model="tiny"):
+def table(rows, metric="DS-1", method="age", target="adaptive", model="tiny", identity=""):
     """Of rows (erased, affected, seed, delta, low, high)."""
     made = pd.DataFrame(rows, columns=["erased", "affected", "seed", "delta", "low", "high"])
-    about = {"metric": metric, "method": method, "target": target, "model": model}
+    about = {"metric": metric, "method": method, "target": target, "model": model, "identity": identity}
     return made.assign(before=1.0, after=1 - made["delta"], **about)[list(COLUMNS)]
 
 
@@ -61,6 +61,17 @@ def test_tables_of_two_models_are_not_averaged():
     row = [("dog", "wolf", 0, 0.2, 0.1, 0.3)]
     with pytest.raises(AgeError, match="several models, alice, bob: read one"):
         SideEffects(pd.concat([table(row, model="alice"), table(row, model="bob")]))
+    with pytest.raises(AgeError, match=r"models, alice \(1\), alice \(2\): read one"):  # new weights in one folder
+        SideEffects(pd.concat([table(row, model="alice", identity=identity) for identity in "12"]))
+
+
+def test_tables_of_one_model_go_together_wherever_it_lay():
+    row = [("dog", "wolf", 0, 0.2, 0.1, 0.3)]
+    places = [table(row, model=name, identity="1") for name in ("alice", "models/alice/")]
+    assert SideEffects(pd.concat(places)).model == ("models/alice/", "1")
+    old = table(row, model="alice").drop(columns="identity")  # of an earlier version, which did not say
+    assert SideEffects(pd.concat([old, places[0]])).model == ("alice", "1")
+    assert SideEffects(old).model == ("alice", "") and SideEffects(old.iloc[:0]).model == ("", "")
 
 
 # --- what the map asks -----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import gradio as gr
 import pandas as pd
 
 from age_core import AgeError
+from age_core.serve import stored
 from viz.atlas import atlas
 from viz.charts import panels
 from viz.components.blocks import live_block, note, text_block
@@ -106,18 +107,18 @@ def on_compare(
 ) -> Stream:
     """Pairs of a person's own prompts or, where there is none, of the concepts around the erased one."""
     session = ready(session)
-    models = chosen_models(session, titles)
+    models, first_seed = chosen_models(session, titles), stored.field_seed(seed)
     yield {ui.compare_status: panels.status("Drawing with all models …"), ui.messages: ""}
     rows = rows_of(data, models, prompts or "")
     columns = dict(zip(models, strengths, strict=False))
-    cards = draw_cards(data, models, rows, int(seed or 0), int(count), columns)
+    cards = draw_cards(data, models, rows, first_seed, int(count), columns)
     session.pairs = {
         f"{card.title}, seed {card.seed}, {drawn.by}": (card.original, drawn.image)
         for card in cards
         for drawn in card.edited
     }
     names = dict.fromkeys(name for model in models.values() for name in model.names)
-    heading = f"Original and edited models ({', '.join(names)} erased), seeds from {int(seed or 0)}"
+    heading = f"Original and edited models ({', '.join(names)} erased), seeds from {first_seed}"
     first = next(iter(session.pairs))
     yield {
         ui.drawn: panels.compare_grid(cards, heading),

@@ -115,7 +115,7 @@ def on_resume(
         if session.queued is None:
             raise AgeError("There is no stopped run to go on with: start one, or choose one under Runs.")
         name = session.queued.run.path.name
-    run = explorer.library.fitting(explorer.library.own_run(session.owner, name))
+    run = explorer.fitting(explorer.library.own_run(session.owner, name))
     queued = explorer.resume(session.owner, run, keep)
     yield from turn_to_erase(ui)
     yield from follow(data, ui, session, queued)

@@ -111,7 +111,7 @@ def on_open(
 ) -> Updates:
     """Show a run in the Erase tab, and make it comparable if it is finished; `turn` to that tab as well."""
     session, explorer = ready(session), data.explorer
-    run = explorer.library.fitting(explorer.library.run(session.owner, name or ""))
+    run = explorer.fitting(explorer.library.run(session.owner, name or ""))
     queued = explorer.queue.find(run.path, session.owner)
     if queued and not queued.ended:
         raise AgeError(f"The run {name!r} is still {queued.state}: it is shown in the Erase tab when it has ended.")

@@ -10,6 +10,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
+from age_core.concepts.captions import article_of
 from age_core.concepts.concept_set import fill
 from age_core.erasure.closed_form.algebra import uce_factor
 from age_core.errors import AgeError
@@ -100,7 +101,8 @@ def read_prompts(
 ) -> Prompts:
     """Every word in every template, word by word; the empty word is the empty prompt, without any template."""
     filled = [(word, template) for word in words for template in templates]
-    prompts = [fill(template, word) if word else "" for word, template in filled]
+    article = article_of(pipe)
+    prompts = [fill(template, word, article) if word else "" for word, template in filled]
     unique = list(dict.fromkeys(prompts))
     states = token_states(pipe, encode_text(pipe, unique)).to(device).double()
     last = tuple(_last_subject_token(pipe, word, template) for word, template in filled)
@@ -112,7 +114,7 @@ def _last_subject_token(pipe: DiffusionPipeline, word: str, template: str) -> in
     if not word:
         return EMPTY_ROW
     head = template[: template.index("noun}") + len("noun}")]
-    length = len(pipe.tokenizer(fill(head, word)).input_ids)
+    length = len(pipe.tokenizer(fill(head, word, article_of(pipe))).input_ids)
     return min(length, pipe.tokenizer.model_max_length) - 2
 
 

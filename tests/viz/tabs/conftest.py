@@ -110,9 +110,9 @@ def session() -> Session:
 def make_run(explorer, tiny_pipe):
     """Makes a finished run of one person, by a closed form."""
 
-    def make(owner: str = ANN, name: str = "", model: str = "tiny"):
+    def make(owner: str = ANN, name: str = "", model: str = "tiny", identity: str = ""):
         folder = explorer.library.shipped if owner == "shipped" else explorer.library.folder(owner)
-        run, events = start_run(tiny_pipe, folder, "uce", "dog", WORLD, model, name)
+        run, events = start_run(tiny_pipe, folder, "uce", "dog", WORLD, model, name, identity)
         for _ in events:
             pass
         return run

@@ -61,7 +61,7 @@ def test_a_run_opens_in_the_erase_tab_and_can_be_compared(data, ui, session, run
 
 
 def test_a_run_of_another_model_is_not_opened(data, ui, session, make_run):
-    other = make_run(model="someone/else")
+    other = make_run(model="someone/else", identity="0123456789abcdef")
     updates = tab.on_open(data, ui, session, other.path.name)
     assert updates.keys() == {"messages"} and "open that model first" in updates["messages"]
     assert session.recording is None and not session.edited
