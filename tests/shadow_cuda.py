@@ -174,6 +174,20 @@ def move(module: nn.Module) -> None:
                     held[name] = nn.Parameter(shadow, False) if held is part._parameters else shadow  # type: ignore
 
 
+def _module_to(module: nn.Module, *args: Any, **settings: Any) -> nn.Module:
+    """Module.to within the pretence: the real one reaches into storages, of which a shadow has none."""
+    device, dtype, *_ = torch._C._nn._parse_to(*args, **settings)
+    for part in module.modules():
+        for held in (part._parameters, part._buffers):
+            for name, values in held.items():
+                if values is None:
+                    continue
+                other = dtype if values.is_floating_point() and dtype else values.dtype
+                moved = values.detach().to(device or values.device, other)
+                held[name] = nn.Parameter(moved, values.requires_grad) if held is part._parameters else moved  # type: ignore
+    return module
+
+
 def move_pipeline(pipe: DiffusionPipeline, offload: bool = False) -> DiffusionPipeline:
     """In the place of `load_pipeline(..., device="cuda", offload=...)`."""
     for part in pipe.components.values():
@@ -187,6 +201,7 @@ def pretending() -> Iterator[None]:
     """Within it there is a cuda:0, with memory for everything."""
     autocast, scaler = torch.autocast, torch.amp.GradScaler
     with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(nn.Module, "to", _module_to))
         on_the_cpu = {"cuda": "cpu"}
         for owner, name, real in ((torch, "autocast", autocast), (torch.amp, "GradScaler", scaler)):
 

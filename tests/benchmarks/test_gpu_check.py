@@ -205,20 +205,21 @@ def test_only_what_git_can_bring_back_is_moved_aside(tmp_path):
     def git(*words):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *words], cwd=tmp_path, check=True)
 
-    for name in ("docs/one.md", "assets/world/sheet.webp", "README.md"):
+    aside = next(name for name in pack_gpu.ASIDE if "/" not in name)
+    for name in (f"{aside}/one.md", "assets/world/sheet.webp", "README.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("kept")
     git("init", "--quiet")
     git("add", ".")
     git("commit", "--quiet", "-m", "all")
-    (tmp_path / "docs" / "one.md").write_text("changed")
-    with pytest.raises(AgeError, match=r"Not everything here is committed: .*docs/one\.md"):
+    (tmp_path / aside / "one.md").write_text("changed")
+    with pytest.raises(AgeError, match=rf"Not everything here is committed: .*{aside}/one\.md"):
         pack_gpu.move_aside(tmp_path)
-    git("checkout", "--quiet", "--", "docs")
+    git("checkout", "--quiet", "--", aside)
     pack_gpu.move_aside(tmp_path)
     assert {path.name for path in tmp_path.rglob("*") if path.is_file() and ".git" not in path.parts} == {"README.md"}
     git("checkout", "--quiet", "--", ".")
-    assert (tmp_path / "docs" / "one.md").read_text() == "kept"
+    assert (tmp_path / aside / "one.md").read_text() == "kept"
 
 
 @pytest.mark.parametrize(("device", "cuda"), [("cuda", True), ("cuda:0", True), ("cpu", False)])

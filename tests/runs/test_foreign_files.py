@@ -112,14 +112,16 @@ SETPRIV = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner,-ch
 def test_what_may_not_be_read_or_written_is_passed_over(runs):
     root, name = runs
     (root / "lost+found").mkdir(mode=0o700)
-    (root / name / "status.json").write_text('{"status": "running"}')  # as a kill leaves it; and no lock can be made
+    (root / name / "status.json").write_text(
+        '{"status": "running"}'
+    )  # as a kill at the very end leaves it; no lock can be made
     (root / name / "lock").unlink(missing_ok=True)
     root.chmod(0o755)
     for path in (root / "lost+found", root / name, root):
         os.chown(path, 65534, 65534)
     command = [*SETPRIV, sys.executable, "-c", STRANGER, str(root)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    assert done.stdout.strip() == "['stopped'] True []", done.stderr
+    assert done.stdout.strip() == "['finished'] True []", done.stderr
 
 
 def test_tables_that_other_programs_left_are_no_tables(tmp_path):
