@@ -242,9 +242,17 @@ def test_scheduler_ends_in_pure_noise_and_does_not_clip():
     assert scheduler.alphas_cumprod[-1] < 1e-6 and not scheduler.config.clip_sample
 
 
+class PredictsNothing(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(1, 1)
+
+    def forward(self, z, t, states):
+        return SimpleNamespace(sample=0 * z)
+
+
 def test_heavy_noise_counts_fully_and_slight_noise_less():
     scheduler, latents, states = new_scheduler(), torch.randn(500, 2, 4, 4), torch.zeros(500, 1, 1)
-    loss = denoising_loss(lambda z, t, states: SimpleNamespace(sample=0 * z), scheduler, latents, states, generator(0))
+    loss = denoising_loss(PredictsNothing(), scheduler, latents, states, generator(0))
     again = generator(0)
     noise = torch.randn(latents.shape, generator=again)
     steps = torch.randint(1000, (500,), generator=again)
