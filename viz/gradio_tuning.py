@@ -9,6 +9,7 @@ import inspect
 import logging
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -118,12 +119,17 @@ KINDS: Mapping[str, Any] = {"string": str, "boolean": bool, "number": (int, floa
 
 
 def fits(value: Any, schema: Mapping[str, Any]) -> bool:
-    """Whether a value is of the type that a component says it takes (`api_info`); numbers must be finite."""
+    """Whether a value is of the type that a component says it takes (`api_info`).
+
+    Numbers must be finite, and texts without halves of characters, which cannot be stored.
+    """
     if value in schema.get("enum", ()):
         return True
     if schema.get("type") == "array":
         return isinstance(value, list) and all(fits(item, schema.get("items", {})) for item in value)
     kind = KINDS.get(str(schema.get("type")), object)
+    if isinstance(value, str) and re.search("[\\ud800-\\udfff]", value):
+        return False
     return isinstance(value, kind) and (not isinstance(value, float) or math.isfinite(value))
 
 

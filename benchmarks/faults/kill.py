@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from age_core.runs.run import list_runs
 from benchmarks.faults.common import RESULTS, add_row, read_rows
@@ -78,12 +79,20 @@ def digest(runs: Path) -> dict[str, str]:
         {k: v for k, v in event.items() if not k.endswith("_s")} for event in map(json.loads, lines) if event["step"]
     ]
     parts = {
-        "eraser": (run.path / "eraser.safetensors").read_bytes(),
+        "eraser": eraser_content(run.path / "eraser.safetensors"),
         "pictures": pictures,
         "events": json.dumps(events).encode(),
         "left over": " ".join(path.name for path in run.path.rglob("*.partial*")).encode(),
     }
     return {part: hashlib.sha256(content).hexdigest() for part, content in parts.items()}
+
+
+def eraser_content(path: Path) -> bytes:
+    """All of an eraser but the order of its file's metadata, which safetensors draws anew in every process."""
+    with safe_open(path, "pt") as file:
+        tensors = [(key, file.get_tensor(key)) for key in sorted(file.keys())]
+        named = [json.dumps(sorted((file.metadata() or {}).items())).encode(), *(key.encode() for key, _ in tensors)]
+        return b"".join([*named, *(tensor.numpy().tobytes() for _, tensor in tensors)])
 
 
 def killed(model: Path, runs: Path, kind: str, stage: str, lengths: dict[str, float], chance: random.Random) -> bool:

@@ -116,7 +116,7 @@ def test_what_a_field_takes_comes_through(fields, capfd):
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        *((0, value) for value in (7, ["x"], {"value": "x"}, True)),
+        *((0, value) for value in (7, ["x"], {"value": "x"}, True, "half \ud800 a character")),
         *((1, value) for value in (["a"], {"a": 1}, 7)),
         *((2, value) for value in ("a", [1], [["a"]], {})),
         *((place, None) for place in (0, 2, 3, 4, 6)),
