@@ -8,7 +8,8 @@ import os
 
 # How often a thread of GNU's OpenMP looks whether the others have come to the same place, before it sleeps. By default
 # it looks for some hundred milliseconds; where another program has one of the cores, most of a training is then spent
-# in looking. A wait that is worth it is over after a thousand looks, so that nothing is lost on an idle machine.
+# in looking: drawing 16 emoji took 3.4 s there, 2.0 with a thousand looks, 0.9 and 1.25 s on two idle cores. So an idle
+# machine pays a third of the time of small pictures for never waiting twice as long as it must.
 LOOKS = "1000"
 
 

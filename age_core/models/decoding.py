@@ -21,12 +21,15 @@ def decoded(vae: Any, z: Tensor, device: torch.device, scale: int) -> Generator[
     overflows = vae.dtype == torch.float16 and vae.config.get("force_upcast")
     # where memory is so short that the VAE is kept elsewhere, one picture at a time
     rows = 1 if vae.device != device else min(AT_ONCE, PIXELS // (z.shape[-2] * z.shape[-1] * scale**2))
-    vae.to(device, torch.float32 if overflows else vae.dtype)
+    place = device, torch.float32 if overflows else vae.dtype
+    if place != before:  # diffusers remarks on every change of format, and looks at every weight
+        vae.to(*place)
     try:
         for part in z.split(max(rows, 1)):
             yield vae.decode(unscaled(vae.config, part).to(vae.device, vae.dtype)).sample.float()
     finally:
-        vae.to(*before)
+        if place != before:
+            vae.to(*before)
 
 
 def unscaled(config: Mapping[str, Any], z: Tensor) -> Tensor:
