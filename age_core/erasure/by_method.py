@@ -106,7 +106,8 @@ def carry_out(
     """The same of a request that is planned already."""
     family = editable(pipe)
     method, target, options = find_method(request.method), request.target, request.options
-    names = [concept.name for concept in request.concepts]
+    names, gone = [concept.name for concept in request.concepts], banned(request.concepts)
+    others = [name for name in concepts.names if name not in gone]  # who is to be preserved
 
     def pools() -> dict[str, Candidates]:
         return candidates_for(pipe, request.method, request.concepts, concepts, request.pool)
@@ -116,9 +117,9 @@ def carry_out(
         previews = {concept.name: previews_around(pipe, concept, concepts) for concept in request.concepts}
     if resume is None and (method.prior or (method.word == "look-ahead" and target is None and len(names) == 1)):
         family.trained(pipe, options.train)  # an empty selection is refused now, not in half a minute
-        return _look_and_erase(pipe, pools(), options, concepts, previews)
+        return _look_and_erase(pipe, pools(), options, concepts, previews, others)
     if method.word is None:
-        return erase(pipe, names, pools(), options, resume, previews)
+        return erase(pipe, names, pools(), options, resume, previews, others)
     if target is None:
         words = {
             concept.name: fixed_word(pipe, method.word, concept, concepts, request.pool, request.concepts, options.seed)
@@ -127,12 +128,11 @@ def carry_out(
     else:
         words = dict.fromkeys(names, target)
     if method.kind == "closed":
-        gone = banned(request.concepts)
-        return _closed(pipe, request.method, words, [name for name in concepts.names if name not in gone])
+        return _closed(pipe, request.method, words, others)
     if len(set(words.values())) > 1:
         raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
     space = pools() if options.preserve == "neighbours" else {}
-    return erase(pipe, names, space, replace(options, fixed_target=words[names[0]]), resume, previews)
+    return erase(pipe, names, space, replace(options, fixed_target=words[names[0]]), resume, previews, others)
 
 
 @with_gradients
@@ -142,6 +142,7 @@ def _look_and_erase(
     options: EraseOptions,
     concepts: ConceptSet,
     previews: Mapping[str, Sequence[Preview]],
+    others: Sequence[str],
 ) -> Generator[EraseEvent, None, None]:
     """Try every candidate in closed form, with events that say how far it is, then erase from where it points."""
     started = time.monotonic()
@@ -158,7 +159,7 @@ def _look_and_erase(
     if SELECTORS[options.target].takes_word:
         options = replace(options, fixed_target=best)
     before = time.monotonic() - started
-    with closing(erase(pipe, list(with_priors), with_priors, options, None, previews)) as events:
+    with closing(erase(pipe, list(with_priors), with_priors, options, None, previews, others)) as events:
         for event in events:
             yield replace(event, elapsed_s=event.elapsed_s + before)
 

@@ -24,6 +24,7 @@ from age_core.erasure.latents import LatentCache, prepare
 from age_core.erasure.objective import inner_gradient, losses
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.previews import Preview, draw_previews, previews_of_words
+from age_core.erasure.protection import protection_of
 from age_core.erasure.rows import passes
 from age_core.erasure.selectors import SELECTORS
 from age_core.erasure.torch_modes import advice_when_memory_runs_out, arithmetic, with_gradients
@@ -43,13 +44,15 @@ def erase(
     options: EraseOptions,
     resume: TrainingState | None = None,
     previews: Mapping[str, Sequence[Preview]] = NO_PREVIEWS,
+    protected: Sequence[str] = (),
 ) -> Generator[EraseEvent, None, None]:
     """Fine-tune `pipe` to map each concept in `names` onto a target of its own; the pipeline itself is not changed.
 
     `objective.published_objective` is what the two players, the student and the targets, descend and climb; each step
     draws one of the concepts. Several concepts need candidates for each. Yields an event a step; the last one carries
     the Eraser. Closing the generator stops the run; `resume` goes on from an event's `state`. `previews`: what to draw
-    every `options.preview_every` steps, by erased concept. Bad input raises AgeError here, before the first event.
+    every `options.preview_every` steps, by erased concept. `protected`: the words that `options.protect` spares; none:
+    all candidates. Bad input raises AgeError here, before the first event.
     """
     options.check()
     names = [names] if isinstance(names, str) else list(names)
@@ -70,7 +73,9 @@ def erase(
     if lacking or (len(names) > 1 and isinstance(candidates, Candidates) and not takes_word):
         raise AgeError(f"Each erased concept needs candidates of its own; {(lacking or names)[0]!r} has none.")
     editable(pipe).trained(pipe, options.train)
-    return _run(pipe, {name: pool for name, pool in pools.items() if pool is not None}, options, resume, previews)
+    spaces = {name: pool for name, pool in pools.items() if pool is not None}
+    words = protected or [word for pool in spaces.values() for word in pool.names if word not in names]
+    return _run(pipe, spaces, options, resume, previews, words)
 
 
 def _prepare_all(
@@ -100,6 +105,7 @@ def _run(
     options: EraseOptions,
     resume: TrainingState | None,
     previews: Mapping[str, Sequence[Preview]],
+    protected: Sequence[str],
 ) -> Generator[EraseEvent, None, None]:
     started = time.monotonic()
     caches: dict[str, LatentCache] = {}
@@ -112,7 +118,10 @@ def _run(
         elapsed = time.monotonic() - started
         yield EraseEvent(0, options.steps, note, name, candidates=pools[name].names, elapsed_s=elapsed)
     with advice_when_memory_runs_out():
-        training = Training.start(pipe, pools, caches, options, resume)
+        quiet = None
+        if options.protect != "none":
+            quiet = protection_of(pipe, protected, options.templates, options.softness)
+        training = Training.start(pipe, pools, caches, options, resume, quiet)
     candidates = {name: tuple(pool.names[row] for row in caches[name].kept.tolist()) for name, pool in pools.items()}
     first = 1 + (resume.step if resume else 0)
     loop_started = kept_at = time.monotonic()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from age_core.errors import AgeError
@@ -22,10 +22,12 @@ InnerObjective = Literal["both", "preserve", "student"]
 Weighting = Literal["none", "x0", "clipped"]
 Latents = Literal["cached", "student", "teacher"]
 Schedule = Literal["constant", "linear"]
+Protect = Literal["none", "all"]
 Count = Annotated[int, Field(ge=1)]
 CountOrNone = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+PROTECTS = ("kv", "lora")  # selections that `protect` goes with; of "lora" the keys and values alone
 TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
 
 
@@ -79,6 +81,9 @@ class EraseOptions:
     # the student
     train: str = "xattn"
     lora_rank: Count = 8  # for train="lora"
+    # quiet directions (protection.py) for train="kv" and "lora": whose words are hardly noticed, and how little counts
+    protect: Protect = "none"
+    softness: Positive = 0.1  # lambda
     # of the UNet's arithmetic where its weights are float32, as masters are in any case; pi's gradient stays float32
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     steps: Count = 60
@@ -102,6 +107,15 @@ class EraseOptions:
     def check(self) -> None:
         """Raise AgeError on values that cannot work, as setting them does."""
         replace(self)
+
+    @model_validator(mode="after")
+    def _check_protection(self) -> EraseOptions:
+        if self.protect != "none" and self.train not in PROTECTS:
+            raise AgeError(
+                f"Words are protected where a weight sees them: with protect={self.protect!r} train one of "
+                f"{', '.join(PROTECTS)}, not {self.train!r}."
+            )
+        return self
 
     @field_validator("templates")
     @classmethod

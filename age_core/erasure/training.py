@@ -48,13 +48,14 @@ class Training:
         caches: dict[str, LatentCache],
         options: EraseOptions,
         resume: TrainingState | None = None,
+        quiet: Tensor | None = None,
     ) -> Training:
         """Before the first step, or after that of `resume`, whose caches were read by `stored_cache` before.
 
-        pools: the candidates of each concept, of which its cache may have left some out.
+        pools: the candidates of each concept, of which its cache may have left some out. quiet: see `Student`.
         """
         family = family_of(pipe)
-        student = Student(family.denoiser(pipe), options, family.selections)
+        student = Student(family.denoiser(pipe), options, family.selections, quiet)
         selectors: dict[str, TargetSelector] = {}
         for name, pool in pools.items():
             rows = caches[name].kept.tolist()

@@ -10,6 +10,12 @@ from age_core.errors import AgeError
 
 Selections = Mapping[str, Callable[[str], bool]]  # of a parameter's name: does it train?
 
+
+def sees_text(name: str) -> bool:
+    """Whether a parameter multiplies token states: a key or value projection of cross-attention."""
+    return name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight"))
+
+
 # Names are diffusers' own: attn1 is self-attention, attn2 cross-attention (docs/method.md: "Trained parameters").
 TRAINED: Selections = {
     "xattn": lambda name: ".attn2." in name,
@@ -17,6 +23,7 @@ TRAINED: Selections = {
         ".attn2." not in name and not name.startswith(("time_embedding.", "conv_out.", "conv_norm_out."))
     ),
     "selfattn": lambda name: ".attn1." in name,
+    "kv": sees_text,
     "xattn-qkv": lambda name: any(f".attn2.to_{part}." in name for part in "qkv"),
     "full": lambda name: True,
     "lora": lambda name: ".attn2.to_" in name and name.endswith(".weight"),  # as low-rank changes (student.py)

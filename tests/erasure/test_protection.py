@@ -1,0 +1,106 @@
+"""Quiet directions: what preserved words see of a change, and that nothing else of the loop is another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from support import SMALL, WORDS
+
+from age_core import AgeError, Candidates, EraseOptions, Vocabulary, encode_text, erase
+from age_core.concepts.concept_set import fill
+from age_core.erasure.protection import protection_of, quiet_projection, second_moment
+from age_core.models.families import token_states
+
+OTHERS = [word for word in WORDS if word != "dog"]
+QUIET = replace(SMALL, train="kv", protect="all", softness=0.01, preview_every=0)
+
+
+def run(pipe, options, **named):
+    return list(erase(pipe, "dog", Vocabulary(WORDS).near(pipe, "dog", 4), options, protected=OTHERS, **named))
+
+
+def seen(pipe, delta, word):
+    """How much of a change the token states of a prompt see, as a share of what states of that length could."""
+    states = token_states(pipe, encode_text(pipe, [word]))[0]
+    shares = [(states @ d.T).norm() / (states.norm() * d.norm()) for d in delta.values()]
+    return float(torch.stack(shares).mean())
+
+
+def test_the_second_moment_is_the_mean_over_all_states_of_all_prompts_and_the_empty_one(tiny_sd):
+    templates = ("{noun}", "a picture of {a_noun}")
+    prompts = ["", *(fill(template, word) for word in ("cat", "fox") for template in templates)]
+    states = torch.cat([token_states(tiny_sd, encode_text(tiny_sd, [prompt]))[0] for prompt in prompts]).double()
+    expected = sum(torch.outer(x, x) for x in states) / len(states)
+    moment = second_moment(tiny_sd, ["cat", "fox", "cat", " "], templates)
+    assert torch.allclose(moment, expected, atol=1e-9)
+    with pytest.raises(AgeError, match="at least one word"):
+        second_moment(tiny_sd, [" "], templates)
+
+
+def test_a_projection_lets_through_what_is_not_used_and_holds_back_what_is():
+    torch.manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(6, 6, dtype=torch.double)).Q
+    used = torch.tensor([4.0, 2.0, 0.5, 0.01, 0.0, 0.0], dtype=torch.double)
+    P = quiet_projection(basis @ torch.diag(used) @ basis.T, 0.1)
+    expected = 0.1 / (used / used.mean() + 0.1)  # of each direction; 1 where nobody looks
+    assert torch.allclose((basis.T @ P @ basis).diagonal(), expected)
+    assert torch.equal(P, P.T) and expected[-1] == 1 and expected[0] < 0.04
+    assert torch.allclose(quiet_projection(7 * (basis @ torch.diag(used) @ basis.T), 0.1), P), "in C's own units"
+
+
+@pytest.mark.parametrize("tiny_sd", ["epsilon"], indirect=True)
+def test_preserved_words_see_less_of_the_change_than_without_protection(tiny_sd):
+    plain = run(tiny_sd, replace(QUIET, protect="none"))[-1].eraser.delta
+    quiet = run(tiny_sd, QUIET)[-1].eraser.delta
+    assert quiet.keys() == plain.keys() and all(".attn2.to_" in name for name in quiet)
+    for word in ("cat", "pizza"):
+        assert seen(tiny_sd, quiet, word) < 0.5 * seen(tiny_sd, plain, word)
+
+
+@pytest.mark.parametrize("tiny_sd", ["epsilon"], indirect=True)
+def test_the_change_is_what_was_trained_times_p(tiny_sd):
+    P = protection_of(tiny_sd, OTHERS, QUIET.templates, QUIET.softness)
+    events = run(tiny_sd, replace(QUIET, checkpoint_every=4))
+    leaves = {n.removeprefix("student/"): v for n, v in events[-1].state.tensors.items() if n.startswith("student/")}
+    for name, delta in events[-1].eraser.delta.items():
+        assert torch.allclose(delta, leaves[name] @ P, atol=1e-7) and delta.abs().max() > 0
+    first = next(event for event in events if event.step == 1)
+    assert first.loss_preserve < 1e-10, "the student begins as the teacher"
+
+
+@pytest.mark.parametrize("tiny_sd", ["epsilon"], indirect=True)
+@pytest.mark.parametrize("train", ["kv", "lora"])
+def test_a_resumed_run_ends_in_the_same_bits(tiny_sd, train):
+    options = replace(QUIET, train=train, checkpoint_every=2)
+    whole = run(tiny_sd, options)
+    state = next(event.state for event in whole if event.state)
+    again = run(tiny_sd, options, resume=state)
+    assert all(torch.equal(again[-1].eraser.delta[n], d) for n, d in whole[-1].eraser.delta.items())
+
+
+@pytest.mark.parametrize("tiny_sd", ["epsilon"], indirect=True)
+def test_low_rank_factors_hold_p_and_are_of_keys_and_values_alone(tiny_sd):
+    eraser = run(tiny_sd, replace(QUIET, train="lora", lora_rank=2))[-1].eraser
+    assert all(name.endswith(("to_k.weight", "to_v.weight")) for name in eraser.delta)
+    for name, delta in eraser.delta.items():
+        stem = name.removesuffix("weight")
+        product = eraser.lora[f"{stem}lora_B.weight"] @ eraser.lora[f"{stem}lora_A.weight"]
+        assert torch.allclose(product, delta) and torch.linalg.matrix_rank(delta) <= 2
+
+
+@pytest.mark.parametrize("tiny_sd", ["epsilon"], indirect=True)
+def test_without_words_of_the_callers_own_the_candidates_are_protected(tiny_sd):
+    pool = Candidates(("cat", "fox"), (0.1, 0.2))
+    by_pool, by_words = (
+        list(erase(tiny_sd, "dog", pool, QUIET, protected=words))[-1].eraser.delta for words in ((), ("cat", "fox"))
+    )
+    assert all(torch.equal(by_pool[name], delta) for name, delta in by_words.items())
+
+
+def test_protection_goes_with_what_sees_text():
+    with pytest.raises(AgeError, match="train one of kv, lora, not 'xattn'"):
+        EraseOptions(train="xattn", protect="all")
+    with pytest.raises(AgeError, match="softness"):
+        EraseOptions(train="kv", protect="all", softness=0.0)
