@@ -18,6 +18,7 @@ from age_core.measure.pairs import PAIR_STEPS
 from age_core.measure.verdicts import GUIDANCE, seeds_of
 from age_core.models.eraser import Eraser
 from age_core.models.families import encode_text, family_of, token_states
+from age_core.models.parameters import sees_text
 from age_core.models.probes import Probe
 from age_core.models.sampling import decode, sample_latents
 
@@ -32,7 +33,7 @@ def revived_states(pipe: DiffusionPipeline, eraser: Eraser, states: Tensor, rho:
     the cross-attention's keys and values, or the model's states are not those tokens alone (SDXL).
     """
     weights = dict(family_of(pipe).denoiser(pipe).named_parameters())
-    changed = [name for name in eraser.delta if name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight"))]
+    changed = [name for name in eraser.delta if sees_text(name)]
     if not changed:
         raise AgeError("This eraser changes no keys or values of cross-attention, so there is nothing to revive.")
     if token_states(pipe, states).shape != states.shape:

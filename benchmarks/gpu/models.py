@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     DiffusionPipeline,
     EulerDiscreteScheduler,
     StableDiffusionXLPipeline,
@@ -19,7 +18,7 @@ from age_core import Candidates, EraseOptions, load_pipeline
 from age_core.erasure.methods import method_options
 from age_core.models.pipelines import DTYPES
 from benchmarks.gpu.bench import Bench
-from benchmarks.speed.full_size import built_on, full_size
+from benchmarks.speed.full_size import built_on, full_size, full_vae
 from tests.support import build_tiny_sd, build_tiny_sdxl, tiny_tokenizer
 
 WORDS = ("wolf", "fox", "cat", "pizza", "church", "car", "bus", "horse", "cow", "owl", "ship", "rose")
@@ -95,14 +94,7 @@ def full_size_xl(dtype: torch.dtype, device: str) -> StableDiffusionXLPipeline:
             addition_time_embed_dim=256,
             projection_class_embeddings_input_dim=2816,
         )
-        vae = AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512),
-            layers_per_block=2,
-            latent_channels=4,
-            sample_size=1024,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-        )
+        vae = full_vae(1024)
         encoders = CLIPTextModel(first), CLIPTextModelWithProjection(second)
     pipe = StableDiffusionXLPipeline(
         vae=vae.eval(),

@@ -42,19 +42,24 @@ def built_on(device: str, dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
+def full_vae(side: int) -> AutoencoderKL:
+    """Stable Diffusion's autoencoder, which SDXL shares, for pictures of so many pixels a side."""
+    return AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=side,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    )
+
+
 def full_size(dtype: torch.dtype, device: str = "cpu") -> StableDiffusionPipeline:
     """The classes and shapes of Stable Diffusion 1.4: a UNet of 860 M parameters, text states 77 x 768."""
     text = CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12)
     with built_on(device, dtype):
         unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
-        vae = AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512),
-            layers_per_block=2,
-            latent_channels=4,
-            sample_size=512,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-        )
+        vae = full_vae(512)
         encoder = CLIPTextModel(text)
     scheduler = DDIMScheduler(
         beta_schedule="scaled_linear",

@@ -9,7 +9,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from support import build_tiny_sd
 
 from age_core import AgeError, ConceptSet, Eraser
 from age_core.__main__ import main
@@ -21,13 +20,6 @@ from age_core.runs.run import list_runs
 from age_core.validation import as_source, field_seed, whole_number
 
 GRAPH = ["graph", "--parts", "parts", "--out", "out.parquet"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("tiny")
-    build_tiny_sd(folder, "epsilon").save_pretrained(folder / "sd")
-    return str(folder / "sd")
 
 
 @pytest.fixture

@@ -48,14 +48,6 @@ FEW = ["--pool", "5", *SMALL]  # a look-ahead tries each candidate
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory) -> str:
-    """A tiny Stable Diffusion as a diffusers folder."""
-    folder = tmp_path_factory.mktemp("tiny")
-    build_tiny_sd(folder, "epsilon").save_pretrained(folder / "sd")
-    return str(folder / "sd")
-
-
-@pytest.fixture(scope="module")
 def finished(model, tmp_path_factory) -> Path:
     """A finished run of low-rank training, which every kind of export takes."""
     folder = tmp_path_factory.mktemp("runs") / "dog"

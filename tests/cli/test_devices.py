@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support import QUICK, build_tiny_sd
+from support import QUICK
 
 from age_core import ConceptSet, load_pipeline
 from age_core.__main__ import main
@@ -16,13 +16,6 @@ from age_core.cli.common import place_of
 from age_core.runs.config import RunConfig
 from age_core.runs.record import Place, start_run
 from age_core.runs.run import Run
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("tiny")
-    build_tiny_sd(folder, "epsilon").save_pretrained(folder / "sd")
-    return str(folder / "sd")
 
 
 @pytest.fixture

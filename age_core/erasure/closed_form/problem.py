@@ -15,6 +15,7 @@ from age_core.concepts.concept_set import fill
 from age_core.erasure.closed_form.algebra import uce_factor
 from age_core.errors import AgeError
 from age_core.models.families import device_of, editable, encode_text, family_of, token_states
+from age_core.models.parameters import sees_text
 
 Tokens = Literal["last", "onward", "all"]
 TOKENS: tuple[Tokens, ...] = ("last", "onward", "all")
@@ -187,7 +188,7 @@ class ErasureProblem:
         weights = {
             name: weight.detach().to(device).double()
             for name, weight in editable(pipe).denoiser(pipe).named_parameters()
-            if name.endswith((".attn2.to_k.weight", ".attn2.to_v.weight"))
+            if sees_text(name)
         }
         if not weights:
             raise AgeError("This model has no cross-attention keys and values to edit.")
