@@ -34,10 +34,15 @@ def epsilon(tmp_path):
 
 
 def same(one, other):
-    """Equal but for the last digits, in which processors differ."""
-    return one.keys() == other.keys() and all(
-        torch.allclose(one[name], other[name], rtol=1e-3, atol=2e-6) for name in one
-    )
+    """Equal but for what processors differ in, and whether one or several threads compute.
+
+    An entry whose gradient is nearly nothing takes Adam's step by the sign of a rounding: single entries differ by
+    whole parts. Their share of all the change was at most 0.004 (one thread to four, three instruction sets; 40
+    erasers); another seed differs by 0.95 and more.
+    """
+    assert one.keys() == other.keys()
+    ours, theirs = (torch.cat([values[name].double().flatten() for name in sorted(one)]) for values in (one, other))
+    return bool((ours - theirs).norm() < 0.02 * theirs.norm())
 
 
 def test_a_finished_run_opens():
