@@ -73,8 +73,8 @@ def draw_batch(
     weights (B, n): of the candidates in each row's target, on the CPU and without a gradient. Where latents are sampled
     anew, those that nothing looks at (the loss or, for_pi, the inner objective) are not, and hold another's.
     """
-    template = int(torch.randint(len(cache.erased), (1,), generator=generator))
-    erased, candidate_embeds = cache.erased[template], cache.candidate_embeds[template]
+    prompt = int(torch.randint(len(cache.erased), (1,), generator=generator))
+    erased, candidate_embeds = cache.erased[prompt], cache.candidate_embeds[prompt % len(cache.candidate_embeds)]
     device = device_of(pipe)
     target = mixture(to_device(weights, device), candidate_embeds)
     likeliest = weights.argmax(-1)  # (B,) the candidate whose pictures stand for the target's

@@ -18,7 +18,7 @@ from age_core.erasure.look_ahead import best_target, look_ahead, with_prior
 from age_core.erasure.loop import erase
 from age_core.erasure.methods import METHODS, find_method, method_options
 from age_core.erasure.options import EraseOptions
-from age_core.erasure.previews import Preview, previews_around
+from age_core.erasure.previews import previews_around
 from age_core.erasure.selectors import SELECTORS
 from age_core.erasure.target_words import POOL, POOLS, banned, check_target, fixed_word, neighbours, resolve
 from age_core.erasure.torch_modes import advice_when_memory_runs_out, with_gradients
@@ -112,14 +112,14 @@ def carry_out(
     def pools() -> dict[str, Candidates]:
         return candidates_for(pipe, request.method, request.concepts, concepts, request.pool)
 
-    previews = {}
+    around: dict[str, Any] = {"protected": others, "synonyms": {c.name: c.synonyms for c in request.concepts}}
     if options.preview_every and method.kind == "gradient":
-        previews = {concept.name: previews_around(pipe, concept, concepts) for concept in request.concepts}
+        around["previews"] = {c.name: previews_around(pipe, c, concepts) for c in request.concepts}
     if resume is None and (method.prior or (method.word == "look-ahead" and target is None and len(names) == 1)):
         family.trained(pipe, options.train)  # an empty selection is refused now, not in half a minute
-        return _look_and_erase(pipe, pools(), options, concepts, previews, others)
+        return _look_and_erase(pipe, pools(), options, concepts, around)
     if method.word is None:
-        return erase(pipe, names, pools(), options, resume, previews, others)
+        return erase(pipe, names, pools(), options, resume, **around)
     if target is None:
         words = {
             concept.name: fixed_word(pipe, method.word, concept, concepts, request.pool, request.concepts, options.seed)
@@ -132,7 +132,7 @@ def carry_out(
     if len(set(words.values())) > 1:
         raise AgeError("Several concepts share one fixed target: name it, or choose 'empty'.")
     space = pools() if options.preserve == "neighbours" else {}
-    return erase(pipe, names, space, replace(options, fixed_target=words[names[0]]), resume, previews, others)
+    return erase(pipe, names, space, replace(options, fixed_target=words[names[0]]), resume, **around)
 
 
 @with_gradients
@@ -141,10 +141,12 @@ def _look_and_erase(
     pools: Mapping[str, Candidates],
     options: EraseOptions,
     concepts: ConceptSet,
-    previews: Mapping[str, Sequence[Preview]],
-    others: Sequence[str],
+    around: Mapping[str, Any],
 ) -> Generator[EraseEvent, None, None]:
-    """Try every candidate in closed form, with events that say how far it is, then erase from where it points."""
+    """Try every candidate in closed form, with events that say how far it is, then erase from where it points.
+
+    around: what `erase` is to know of other words.
+    """
     started = time.monotonic()
     with_priors: dict[str, Candidates] = {}
     with advice_when_memory_runs_out():
@@ -159,7 +161,7 @@ def _look_and_erase(
     if SELECTORS[options.target].takes_word:
         options = replace(options, fixed_target=best)
     before = time.monotonic() - started
-    with closing(erase(pipe, list(with_priors), with_priors, options, None, previews, others)) as events:
+    with closing(erase(pipe, list(with_priors), with_priors, options, **around)) as events:
         for event in events:
             yield replace(event, elapsed_s=event.elapsed_s + before)
 

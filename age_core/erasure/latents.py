@@ -29,7 +29,7 @@ CHUNK = 32  # pictures drawn at a time: small enough that Stop is obeyed within 
 class LatentCache:
     """What the losses need for one concept: text states and clean latents, made once by the unedited model."""
 
-    erased: Tensor  # (T, L, D) the erased concept in each template
+    erased: Tensor  # (W T, L, D) the erased concept in each template, then each synonym that is erased with it
     candidate_embeds: Tensor  # (T, n, L, D) the candidates
     empty: Tensor  # (L, D) the empty prompt
     z_erased: Tensor  # (S, C, h, w); S = 0 where latents are sampled at each step
@@ -54,13 +54,18 @@ def _states(pipe: DiffusionPipeline, nouns: tuple[str, ...], options: EraseOptio
 
 
 def prepare(
-    pipe: DiffusionPipeline, concept: str, names: tuple[str, ...], options: EraseOptions
+    pipe: DiffusionPipeline,
+    concept: str,
+    names: tuple[str, ...],
+    options: EraseOptions,
+    synonyms: tuple[str, ...] = (),
 ) -> Iterator[float | LatentCache]:
     """Yield the share done while the unedited model draws its samples, then the concept's LatentCache.
 
-    names: of the candidates. Raises AgeError where none of them draws anything but the concept itself.
+    names: of the candidates. synonyms: erased with the concept, on its pictures. Raises AgeError where no candidate
+    draws anything but the concept itself.
     """
-    erased = _states(pipe, (concept,), options)[:, 0]  # (T, L, D)
+    erased = _states(pipe, (concept, *synonyms), options).transpose(0, 1)  # (W, T, L, D)
     candidate_embeds = _states(pipe, names, options)
     empty = encode_text(pipe, [""])[0].float()
     compares = options.min_candidate_distance > 0 and not SELECTORS[options.target].takes_word and len(names) > 1
@@ -68,7 +73,7 @@ def prepare(
     if options.latents != "cached" and not compares:
         counts = 0, 0
     prompt_embeds = torch.cat(
-        [erased[-1].expand(counts[0], -1, -1), candidate_embeds[-1].repeat_interleave(counts[1], 0)]
+        [erased[0, -1].expand(counts[0], -1, -1), candidate_embeds[-1].repeat_interleave(counts[1], 0)]
     )
     seeds = [(options.seed * 100_003 + row) % 2**63 for row in range(len(prompt_embeds))]
     shape = (0, *family_of(pipe).latent_shape(pipe))
@@ -81,7 +86,7 @@ def prepare(
         )
     z_erased, z_candidates = torch.cat(parts).split([counts[0], len(names) * counts[1]])
     z_candidates = z_candidates.reshape(len(names), -1, *shape[1:])
-    cache = LatentCache(erased, candidate_embeds, empty, z_erased, z_candidates, torch.arange(len(names)))
+    cache = LatentCache(erased.flatten(0, 1), candidate_embeds, empty, z_erased, z_candidates, torch.arange(len(names)))
     if compares:
         unlike = (likeness(pipe, cache, options) >= options.min_candidate_distance).nonzero().flatten().cpu()
         if not len(unlike):
@@ -98,7 +103,7 @@ def likeness(pipe: DiffusionPipeline, cache: LatentCache, options: EraseOptions,
     Mean squared difference over that between the erased concept and the empty prompt: near 0 is a synonym, whatever
     the words look like; 1 is as far as no words at all.
     """
-    z0 = cache.z_erased[:rows]
+    z0, own = cache.z_erased[:rows], cache.erased[len(cache.candidate_embeds) - 1]
     generator = torch.Generator().manual_seed(options.seed)
     t = spread_timesteps(pipe.scheduler, len(z0)).to(z0.device)
     z = family_of(pipe).add_noise(pipe, z0, torch.randn(z0.shape, generator=generator).to(z0), t)
@@ -109,6 +114,6 @@ def likeness(pipe: DiffusionPipeline, cache: LatentCache, options: EraseOptions,
         times, states = t.repeat(len(prompt_embeds)), prompt_embeds.repeat_interleave(len(z), 0)
         return predict_all(pipe, latents, times, states).unflatten(0, (len(prompt_embeds), len(z)))
 
-    erased, empty = predictions(torch.stack([cache.erased[-1], cache.empty]))
+    erased, empty = predictions(torch.stack([own, cache.empty]))
     distances = (predictions(cache.candidate_embeds[-1]) - erased).square().mean((1, 2, 3, 4))
     return distances / (empty - erased).square().mean()

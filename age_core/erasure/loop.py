@@ -35,6 +35,7 @@ from age_core.models.families import device_of, editable, family_of
 from age_core.models.precision import in_float32
 
 NO_PREVIEWS: Mapping[str, Sequence[Preview]] = MappingProxyType({})
+NO_SYNONYMS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 def erase(
@@ -45,6 +46,7 @@ def erase(
     resume: TrainingState | None = None,
     previews: Mapping[str, Sequence[Preview]] = NO_PREVIEWS,
     protected: Sequence[str] = (),
+    synonyms: Mapping[str, Sequence[str]] = NO_SYNONYMS,
 ) -> Generator[EraseEvent, None, None]:
     """Fine-tune `pipe` to map each concept in `names` onto a target of its own; the pipeline itself is not changed.
 
@@ -52,7 +54,8 @@ def erase(
     draws one of the concepts. Several concepts need candidates for each. Yields an event a step; the last one carries
     the Eraser. Closing the generator stops the run; `resume` goes on from an event's `state`. `previews`: what to draw
     every `options.preview_every` steps, by erased concept. `protected`: the words that `options.protect` spares; none:
-    all candidates. Bad input raises AgeError here, before the first event.
+    all candidates. `synonyms`: by erased concept, the words that `options.synonyms` erases with it. Bad input
+    raises AgeError here, before the first event.
     """
     options.check()
     names = [names] if isinstance(names, str) else list(names)
@@ -75,11 +78,16 @@ def erase(
     editable(pipe).trained(pipe, options.train)
     spaces = {name: pool for name, pool in pools.items() if pool is not None}
     words = protected or [word for pool in spaces.values() for word in pool.names if word not in names]
-    return _run(pipe, spaces, options, resume, previews, words)
+    also = {name: tuple(synonyms.get(name, ())) if options.synonyms else () for name in names}
+    return _run(pipe, spaces, options, resume, previews, words, also)
 
 
 def _prepare_all(
-    pipe: DiffusionPipeline, pools: Mapping[str, Candidates], options: EraseOptions, resume: TrainingState | None
+    pipe: DiffusionPipeline,
+    pools: Mapping[str, Candidates],
+    options: EraseOptions,
+    resume: TrainingState | None,
+    synonyms: Mapping[str, tuple[str, ...]],
 ) -> Iterator[tuple[str, float] | dict[str, LatentCache]]:
     """Yield (concept, share done) while the unedited model draws, then every concept's cache."""
     caches: dict[str, LatentCache] = {}
@@ -87,7 +95,7 @@ def _prepare_all(
         if resume is not None:
             caches[name] = stored_cache(resume, row, device_of(pipe))
             continue
-        drawing = prepare(pipe, name, pool.names, options)
+        drawing = prepare(pipe, name, pool.names, options, synonyms[name])
         while True:
             with advice_when_memory_runs_out(), arithmetic(pipe, options):
                 part = next(drawing)
@@ -106,10 +114,11 @@ def _run(
     resume: TrainingState | None,
     previews: Mapping[str, Sequence[Preview]],
     protected: Sequence[str],
+    synonyms: Mapping[str, tuple[str, ...]],
 ) -> Generator[EraseEvent, None, None]:
     started = time.monotonic()
     caches: dict[str, LatentCache] = {}
-    for progress in _prepare_all(pipe, pools, options, resume):
+    for progress in _prepare_all(pipe, pools, options, resume, synonyms):
         if isinstance(progress, dict):
             caches = progress
             continue
@@ -118,9 +127,7 @@ def _run(
         elapsed = time.monotonic() - started
         yield EraseEvent(0, options.steps, note, name, candidates=pools[name].names, elapsed_s=elapsed)
     with advice_when_memory_runs_out():
-        quiet = None
-        if options.protect != "none":
-            quiet = protection_of(pipe, protected, options.templates, options.softness)
+        quiet = None if options.protect == "none" else protection_of(pipe, list(pools), protected, options)
         training = Training.start(pipe, pools, caches, options, resume, quiet)
     candidates = {name: tuple(pool.names[row] for row in caches[name].kept.tolist()) for name, pool in pools.items()}
     first = 1 + (resume.step if resume else 0)

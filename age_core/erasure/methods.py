@@ -27,6 +27,8 @@ class Method:
 
 
 _ESD = {"target": "fixed", "preserve": "none", "negative_guidance": 1.0, "latents": "student", "templates": ("{noun}",)}
+# quiet directions (`protection`), for the concept by all of its names
+PROTECTED = {"train": "kv", "protect": "near", "synonyms": True}
 _BARE = {"templates": ("{noun}",), "min_candidate_distance": 0.0, "preserve": "target"}
 
 
@@ -37,11 +39,21 @@ def _fixed(word: WordKind, about: str) -> Method:
 METHODS: dict[str, Method] = {
     "age": Method(
         "AGE",
-        "The default: adaptive target by minimax from where a look-ahead points, any neighbour preserved.",
+        "The default: adaptive target by minimax from where a look-ahead points, in directions of the text that "
+        "neighbours hardly use.",
+        prior=True,
+        changes={"argmax_target": True},
+        defaults=PROTECTED,
+    ),
+    "age-unprotected": Method(
+        "AGE, unprotected",
+        "The same on all of cross-attention: neighbours are preserved by the loss alone.",
         prior=True,
         changes={"argmax_target": True},
     ),
-    "age-even": Method("AGE from even logits", "The default without its look-ahead, each picture's target drawn."),
+    "age-even": Method(
+        "AGE from even logits", "AGE, unprotected, without its look-ahead, each picture's target drawn."
+    ),
     "age-paper": Method(
         "AGE, as published",
         "The published equation: eta 0, both terms differentiated through a soft mixture, the student's own latents.",

@@ -22,7 +22,7 @@ InnerObjective = Literal["both", "preserve", "student"]
 Weighting = Literal["none", "x0", "clipped"]
 Latents = Literal["cached", "student", "teacher"]
 Schedule = Literal["constant", "linear"]
-Protect = Literal["none", "all"]
+Protect = Literal["none", "all", "near"]
 Count = Annotated[int, Field(ge=1)]
 CountOrNone = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -77,13 +77,15 @@ class EraseOptions:
     sample_steps: Count = 6
     sample_guidance: float = 3.0
     templates: Texts = ("{noun}", "a picture of {a_noun}")  # prompts to erase; the last draws samples
+    synonyms: bool = False  # whether the concept's synonyms are erased with it, each in every template
 
     # the student
     train: str = "xattn"
     lora_rank: Count = 8  # for train="lora"
-    # quiet directions (protection.py) for train="kv" and "lora": whose words are hardly noticed, and how little counts
+    # quiet directions (protection.py) for train="kv" and "lora": who hardly notices the change, all words alike or
+    # most of all the nearest, and how little counts as hardly
     protect: Protect = "none"
-    softness: Positive = 0.1  # lambda
+    softness: Positive = 0.03  # lambda
     # of the UNet's arithmetic where its weights are float32, as masters are in any case; pi's gradient stays float32
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     steps: Count = 60
@@ -190,13 +192,16 @@ def make_options(
 ) -> EraseOptions:
     """A method's `defaults`, changed by a preset, then by what makes the method, then by hand (None: not at all).
 
-    Raises AgeError on an unknown name and on values that cannot work.
+    A protection that nobody asked for by hand gives way where what trains sees no text, or not text alone. Raises
+    AgeError on an unknown name and on values that cannot work.
     """
     if preset not in PRESETS:
         raise AgeError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
     by_hand = {name: value for name, value in current_names(changes).items() if value is not None}
     values = {**defaults, **PRESETS[preset], **method, **by_hand}
     _check_names(values)
+    if "protect" not in by_hand and values.get("train") not in PROTECTS:
+        values.pop("protect", None)
     return EraseOptions(**values)
 
 

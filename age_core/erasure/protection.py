@@ -11,18 +11,23 @@ forms (SPEED, arXiv 2503.07392; AlphaEdit, arXiv 2410.02355) made soft, and trai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
+from age_core.concepts.candidates import Vocabulary
 from age_core.concepts.captions import article_of
 from age_core.concepts.concept_set import fill
+from age_core.erasure.options import EraseOptions
 from age_core.errors import AgeError
-from age_core.models.families import encode_text, token_states
+from age_core.models.families import embed_concepts, encode_text, token_states
 
 AT_ONCE = 64  # prompts
+NEAREST, NEAR_SHARE = 20, 0.5  # words, and their share of C
+REACH = 0.25  # of the erased concept's states
 
 
 def quiet_projection(moment: Tensor, softness: float) -> Tensor:
@@ -41,16 +46,43 @@ def second_moment(pipe: DiffusionPipeline, words: Sequence[str], templates: Sequ
     words = [word for word in dict.fromkeys(words) if word.strip()]
     if not words:
         raise AgeError("Protecting needs at least one word to preserve: none is left beside the erased concepts.")
-    article = article_of(pipe)
-    prompts = ["", *dict.fromkeys(fill(template, word, article) for word in words for template in templates)]
     total, rows = torch.zeros(()), 0
-    for start in range(0, len(prompts), AT_ONCE):
-        states = token_states(pipe, encode_text(pipe, prompts[start : start + AT_ONCE]))
-        states = states.flatten(0, 1).cpu().double()
+    for states in _states(pipe, ["", *words], templates):
         total, rows = total + states.T @ states, rows + len(states)
     return total / rows
 
 
-def protection_of(pipe: DiffusionPipeline, words: Sequence[str], templates: Sequence[str], softness: float) -> Tensor:
-    """P (D, D) for these words, in float32 on the CPU."""
-    return quiet_projection(second_moment(pipe, words, templates), softness).float()
+def _states(pipe: DiffusionPipeline, words: Sequence[str], templates: Sequence[str]) -> Iterator[Tensor]:
+    """Token states (N, D) of every word in every template, some prompts at a time, float64 on the CPU."""
+    article = article_of(pipe)
+    prompts = list(
+        dict.fromkeys(fill(template, word, article) if word else "" for word in words for template in templates)
+    )
+    for start in range(0, len(prompts), AT_ONCE):
+        yield token_states(pipe, encode_text(pipe, prompts[start : start + AT_ONCE])).flatten(0, 1).cpu().double()
+
+
+def nearest_words(pipe: DiffusionPipeline, erased: Sequence[str], words: Sequence[str]) -> list[str]:
+    """NEAREST of `words` to each erased concept; those that share a word with it ("hot dog" with "dog") too."""
+    vocabulary = Vocabulary.of(tuple(words))
+    nearness = embed_concepts(pipe, erased) @ vocabulary.vectors(pipe).T  # (n, words)
+    return [vocabulary.words[row] for own in nearness for row in np.argsort(-own, kind="stable")[:NEAREST]]
+
+
+def protection_of(
+    pipe: DiffusionPipeline, erased: Sequence[str], words: Sequence[str], options: EraseOptions
+) -> Tensor:
+    """P (D, D) of `options.protect` for preserved `words`, in float32 on the CPU, times a number.
+
+    With "near", NEAR_SHARE of C's weight is that of the words nearest to an erased concept, NEAREST of each: damage is
+    local, and among all words alike what tells a concept from its neighbours is too rare to be spared. The number makes
+    P leave REACH of the erased concepts' own states, so that a step of training takes them as far whatever the
+    softness and the neighbourhood.
+    """
+    moment = second_moment(pipe, words, options.templates)
+    if options.protect == "near":
+        nearest = second_moment(pipe, nearest_words(pipe, erased, words), options.templates)
+        moment = torch.lerp(moment, nearest, NEAR_SHARE)
+    projection = quiet_projection(moment, options.softness)
+    own = torch.cat(list(_states(pipe, erased, options.templates)))
+    return (projection * (REACH * own.abs().sum() / (own @ projection).abs().sum())).float()

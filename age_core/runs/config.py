@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import field_validator
 from pydantic.dataclasses import dataclass
 
-from age_core.erasure.options import EraseOptions, current_names
+from age_core.erasure.options import NAMES, EraseOptions, current_names
 from age_core.errors import AgeError
 from age_core.validation import Texts, fault_of, in_one_sentence, strict
 
@@ -96,6 +96,11 @@ class RunConfig:
         """
         same_place = Path(self.model) == Path(model) and self.machine.get("dtype") != dtype
         return self.model_identity == identity or same_place
+
+    def planned(self) -> dict[str, Any]:
+        """The options that `plan` takes, as the run began with them: a method's own may be others by now."""
+        options = DEFAULTS | dict(self.options)
+        return {name: options[name] for name in NAMES if name != "target"}  # the method's own; a plan's is a word
 
     def differences(self, other: RunConfig) -> list[str]:
         """What would make `other` end in another eraser, a phrase each, such as 'lr (0.1, not 0.2)'."""

@@ -138,7 +138,7 @@ def resume_run(pipe: DiffusionPipeline, run: Run, concepts: ConceptSet) -> Gener
     event and the last; the device must be the run's own (`run.config.machine`). Raises AgeError when the model or the
     vocabulary is another, or the run is finished.
     """
-    request = plan(run.config.method, run.config.concepts, concepts, **run.config.request)
+    request = plan(run.config.method, run.config.concepts, concepts, **{**run.config.request, **run.config.planned()})
     state = run.resume_state(make_config(pipe, request, concepts, run.config.model))
     events = carry_out(pipe, request, concepts, state)
     threads = run.config.machine.get("threads", "")

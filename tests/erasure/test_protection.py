@@ -8,9 +8,11 @@ import pytest
 import torch
 from support import SMALL, WORDS
 
-from age_core import AgeError, Candidates, EraseOptions, Vocabulary, encode_text, erase
+from age_core import AgeError, Candidates, ConceptSet, EraseOptions, Vocabulary, encode_text, erase
 from age_core.concepts.concept_set import fill
-from age_core.erasure.protection import protection_of, quiet_projection, second_moment
+from age_core.erasure.latents import prepare
+from age_core.erasure.methods import METHODS, method_options
+from age_core.erasure.protection import REACH, nearest_words, protection_of, quiet_projection, second_moment
 from age_core.models.families import token_states
 
 OTHERS = [word for word in WORDS if word != "dog"]
@@ -50,6 +52,51 @@ def test_a_projection_lets_through_what_is_not_used_and_holds_back_what_is():
     assert torch.allclose(quiet_projection(7 * (basis @ torch.diag(used) @ basis.T), 0.1), P), "in C's own units"
 
 
+@pytest.mark.parametrize("softness", [0.3, 0.003])
+@pytest.mark.parametrize("protect", ["all", "near"])
+def test_the_erased_concept_is_reached_as_far_whatever_the_softness(emoji_pipe, protect, softness):
+    options = EraseOptions(train="kv", protect=protect, softness=softness)
+    P = protection_of(emoji_pipe, ["bus"], ["truck", "taxi", "dog"], options)
+    own = token_states(emoji_pipe, encode_text(emoji_pipe, ["bus", "a picture of a bus"])).flatten(0, 1)
+    assert (own @ P).abs().sum() / own.abs().sum() == pytest.approx(REACH, rel=1e-3)
+
+
+def test_the_nearest_words_are_spared_more_when_they_weigh_more(emoji_pipe):
+    words = list(ConceptSet.load("emoji").names)
+    words.remove("dog")
+    nearest = nearest_words(emoji_pipe, ["dog"], words)
+    assert {"poodle", "cat", "hot dog"} < set(nearest) and len(nearest) == 20
+
+    def passes(protect, word):
+        """How much of a word's states P leaves, beside how much of the erased concept's."""
+        P = protection_of(emoji_pipe, ["dog"], words, EraseOptions(train="kv", protect=protect))
+        mine, own = (token_states(emoji_pipe, encode_text(emoji_pipe, [text])) @ P for text in (word, "dog"))
+        return float(mine.norm() / own.norm())
+
+    for word in ("cat", "horse", "hot dog"):
+        assert passes("near", word) < 0.7 * passes("all", word)
+
+
+@pytest.mark.parametrize("tiny_sd", ["epsilon"], indirect=True)
+def test_synonyms_are_erased_with_the_concept_where_they_are_asked_for(tiny_sd):
+    pool = Vocabulary(WORDS).near(tiny_sd, "dog", 4)
+    also = {"dog": ("puppy", "hound")}
+    options = replace(QUIET, synonyms=True)
+    *_, with_synonyms = prepare(tiny_sd, "dog", pool.names, options, also["dog"])
+    *_, without = prepare(tiny_sd, "dog", pool.names, options)
+    assert torch.allclose(with_synonyms.erased[: len(options.templates)], without.erased, atol=1e-6)
+    prompts = [fill(template, word) for word in ("dog", "puppy", "hound") for template in options.templates]
+    assert torch.allclose(with_synonyms.erased, encode_text(tiny_sd, prompts).float(), atol=1e-6)
+    assert torch.allclose(with_synonyms.z_erased, without.z_erased, atol=1e-2), "on the concept's own pictures"
+
+    def delta(synonyms, also):
+        events = erase(tiny_sd, "dog", pool, replace(options, synonyms=synonyms), protected=OTHERS, synonyms=also)
+        return torch.cat([change.flatten() for change in list(events)[-1].eraser.delta.values()])
+
+    plain = delta(True, {})
+    assert torch.equal(delta(False, also), plain) and not torch.allclose(delta(True, also), plain, rtol=0.1)
+
+
 @pytest.mark.parametrize("tiny_sd", ["epsilon"], indirect=True)
 def test_preserved_words_see_less_of_the_change_than_without_protection(tiny_sd):
     plain = run(tiny_sd, replace(QUIET, protect="none"))[-1].eraser.delta
@@ -61,7 +108,7 @@ def test_preserved_words_see_less_of_the_change_than_without_protection(tiny_sd)
 
 @pytest.mark.parametrize("tiny_sd", ["epsilon"], indirect=True)
 def test_the_change_is_what_was_trained_times_p(tiny_sd):
-    P = protection_of(tiny_sd, OTHERS, QUIET.templates, QUIET.softness)
+    P = protection_of(tiny_sd, ["dog"], OTHERS, QUIET)
     events = run(tiny_sd, replace(QUIET, checkpoint_every=4))
     leaves = {n.removeprefix("student/"): v for n, v in events[-1].state.tensors.items() if n.startswith("student/")}
     for name, delta in events[-1].eraser.delta.items():
@@ -104,3 +151,16 @@ def test_protection_goes_with_what_sees_text():
         EraseOptions(train="xattn", protect="all")
     with pytest.raises(AgeError, match="softness"):
         EraseOptions(train="kv", protect="all", softness=0.0)
+
+
+def test_the_default_protects_what_trains_on_text_alone():
+    quiet = method_options("age")
+    assert (quiet.train, quiet.protect, quiet.synonyms) == ("kv", "near", True)
+    assert method_options("age", train="lora").protect == "near"
+    for train in ("xattn", "noxattn", "full"):
+        assert method_options("age", train=train).protect == "none"
+    assert method_options("age", "paper-attribute").train == "noxattn"
+    with pytest.raises(AgeError, match="train one of kv, lora"):
+        method_options("age", train="xattn", protect="near")
+    others = [name for name in METHODS if METHODS[name].kind == "gradient" and name != "age"]
+    assert {method_options(name).protect for name in others} == {"none"}, "what others published stays as it was"
