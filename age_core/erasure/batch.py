@@ -21,14 +21,14 @@ from age_core.models.families import device_of, family_of, predict
 from age_core.models.noise import noise_timesteps
 from age_core.models.precision import to_device
 
-ROWS = ("target", "z_erased", "z_target", "kept", "z_kept", "t", "weight")  # fields of a Batch that have rows
+ROWS = ("erased", "target", "z_erased", "z_target", "kept", "z_kept", "t", "weight")  # fields of a Batch that have rows
 
 
 @dataclass(frozen=True)
 class Batch:
     """One step's inputs: rows of the erased concept and, for each, of the target and of what is preserved."""
 
-    erased: Tensor  # (L, D)
+    erased: Tensor  # (B, L, D) the concept, by its name or a synonym
     candidate_embeds: Tensor  # (n, L, D)
     empty: Tensor  # (L, D)
     target: Tensor  # (B, L, D) the drawn targets
@@ -73,8 +73,9 @@ def draw_batch(
     weights (B, n): of the candidates in each row's target, on the CPU and without a gradient. Where latents are sampled
     anew, those that nothing looks at (the loss or, for_pi, the inner objective) are not, and hold another's.
     """
-    prompt = int(torch.randint(len(cache.erased), (1,), generator=generator))
-    erased, candidate_embeds = cache.erased[prompt], cache.candidate_embeds[prompt % len(cache.candidate_embeds)]
+    template = int(torch.randint(len(cache.candidate_embeds), (1,), generator=generator))
+    erased = _erased_states(cache, template, len(weights), generator)
+    candidate_embeds = cache.candidate_embeds[template]
     device = device_of(pipe)
     target = mixture(to_device(weights, device), candidate_embeds)
     likeliest = weights.argmax(-1)  # (B,) the candidate whose pictures stand for the target's
@@ -90,7 +91,7 @@ def draw_batch(
     else:
         states = {}  # of the trajectories that a loss looks at
         if options.inner_objective == "both" or not for_pi:
-            states["erased"] = target if options.latents_of == "target" else erased.expand_as(target)
+            states["erased"] = target if options.latents_of == "target" else erased
         if for_pi or options.preserve == "target":
             states["target"] = target
         if options.preserve == "neighbours" and not for_pi:
@@ -104,6 +105,17 @@ def draw_batch(
         z_kept = z_erased
     weight = family_of(pipe).error_weights(pipe, level, options.weighting, options.weight_clip)
     return Batch(erased, candidate_embeds, cache.empty, target, z_erased, z_target, kept, z_kept, t, weight)
+
+
+def _erased_states(cache: LatentCache, template: int, rows: int, generator: torch.Generator) -> Tensor:
+    """The concept's states in a template (B, L, D): by its name, but half of the rows by synonyms that go with it."""
+    templates = len(cache.candidate_embeds)
+    words = len(cache.erased) // templates
+    if words == 1:
+        return cache.erased[template].expand(rows, -1, -1)
+    drawn = torch.zeros(rows, dtype=torch.long)
+    drawn[(rows + 1) // 2 :] = torch.randint(1, words, (rows // 2,), generator=generator)
+    return cache.erased[to_device(templates * drawn + template, cache.erased.device)]
 
 
 def _noised_pictures(

@@ -52,7 +52,7 @@ def losses(
     its weight. The caller must hold `student.active()` open around the backward pass.
     """
     c_t = prompt_embeds.detach()
-    c_e = batch.erased.expand_as(c_t)
+    c_e = batch.erased
     c_goal = batch.empty.expand_as(c_t) if options.erase_to == "empty" else c_t
     # one call a model: small batches are slow
     z, t, c_student, c_teacher = batch.z_erased, batch.t, c_e, c_goal
@@ -86,7 +86,7 @@ def inner_gradient(
     `in_float32` open: the preserving term looks at a difference that can be smaller than the format's grain.
     """
     c_t = prompt_embeds.detach().requires_grad_(True)
-    c_e = batch.erased.expand_as(c_t)
+    c_e = batch.erased
     through_teacher, both = options.inner_objective != "student", options.inner_objective == "both"
     z, t, c_teacher = batch.z_target, batch.t, c_t
     if both:

@@ -85,7 +85,7 @@ class EraseOptions:
     # quiet directions (protection.py) for train="kv" and "lora": who hardly notices the change, all words alike or
     # most of all the nearest, and how little counts as hardly
     protect: Protect = "none"
-    softness: Positive = 0.03  # lambda
+    softness: Positive = 0.1  # lambda
     # of the UNet's arithmetic where its weights are float32, as masters are in any case; pi's gradient stays float32
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     steps: Count = 60

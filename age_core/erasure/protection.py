@@ -25,9 +25,9 @@ from age_core.erasure.options import EraseOptions
 from age_core.errors import AgeError
 from age_core.models.families import embed_concepts, encode_text, token_states
 
-AT_ONCE = 64  # prompts
+AT_ONCE = 16  # prompts
 NEAREST, NEAR_SHARE = 20, 0.5  # words, and their share of C
-REACH = 0.25  # of the erased concept's states
+REACH = 0.4  # of the erased concept's states
 
 
 def quiet_projection(moment: Tensor, softness: float) -> Tensor:

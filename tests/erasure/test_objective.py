@@ -68,7 +68,7 @@ def test_the_published_equation_is_what_both_players_compute(tiny_sd):
     paper = {"inner_objective": "both", "preserve": "target", "weighting": "none", "negative_guidance": 0.0}
     options, student, _, weights, batch = setting(tiny_sd, **paper)
     states = batch.mix(weights.detach())
-    edited, c_e, c_t = edited_copy(tiny_sd, student), batch.erased.expand_as(states), states.requires_grad_(True)
+    edited, c_e, c_t = edited_copy(tiny_sd, student), batch.erased, states.requires_grad_(True)
     trained = [p.requires_grad_(True) for name, p in edited.unet.named_parameters() if name in student.leaves]
     erase, preserve = published_objective(
         edited, tiny_sd, batch.z_erased, batch.z_target, batch.t, c_e, c_t, options.preserve_weight
