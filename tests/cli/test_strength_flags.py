@@ -55,8 +55,6 @@ def test_evaluate_has_a_row_for_each_strength(model, eraser, capsys):
     assert [row["method"] for row in table] == ["original", "dog at 0", "dog at 0.5", "dog at 1"]
     original, none, half, whole = ({**row, "method": ""} for row in table)
     assert none == original and 0 == none["distance"] < half["distance"] != whole["distance"] > 0
-    (_, as_saved) = answer(capsys, *arguments)["table"]
-    assert {**as_saved, "method": ""} == whole
 
 
 def test_compare_draws_at_the_strength(model, eraser, tmp_path, capsys):
@@ -65,7 +63,7 @@ def test_compare_draws_at_the_strength(model, eraser, tmp_path, capsys):
         return answer(capsys, *drawn, *strength)["pairs"][0]["distance"]
 
     assert distance("--strength", "0") == 0
-    assert distance("--strength", "0.5") not in (0, distance()) and distance("--strength", "1") == distance()
+    assert distance("--strength", "0.5") not in (0, distance())
 
 
 def test_export_writes_the_scaled_eraser(model, eraser, tmp_path, capsys):

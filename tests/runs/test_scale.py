@@ -55,7 +55,7 @@ def test_at_strength_1_the_file_stays_and_the_record_says_why(finished):
 
 
 def test_a_failed_write_leaves_the_eraser_as_it_was_made(finished, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     before, lines = (finished.path / "eraser.safetensors").read_bytes(), (finished.path / "events.jsonl").read_bytes()
