@@ -34,6 +34,12 @@ def answer(capsys, *arguments: object, code: int = 0) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
+def same(one: Eraser, other: Eraser) -> bool:
+    """Whether two erasers of the same weights are alike to the last bit, and say so."""
+    changes = [torch.equal(change, other.delta[name]) for name, change in one.delta.items()]
+    return one.info == other.info and len(changes) == len(other.delta) > 0 and all(changes)
+
+
 def judged_by(monkeypatch, esr1) -> list[Eraser]:
     """Let erasures be judged by a function of the strength; the erasers that were to be judged."""
     erasers = []
@@ -112,7 +118,9 @@ def test_out_of_reach_is_said_with_code_1_and_the_eraser_is_there(model, eraser,
     out = tmp_path / "dog.safetensors"
     error = answer(capsys, *until(model, tmp_path / "run", "--out", str(out)), code=1)["error"]
     assert "left as it was made, since ESR-1 95 is not reached: ESR-1 30.0" in error and str(out) in error
-    assert out.read_bytes() == (tmp_path / "run" / "eraser.safetensors").read_bytes() == eraser.read_bytes()
+    assert same(Eraser.load(out), Eraser.load(eraser)) and same(
+        Run.open(tmp_path / "run").eraser(), Eraser.load(eraser)
+    )
     assert "not reached" in Run.open(tmp_path / "run").events()[-1].note
 
 
@@ -130,7 +138,7 @@ def test_interrupted_the_eraser_is_as_it_was_made(model, eraser, tmp_path, capsy
     judged_by(monkeypatch, interrupt)
     error = answer(capsys, *until(model, tmp_path / "run"), code=130)["error"]
     assert "Stopped while strengths were tried" in error
-    assert (tmp_path / "run" / "eraser.safetensors").read_bytes() == eraser.read_bytes()
+    assert same(Run.open(tmp_path / "run").eraser(), Eraser.load(eraser))
 
 
 def test_a_run_that_goes_on_is_scaled_at_its_end(model, tmp_path, capsys, monkeypatch):
