@@ -8,6 +8,7 @@ from .erasure.options import PRESETS, EraseOptions
 from .errors import AgeError, RunFailed
 from .measure.evaluation import evaluate
 from .measure.pairs import Pair, compare_pairs, same_seed_pairs
+from .measure.strength import scaled_until
 from .models.eraser import Eraser
 from .models.families import embed_concepts, encode_text
 from .models.pipelines import load_pipeline
@@ -50,5 +51,6 @@ __all__ = [
     "load_probe",
     "resume_run",
     "same_seed_pairs",
+    "scaled_until",
     "start_run",
 ]

@@ -105,6 +105,17 @@ def whole_number(value: object, what: str = "number") -> int:
     raise AgeError(f"The {what} must be a whole number, not {_short(value)}.")
 
 
+def number_between(value: object, least: float, most: float, what: str = "number") -> float:
+    """A number as people write it: "0.5", " .5 ", "5e-1" or 0.5. Raises AgeError unless it lies in the range."""
+    try:
+        number = Decimal(str(value).strip())
+        if number.is_finite() and least <= number <= most:
+            return float(number) + 0.0  # "-0" is 0
+    except InvalidOperation:
+        pass
+    raise AgeError(f"The {what} must be a number from {least:g} to {most:g}, not {_short(value)}.")
+
+
 def field_seed(value: float | None) -> int:
     """The seed in a number field of the page; 0 where that is blank. Raises AgeError on what a field cannot hold."""
     seed = whole_number(0 if value is None else value, "seed")

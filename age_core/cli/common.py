@@ -17,13 +17,14 @@ from age_core.erasure.methods import METHODS
 from age_core.erasure.options import PRESETS, RENAMED, TARGET_KINDS, parse_option
 from age_core.erasure.target_words import POOL
 from age_core.errors import AgeError
+from age_core.models.eraser import STRONGEST
 from age_core.models.identity import model_identity
 from age_core.models.pipelines import DTYPES, load_pipeline
 from age_core.models.precision import default_dtype
 from age_core.models.probes import Probe, load_probe
 from age_core.runs.config import RunConfig
 from age_core.runs.run import Run
-from age_core.validation import as_source, as_word, whole_number
+from age_core.validation import as_source, as_word, number_between, whole_number
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Answer = tuple[dict[str, Any], str]  # a document for --json, a text for people
@@ -46,6 +47,18 @@ def whole(text: str) -> int:
         return whole_number(text)
     except AgeError as error:
         raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
+
+
+def between(least: float, most: float, what: str) -> Callable[[str], float]:
+    """What reads an argument that is a number in a range."""
+
+    def read(text: str) -> float:
+        try:
+            return number_between(text, least, most, what)
+        except AgeError as error:
+            raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
+
+    return read
 
 
 def path(text: str) -> Path:
@@ -102,6 +115,14 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_probe_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--probe", type=as_source, help="an image classifier that judges (the model's own)")
+
+
+def add_strength_argument(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """--strength; where it may be `several`, the argument is a list."""
+    about = f"how many times as strong as it was saved, from 0, the original model, to {STRONGEST:g} (1)"
+    how: dict[str, Any] = {"action": "append", "default": []} if several else {"default": 1.0}
+    about += "; may be repeated, for a row each" if several else ""
+    parser.add_argument("--strength", type=between(0, STRONGEST, "strength"), help=about, **how)
 
 
 def method_of(args: argparse.Namespace) -> tuple[str, str | None]:

@@ -6,7 +6,15 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from age_core.cli.common import Answer, Commands, add_command, check_place, open_edited, path
+from age_core.cli.common import (
+    Answer,
+    Commands,
+    add_command,
+    add_strength_argument,
+    check_place,
+    open_edited,
+    path,
+)
 from age_core.runs.bundle import export_bundle, import_bundle
 from age_core.runs.export import KINDS, export_eraser
 from age_core.runs.run import Run, load_eraser
@@ -18,6 +26,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("eraser", type=path, help="an eraser file or a run folder")
     parser.add_argument("--kind", choices=KINDS, default="pipeline")
     parser.add_argument("--out", type=path, required=True, help="a folder, or a file for --kind delta; must not exist")
+    add_strength_argument(parser)
     about = "write a run that has ended as one file, to keep or to send"
     parser = add_command(commands, "bundle", run_bundle, about)
     parser.add_argument("run", type=path, help="the run's folder")
@@ -30,7 +39,8 @@ def add_commands(commands: Commands) -> None:
 
 
 def run_export(args: argparse.Namespace) -> Answer:
-    export = export_eraser(open_edited(args, [args.eraser]), load_eraser(args.eraser), args.out, args.kind)
+    eraser = load_eraser(args.eraser).scaled(args.strength)
+    export = export_eraser(open_edited(args, [args.eraser]), eraser, args.out, args.kind)
     text = f"exported {args.out}; opened again, its pictures differ by {export.picture_difference:.2g} levels of 255"
     return asdict(export) | {"path": str(export.path)}, text
 

@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from age_core.errors import AgeError
 from age_core.files import replacing
 from age_core.models.families import editable
+from age_core.validation import number_between
 
 FORMAT = "age-eraser-2"
+STRONGEST = 10.0  # times an eraser: long before, the edited model draws noise
 
 
 def without_directions(
@@ -60,9 +62,24 @@ class Eraser:
         named = self.info.get("concepts") or [self.info.get("concept")]
         return tuple(str(name) for name in named if name)
 
+    @property
+    def strength(self) -> float:
+        """How strongly it acts by its own account: 1 where it has none; AdaVD's is made at 2."""
+        try:
+            return float(self.info.get("strength", 1.0))
+        except (TypeError, ValueError):
+            raise AgeError(f"This eraser's strength is no number: {str(self.info['strength'])[:40]!r}.") from None
+
     def scaled(self, strength: float) -> Eraser:
-        """The same erasure `strength` times as strong: 0 changes nothing, 1 is as it was made."""
-        info = {**self.info, "strength": strength * float(self.info.get("strength", 1.0))}
+        """The same erasure `strength` times as strong: 0 changes nothing, 1 is as it was made, to the last bit.
+
+        Everything that acts follows: the delta, the low-rank factors it is the product of, and what is taken out of
+        values. Raises AgeError unless `strength` is a number from 0 to STRONGEST.
+        """
+        strength = number_between(strength, 0, STRONGEST, "strength")
+        if strength == 1:
+            return self
+        info = {**self.info, "strength": strength * self.strength}
         delta = {name: strength * change for name, change in self.delta.items()}
         lora = {name: strength * f if name.endswith("lora_B.weight") else f for name, f in self.lora.items()}
         return Eraser(delta, info, lora, self.directions)
@@ -100,7 +117,7 @@ class Eraser:
 
     def _take_out(self, directions: Tensor) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         sharpness, threshold = float(self.info["sharpness"]), float(self.info["threshold"])
-        strength = float(self.info.get("strength", 1.0))
+        strength = self.strength
         directions = directions.clone()  # from a file they are aligned otherwise, and sums would differ in the last bit
         return lambda _module, _inputs, values: without_directions(values, directions, sharpness, threshold, strength)
 

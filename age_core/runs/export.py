@@ -83,6 +83,8 @@ def export_eraser(pipe: DiffusionPipeline, eraser: Eraser, path: str | Path, kin
 def _check(eraser: Eraser, path: Path, kind: str) -> None:
     if kind not in KINDS:
         raise AgeError(f"Unknown kind of export {kind!r}; choose one of {', '.join(KINDS)}.")
+    if eraser.strength == 0:
+        raise AgeError("At strength 0 an eraser changes nothing and cannot be exported: choose another strength.")
     safe_name(path.name)
     if path.exists() or path.is_symlink():
         raise AgeError(f"{path.name!r} exists already: remove it first, or choose another name.")

@@ -78,19 +78,26 @@ def draw_pairs(
     """
     if len(erasers) > MOST_COLUMNS:
         raise AgeError(f"{len(erasers)} edited models are too many side by side: choose at most {MOST_COLUMNS}.")
-    columns = {title: eraser.scaled(strengths.get(title, 1.0)) for title, eraser in erasers.items()}
+    columns = _scaled(erasers, strengths)
     prompts = [row.prompt for row in rows for _ in range(count)]
     seeds = [first_seed + picture for _ in rows for picture in range(count)]
     return explorer.compute(lambda: compare_pairs(explorer.pipe, columns, explorer.probe, prompts, seeds))
 
 
-def scores(explorer: Explorer, erased: Sequence[str], erasers: Mapping[str, Eraser]) -> pd.DataFrame:
+def scores(
+    explorer: Explorer, erased: Sequence[str], erasers: Mapping[str, Eraser], strengths: Mapping[str, float] = AS_MADE
+) -> pd.DataFrame:
     """ESR and PSR with intervals, a row for the original and for each eraser of the same concepts.
 
-    16 pictures of each erased concept, 2 of each near and far one.
+    16 pictures of each erased concept, 2 of each near and far one. `strengths` as for `draw_pairs`.
     """
     concepts, probe = explorer.concepts, explorer.probe
     if probe is None:
         raise AgeError("ESR and PSR need a probe that knows the concepts, and this model was opened without one.")
     names = [resolve(concepts, name) for name in erased]
-    return explorer.compute(lambda: evaluate(explorer.pipe, probe, concepts, names, erasers, images=2))
+    columns = _scaled(erasers, strengths)
+    return explorer.compute(lambda: evaluate(explorer.pipe, probe, concepts, names, columns, images=2))
+
+
+def _scaled(erasers: Mapping[str, Eraser], strengths: Mapping[str, float]) -> dict[str, Eraser]:
+    return {title: eraser.scaled(strengths.get(title, 1.0)) for title, eraser in erasers.items()}

@@ -156,7 +156,9 @@ class Recording:
             out["live_previews"] = panels.previews(images, shown.preview_prompts[: len(images)], shown.step)
         where = f"Recorded: {self.name}, step {event.step} of {event.steps}"
         words = ", ".join(f"{n or '(empty prompt)'} {s:.0%}" for n, s in event.top_targets(3))
-        out["status"] = panels.status(f"{where}. Heaviest: {words or 'one fixed word'}.", event.step, event.steps)
+        note = f" Its eraser was {event.note}." if event.note else ""  # how it was scaled, on the last step
+        text = f"{where}. Heaviest: {words or 'one fixed word'}.{note}"
+        out["status"] = panels.status(text, event.step, event.steps)
         return out
 
     @property

@@ -15,7 +15,15 @@ from viz.charts import panels
 from viz.components.blocks import live_block, note, text_block
 from viz.components.chart import Chart
 from viz.tabs import runs
-from viz.tabs.compare_view import by_names, draw_cards, enlarged, prediction_figure, recorded, rows_of
+from viz.tabs.compare_view import (
+    by_names,
+    draw_cards,
+    enlarged,
+    prediction_figure,
+    recorded,
+    rows_of,
+    with_strength,
+)
 from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, answers, clear
 from viz.tabs.live import LIVE, follow
 from viz.tabs.map_data import MapData
@@ -153,23 +161,27 @@ def on_pair(_data: MapData, ui: SimpleNamespace, session: Session | None, title:
 
 
 @answers(compare_status="")
-def on_judge(data: MapData, ui: SimpleNamespace, session: Session | None, titles: list[str]) -> Stream:
-    """ESR and PSR of each chosen model, and the damage of the first beside what was predicted."""
+def on_judge(
+    data: MapData, ui: SimpleNamespace, session: Session | None, titles: list[str], *strengths: float
+) -> Stream:
+    """ESR and PSR of each chosen model at its strength, and the damage of the first beside what was predicted."""
     models = chosen_models(ready(session), titles)
+    columns = dict(zip(models, strengths, strict=False))
     from age_core.serve import comparison
 
     scores: list[tuple[str, dict[str, float]]] = []
     for names, erasers in by_names(models).items():
         text = f"Measuring {', '.join(erasers)} …"
         yield {ui.compare_status: panels.status(text, len(scores), len(models)), ui.messages: ""}
-        table = comparison.scores(data.explorer, names, erasers).set_index("method")
+        table = comparison.scores(data.explorer, names, erasers, columns).set_index("method")
         scores += [("original model", table.loc["original"].to_dict())] if not scores else []
-        scores += [(title, table.loc[title].to_dict()) for title in erasers]
+        scores += [(with_strength(title, columns), table.loc[title].to_dict()) for title in erasers]
     title, model = next(iter(models.items()))
     name = model.names[0]
     _, predicted = data.explorer.predict(name)
-    measured = data.explorer.measure(name, model.eraser)
+    measured = data.explorer.measure(name, model.eraser.scaled(columns.get(title, 1.0)))
     scaled = predicted * measured.sum() / predicted.sum()
+    shown = with_strength(title, columns)
     worse = pd.DataFrame({"erased": name, "affected": measured.index, "delta": (measured - scaled).to_numpy()})
     worse = worse.reindex(worse["delta"].abs().nlargest(8).index)
     yield {
@@ -177,7 +189,7 @@ def on_judge(data: MapData, ui: SimpleNamespace, session: Session | None, titles
         ui.scatter: gr.update(figure=prediction_figure(name, scaled, measured).to_json()),
         ui.compare_status: "",
         ui.graph: gr.update(value=name, arrows=atlas.arrows_json(worse)),
-        ui.caption: note(f"Measured less predicted damage of erasing {name} ({title}): where the prediction was off."),
+        ui.caption: note(f"Measured less predicted damage of erasing {name} ({shown}): where the prediction was off."),
     }
 
 
@@ -208,7 +220,7 @@ def connect(link: Link) -> None:
     link.on(ui.where.change, on_concept, ["graph"], ["grid"], QUICK)  # as soon as another is picked
     link.on(ui.pair.input, on_pair, ("session", "pair"), ["slider"], QUICK)
     measured = ("scores", "scatter", "compare_status", "graph", "caption")
-    link.on(ui.judge.click, on_judge, ("session", "erasers"), measured, STREAMED)
+    link.on(ui.judge.click, on_judge, ("session", "erasers", *STRENGTHS), measured, STREAMED)
     inputs = ("session", "erased", "picture_seed")
     ablated = link.on(ui.ablate.click, on_ablate, inputs, (*LIVE, "compare_status"), STREAMED)
     link.on(ablated.success, on_compare, drawing, pictures, STREAMED)

@@ -41,6 +41,12 @@ def by_names(models: Mapping[str, EditedModel]) -> dict[tuple[str, ...], dict[st
     return groups
 
 
+def with_strength(title: str, strengths: Mapping[str, float]) -> str:
+    """A model's title, with its column's strength where that is not as the model was made."""
+    strength = strengths.get(title, 1.0)
+    return title if strength == 1 else f"{title}, strength {strength:g}"
+
+
 def draw_cards(
     data: MapData,
     models: Mapping[str, EditedModel],
@@ -58,7 +64,7 @@ def draw_cards(
     for place, pairs in enumerate(zip(*pairs_by_title.values(), strict=True)):
         row, original = rows[place // count], pairs[0]
         edited = tuple(
-            panels.Drawn(title, pair.edited, pair.edited_verdict, pair.distance)
+            panels.Drawn(with_strength(title, strengths), pair.edited, pair.edited_verdict, pair.distance)
             for title, pair in zip(models, pairs, strict=True)
         )
         cards.append(
