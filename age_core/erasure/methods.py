@@ -38,7 +38,7 @@ def _fixed(word: WordKind, about: str) -> Method:
 
 METHODS: dict[str, Method] = {
     "age": Method(
-        "AGE",
+        "AGE, protected",
         "The default: adaptive target by minimax from where a look-ahead points, in directions of the text that "
         "neighbours hardly use.",
         prior=True,
@@ -46,7 +46,7 @@ METHODS: dict[str, Method] = {
         defaults=PROTECTED,
     ),
     "age-unprotected": Method(
-        "AGE, unprotected",
+        "AGE",  # what tables of earlier versions hold under this name
         "The same on all of cross-attention: neighbours are preserved by the loss alone.",
         prior=True,
         changes={"argmax_target": True},

@@ -37,7 +37,7 @@ def parts() -> dict[str, tuple[Source, Task, list[str], tuple[int, ...]]]:
     quiet = {"preview_every": 0}
     found: dict[str, tuple[Source, Task, list[str], tuple[int, ...]]] = {
         "uce-world": (WORLD, Task.of("uce", images=2, metrics=("noise-shift",)), concepts, (0,)),
-        "age": (NETFIVE, Task.of("age", quiet, images=16), everyone, (0, 1, 2)),
+        "age": (NETFIVE, Task.of("age-unprotected", quiet, images=16), everyone, (0, 1, 2)),
         "esd": (NETFIVE, Task.of("naive", CACHED, images=16), everyone, (0, 1, 2)),
         "in-class": (NETFIVE, Task.of("in-class", quiet, images=16), everyone, (0,)),
         "random": (NETFIVE, Task.of("random", quiet, images=16), everyone, (0,)),

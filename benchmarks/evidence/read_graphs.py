@@ -147,10 +147,10 @@ def main() -> None:
         return
     setup = NETFIVE.open()
     table = read_table(ASSETS / "graphs" / "emoji-netfive.parquet")
-    floor = noise_floor(setup, Task.of("age", images=16), args.folder / "age")
+    floor = noise_floor(setup, Task.of("age-unprotected", images=16), args.folder / "age")
     print(floor.groupby(["method", "metric"])["delta"].describe().round(4))
     whole = table.groupby("method")["erased"].nunique()
-    methods = sorted((str(method) for method in whole[whole == len(setup.watched)].index), key=lambda m: m != "age")
+    methods = sorted((str(method) for method in whole[whole == len(setup.watched)].index), key=lambda m: m != "age-unprotected")
     effects = SideEffects(table)
     compare(effects, methods)
     show_anchors(table, setup.watched)

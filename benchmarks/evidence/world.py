@@ -43,7 +43,7 @@ NEAREST, MOVED = 24, 0.1  # whom four pictures are drawn of: these nearest in wo
 PICTURES, OF_ERASED = 4, 16
 METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "esd": ("naive", "fast", {"preview_every": 0, "seed": 0, "latents": "cached"}),
-    "age": ("age", "balanced", {"preview_every": 0, "seed": 0}),
+    "age": ("age-unprotected", "balanced", {"preview_every": 0, "seed": 0}),
 }
 
 

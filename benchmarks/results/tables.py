@@ -11,7 +11,7 @@ from benchmarks.results.frames import frame
 # What the files call a method, and what the page does; in the order of the page.
 LABELS = {
     "original": "original model",
-    "age": "**AGE, the default**",
+    "age-unprotected": "**AGE**, unprotected",
     "random": "random neighbour",
     "empty": "empty prompt",
     "in-class": "in-class word",
@@ -31,7 +31,7 @@ LABELS = {
     "oce": "OCE",
     "adavd": "AdaVD",
 }
-GRAPH_METHODS = {"naive": "ESD", "age": "AGE", "in-class": "in-class word", "random": "random neighbour"}
+GRAPH_METHODS = {"naive": "ESD", "age-unprotected": "AGE", "in-class": "in-class word", "random": "random neighbour"}
 GROUP, WORDS = "excess in the same group", "rank correlation with nearness in words"
 
 
