@@ -10,8 +10,9 @@ import re
 import secrets
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ PARTIAL = ".partial"
 REMOVED = f".removed{PARTIAL}"
 NAME = re.compile(r"\w[\w .+-]*")
 NAME_BYTES = 100  # file systems allow 255; ours get suffixes
+# what Windows takes for a device rather than a file, with whatever ending
+DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)
 WINDOWS = os.name == "nt"
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has none, nor links that anybody may make
 OWNER = re.compile(r"[0-9a-f]{32}")  # the token of a person, which names the folder of their runs
@@ -36,7 +39,32 @@ def safe_name(name: str) -> str:
             f"{name[:40]!r} cannot name a folder: use letters, digits, spaces, dots and dashes, beginning with a "
             f"letter or digit, {NAME_BYTES} bytes at most."
         )
+    if DEVICE.fullmatch(name):
+        raise AgeError(f"{name!r} cannot name a file or folder: Windows takes it for a device. Choose another name.")
     return name
+
+
+def namesake(path: Path) -> str:
+    """The name of what stands at a path or beside it under a name that macOS or Windows takes for the same; or "".
+
+    There, neither case nor the way in which an accent is written tells names apart, and anybody's folder may move
+    there.
+    """
+    if path.exists() or path.is_symlink():
+        return path.name
+    with suppress(OSError):  # no folder yet
+        return next((name for name in os.listdir(path.parent) if _folded(name) == _folded(path.name)), "")
+    return ""
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def check_unused(path: Path) -> None:
+    """Raise AgeError where something stands at a path, or beside it under the same name."""
+    if other := namesake(path):
+        raise AgeError(f"{other!r} exists already: remove it first, or choose another name.")
 
 
 @contextmanager
@@ -114,8 +142,7 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """The same for a folder that must not exist yet: a hidden temporary sibling, renamed when all is written."""
-    if path.exists() or path.is_symlink():
-        raise AgeError(f"{path.name!r} exists already: remove it first, or choose another name.")
+    check_unused(path)
     temporary = path.with_name(f".{path.name}{PARTIAL}")
     shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
     try:
@@ -134,8 +161,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 def rename_folder(path: Path, name: str) -> Path:
     """Give a folder another name beside it. Raises AgeError on a bad or taken one, OSError when it cannot be moved."""
     renamed = path.parent / safe_name(name)
-    if renamed.exists() or renamed.is_symlink():
-        raise AgeError(f"{name!r} exists already: choose another name.")
+    other = namesake(renamed)
+    if other and (other == name or other != path.name):  # its own name in other letters is no other's
+        raise AgeError(f"{other!r} exists already: choose another name.")
     os.rename(path, renamed)
     sync(path.parent)
     return renamed

@@ -14,7 +14,7 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from age_core.errors import AgeError
-from age_core.files import PARTIAL, disk_errors, locked_folder, new_folder, replacing, safe_name
+from age_core.files import PARTIAL, check_unused, disk_errors, locked_folder, new_folder, replacing, safe_name
 from age_core.runs.run import PICTURE, Run, unused_name
 from age_core.runs.status import RunStatus
 from age_core.runs.untrusted import TEXT, check_documents, check_eraser, check_picture
@@ -37,8 +37,7 @@ def export_bundle(run: Run, path: str | Path) -> Path:
     """
     path = Path(path)
     safe_name(path.name)
-    if path.exists() or path.is_symlink():
-        raise AgeError(f"{path.name!r} exists already: remove it first, or choose another name.")
+    check_unused(path)
     with disk_errors(f"The bundle {path.name!r}"), run.alone():
         documents = _documents(run)
         files = [file for file in run.pictures() if PICTURE.fullmatch(file.name)]

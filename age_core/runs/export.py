@@ -16,7 +16,7 @@ from torch import Tensor
 from age_core.concepts.captions import article_of
 from age_core.concepts.concept_set import fill
 from age_core.errors import AgeError
-from age_core.files import PARTIAL, disk_errors, new_folder, replacing, safe_name, write_json
+from age_core.files import PARTIAL, check_unused, disk_errors, new_folder, replacing, safe_name, write_json
 from age_core.models.eraser import Eraser
 from age_core.models.families import device_of, dtype_of, encode_text, family_of, predict_all
 from age_core.models.portable import save_pipeline
@@ -84,8 +84,7 @@ def _check(eraser: Eraser, path: Path, kind: str) -> None:
     if kind not in KINDS:
         raise AgeError(f"Unknown kind of export {kind!r}; choose one of {', '.join(KINDS)}.")
     safe_name(path.name)
-    if path.exists() or path.is_symlink():
-        raise AgeError(f"{path.name!r} exists already: remove it first, or choose another name.")
+    check_unused(path)
     if eraser.directions and kind != "delta":
         raise AgeError("This eraser acts on values while the model runs, not on its weights: export it as 'delta'.")
     if kind == "lora":

@@ -19,6 +19,7 @@ from age_core.files import (
     PARTIAL,
     disk_errors,
     locked,
+    namesake,
     new_folder,
     read_json,
     remove_folder,
@@ -245,7 +246,7 @@ def unused_name(root: Path, config: RunConfig) -> str:
     """A name from concept and method that nothing in `root` has."""
     stem = re.sub(r"[\W_]+", "-", f"{config.concepts[0][:30]}-{config.method}").strip("-")
     stem = stem.encode()[: NAME_BYTES - 10].decode(errors="ignore")
-    return next(name for row in itertools.count(1) if not (root / (name := f"{stem}-{row:03d}")).exists())
+    return next(name for row in itertools.count(1) if not namesake(root / (name := f"{stem}-{row:03d}")))
 
 
 def list_runs(root: str | Path) -> list[Run]:

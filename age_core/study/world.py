@@ -14,6 +14,7 @@ from PIL import Image
 
 from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.errors import AgeError
+from age_core.models.same_model import same_model
 from age_core.study import world_files as files
 from age_core.study.floor import Floor
 from age_core.study.tables import COLUMNS, Recorded, Source
@@ -100,7 +101,7 @@ class RecordedWorld:
         manifest = files.read_manifest(folder)
         if manifest.vocabulary != vocabulary_hash(concepts) or set(manifest.original) != set(concepts.names):
             raise AgeError(f"The recorded world in {folder.name!r} is of other concepts than {concepts.name!r}.")
-        if identity is not None and manifest.identity != identity:
+        if identity is not None and not same_model(manifest.identity, identity):
             raise AgeError(f"The recorded world in {folder.name!r} is of another model.")
         tables = [files.numbers_file(key) for key in manifest.methods]
         for name in (files.PICTURES, files.VERDICTS, *tables):
