@@ -238,8 +238,8 @@ def check_folder(setup: MeasureSetup, task: Task, folder: Path) -> None:
             versions[before] = versions.get(before, 0) + 1
     for before, count in versions.items():
         log.warning(
-            "%r holds %d that were computed with %s: they stay, and may differ a little from those that are added. Name "
-            "another folder for all of one version.",
+            "%r holds %d that were computed with %s: they stay, and may differ a little from those that are added; "
+            "name another folder to have all of one version.",
             folder.name,
             count,
             before,

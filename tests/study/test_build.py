@@ -136,7 +136,7 @@ def test_a_folder_holds_the_erasures_of_one_setup_only(setup, others, tmp_path):
 def test_erasures_of_other_versions_of_the_libraries_stay_and_are_told(setup, tmp_path, monkeypatch, caplog):
     task, parts = Task.of("uce", images=1, metrics=("noise-shift",)), tmp_path / "parts"
     now = library_versions()
-    for name, versions in (("dog", now | {"torch": "2.0.1"}), ("wolf", now)):
+    for name, versions in (("dog", now | {"torch": "2.0.1"}), ("cat", now)):
         monkeypatch.setattr("age_core.study.task.library_versions", lambda versions=versions: versions)
         caplog.clear()
         list(build_side_effects(setup, task, [name], parts))
@@ -149,7 +149,7 @@ def test_erasures_of_other_versions_of_the_libraries_stay_and_are_told(setup, tm
         json.dumps({name: value for name, value in json.loads(dog.read_text()).items() if name != "versions"})
     )
     caplog.clear()
-    assert [job.erased for job in build_side_effects(setup, task, ["dog", "wolf"], parts)] == ["dog", "wolf"]
+    assert [job.erased for job in build_side_effects(setup, task, ["dog", "cat"], parts)] == ["dog", "cat"]
     assert not caplog.records  # an earlier version did not write them down
 
 
