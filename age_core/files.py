@@ -96,13 +96,13 @@ def locked(path: Path, busy: str, moving: bool = False) -> Iterator[None]:
     whether another holds it. Raises AgeError saying `busy` when another does, OSError when it cannot be opened or is a
     link.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
-        held.callback(os.close, descriptor)
+        stack.callback(os.close, descriptor)
         if not lock_descriptor(descriptor, blocking=False):
             raise AgeError(busy)
         if moving and WINDOWS:
-            held.close()
+            stack.close()
         yield
 
 
@@ -178,8 +178,8 @@ def remove_folder(path: Path) -> None:
     hidden = path.parent / f".-{secrets.token_hex(8)}{REMOVED}"
     os.rename(path, hidden)
     sync(path.parent)
-    for left in path.parent.glob(f".-*{REMOVED}"):
-        shutil.rmtree(left, ignore_errors=True)  # another process may be removing the same: both then get it done
+    for leftover in path.parent.glob(f".-*{REMOVED}"):
+        shutil.rmtree(leftover, ignore_errors=True)  # another process may be removing the same: both then get it done
     if hidden.exists():
         shutil.rmtree(hidden)  # says what is in the way
 

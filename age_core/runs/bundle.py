@@ -155,8 +155,8 @@ def _open_zip(path: Path) -> Iterator[ZipFile]:
         at = len(end) - 22 if end[-22:-18] == END and end[-2:] == b"\0\0" else end.rfind(END)
         if not 20 <= at <= len(end) - 22 or len(end) - at - 22 != int.from_bytes(end[at + 20 : at + 22], "little"):
             raise AgeError(f"{path.name!r} is no bundle, or cut short: a zip file does not end like this.")
-        listed = int.from_bytes(end[at + 12 : at + 16], "little")
-        many = end[at - 20 : at - 16] == b"PK\6\7" or listed > MAX_FILES * LISTED
+        list_bytes = int.from_bytes(end[at + 12 : at + 16], "little")
+        many = end[at - 20 : at - 16] == b"PK\6\7" or list_bytes > MAX_FILES * LISTED
         if many or size > MAX_BYTES + MAX_FILES * LISTED * 2:
             raise AgeError(f"{path.name!r} is too large: a bundle holds {MAX_FILES} files, {MAX_BYTES / 1e6:.0f} MB.")
         try:
@@ -186,9 +186,9 @@ def _entries(bundle: ZipFile, name: str) -> dict[str, ZipInfo]:
         if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
             raise AgeError(f"{what} packed in an unusual way: pack it anew.")
         entries[inside] = entry
-    for needed in ("config.json", "status.json"):
-        if needed not in entries:
-            raise AgeError(f"The bundle {name!r} holds no run: {needed} is missing.")
+    for document in ("config.json", "status.json"):
+        if document not in entries:
+            raise AgeError(f"The bundle {name!r} holds no run: {document} is missing.")
     _check_sizes(f"The bundle {name!r}", {inside: entry.file_size for inside, entry in entries.items()})
     return entries
 

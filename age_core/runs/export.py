@@ -68,16 +68,18 @@ def export_eraser(pipe: DiffusionPipeline, eraser: Eraser, path: str | Path, kin
     prompts = _prompts(pipe, eraser)
     original = _look(pipe, prompts)
     with eraser.applied_to(pipe):
-        wanted = _look(pipe, prompts)
+        edited_look = _look(pipe, prompts)
     with disk_errors(f"The export {path.name!r}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) if kind == "delta" else new_folder(path) as temporary:
-            found = _look_of_written(pipe, eraser, temporary, kind, prompts)
-            done = _compare(original, wanted, found, dtype_of(pipe), Export(path, kind, prompts, 0.0, 0.0, 0.0))
+            written_look = _look_of_written(pipe, eraser, temporary, kind, prompts)
+            result = _compare(
+                original, edited_look, written_look, dtype_of(pipe), Export(path, kind, prompts, 0.0, 0.0, 0.0)
+            )
             if kind != "delta":
-                note = asdict(done) | {"path": None, "eraser": dict(eraser.info)}
+                note = asdict(result) | {"path": None, "eraser": dict(eraser.info)}
                 write_json(temporary / NOTE, note)
-    return done
+    return result
 
 
 def _check(eraser: Eraser, path: Path, kind: str) -> None:
@@ -151,12 +153,12 @@ def _look(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Look:
     return Look(np.stack([np.asarray(picture.convert("RGB"), np.float32) for picture in pictures]), predictions)
 
 
-def _compare(original: Look, wanted: Look, found: Look, dtype: torch.dtype, blank: Export) -> Export:
+def _compare(original: Look, edited_look: Look, written_look: Look, dtype: torch.dtype, blank: Export) -> Export:
     """Raise AgeError when the reopened export is not the edit: other pictures, or predictions without its trace."""
-    scale = wanted.predictions.square().mean().sqrt()
-    edit = float((wanted.predictions - original.predictions).square().mean().sqrt() / scale)
-    off = float((found.predictions - wanted.predictions).square().mean().sqrt() / scale)
-    levels = float(np.abs(found.pictures - wanted.pictures).mean())
+    scale = edited_look.predictions.square().mean().sqrt()
+    edit = float((edited_look.predictions - original.predictions).square().mean().sqrt() / scale)
+    off = float((written_look.predictions - edited_look.predictions).square().mean().sqrt() / scale)
+    levels = float(np.abs(written_look.pictures - edited_look.pictures).mean())
     # written so that a NaN fails
     if not (levels <= PICTURE_LIMIT[dtype] and off <= SHARE_LIMIT * edit + GRAIN[dtype]):
         raise AgeError(

@@ -141,8 +141,8 @@ def resume_run(pipe: DiffusionPipeline, run: Run, concepts: ConceptSet) -> Gener
     state = run.resume_state(make_config(pipe, request, concepts, run.config.model))
     events = carry_out(pipe, request, concepts, state)
     threads = run.config.machine.get("threads", "")
-    known = threads.isdecimal() and 0 < int(threads) < 1000  # the folder may come from anywhere
-    return run.record(_on_threads(int(threads), events) if known else events, state)
+    usable = threads.isdecimal() and 0 < int(threads) < 1000  # the folder may come from anywhere
+    return run.record(_on_threads(int(threads), events) if usable else events, state)
 
 
 def _on_threads(count: int, events: Iterator[EraseEvent]) -> Iterator[EraseEvent]:

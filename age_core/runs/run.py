@@ -206,8 +206,8 @@ class Run:
     def _trim(self, step: int) -> None:
         """Forget what came after the checkpoint: it is about to happen again."""
         with disk_errors(f"The run {self.path.name!r}"):
-            for left in itertools.chain(self.path.glob(f"*{PARTIAL}*"), self.path.glob(f"pictures/*{PARTIAL}*")):
-                left.unlink(missing_ok=True)
+            for leftover in itertools.chain(self.path.glob(f"*{PARTIAL}*"), self.path.glob(f"pictures/*{PARTIAL}*")):
+                leftover.unlink(missing_ok=True)
             for picture in self.pictures():
                 if int(picture.name.split("-")[0]) > step:
                     picture.unlink()

@@ -205,8 +205,8 @@ class SideEffects:
         method, metric = source
         rows = self.rows[(self.rows["metric"] == metric) & (self.rows["method"] == method)]
         if rows.empty:
-            held = ", ".join(f"{metric} by {label_of(method)}" for method, metric in self.sources)
-            raise AgeError(f"The table holds no {metric} by {label_of(method)}; it holds {held or 'nothing'}.")
+            sources_there = ", ".join(f"{metric} by {label_of(method)}" for method, metric in self.sources)
+            raise AgeError(f"The table holds no {metric} by {label_of(method)}; it holds {sources_there or 'nothing'}.")
         return rows
 
     def _floor(self, source: Source, pairs: pd.DataFrame) -> Floor:

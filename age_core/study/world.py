@@ -154,8 +154,8 @@ class RecordedWorld:
             "moved": first["distance"].to_numpy() > self.manifest.floor,
         }
         table = pd.DataFrame(columns, index=pd.Index(self.names, name="affected"))
-        drawn = first[first["tile"] >= 0]
-        places = dict(zip(drawn["affected"].astype(str), drawn["tile"].tolist(), strict=True))
+        with_tiles = first[first["tile"] >= 0]
+        places = dict(zip(with_tiles["affected"].astype(str), with_tiles["tile"].tolist(), strict=True))
         title = self.manifest.methods[method].title
         return RecordedErasure(method, title, name, table, self._sheet(files.tiles_file(method, name), places))
 
@@ -229,8 +229,8 @@ class RecordedWorld:
             table = table.sort_values(["erased", "affected", "picture"], ignore_index=True)
             for column, verdicts in self._verdicts.items():
                 pictures = table["picture"].to_numpy()
-                seen = verdicts[table["affected"].cat.codes, np.minimum(pictures, verdicts.shape[1] - 1)]
-                table[column] = np.where(pictures < verdicts.shape[1], seen, np.nan)
+                seen_before = verdicts[table["affected"].cat.codes, np.minimum(pictures, verdicts.shape[1] - 1)]
+                table[column] = np.where(pictures < verdicts.shape[1], seen_before, np.nan)
             self._numbers[method] = table
         return self._numbers[method]
 
