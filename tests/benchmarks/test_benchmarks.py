@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import suppress
+
 import pandas as pd
+import psutil
 import pytest
 
 from benchmarks.evidence import ablation, judging, matched
@@ -75,3 +80,14 @@ def test_a_busy_machine_is_measured_in_the_program_s_own_environment():
     table = busy.summary(pd.DataFrame(rows, columns=["environment", "busy", "seconds"]))
     assert table.loc[busy.OWN, "busy over idle"] == 1.5 and table.loc["one thread", "idle over own"] == 2
     assert table.loc["one thread", "busy over own"] == pytest.approx(4 / 3)
+
+
+def test_what_keeps_a_core_busy_ends_with_whoever_started_it():
+    starts = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {busy.SPIN!r}]).pid)"
+    done = subprocess.run([sys.executable, "-c", starts], stdout=subprocess.PIPE, text=True, check=True)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(done.stdout)).wait(20)
+    with busy.busy(2):
+        mine = psutil.Process().children()
+        assert len(mine) >= 2 and all(one.is_running() for one in mine)
+    assert not psutil.wait_procs(mine, timeout=20)[1]
