@@ -36,8 +36,8 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_BLOCKTIME")
 
 
-# keeps a core busy until it is ended, or whoever started it has died
-SPIN = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+# keeps a core busy until it is ended, or whoever started it, the process of that number, has died
+SPIN = "import os, sys; starter = int(sys.argv[1])\nwhile os.getppid() == starter: pass"
 
 
 def environment(changes: Mapping[str, str], inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -48,7 +48,7 @@ def environment(changes: Mapping[str, str], inherited: Mapping[str, str] = os.en
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
     """So many processes that each keep a core busy."""
-    running = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(processes)]
+    running = [subprocess.Popen([sys.executable, "-c", SPIN, str(os.getpid())]) for _ in range(processes)]
     try:
         yield
     finally:
