@@ -16,7 +16,7 @@ if __name__ == "__main__":
 from age_core import AgeError
 from age_core.serve import stored
 from age_core.serve.registry import Choice, OpenModels
-from viz import gradio_tuning  # before anything that imports Gradio
+from viz import environment, gradio_tuning  # noqa: F401  # in this order, before anything that imports Gradio
 from viz.components import theme
 from viz.tabs import page
 from viz.tabs.map_data import MapCache

@@ -10,8 +10,9 @@ import re
 import secrets
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ PARTIAL = ".partial"
 REMOVED = f".removed{PARTIAL}"
 NAME = re.compile(r"\w[\w .+-]*")
 NAME_BYTES = 100  # file systems allow 255; ours get suffixes
+# what Windows takes for a device rather than a file, with whatever ending
+DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)
 WINDOWS = os.name == "nt"
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has none, nor links that anybody may make
 OWNER = re.compile(r"[0-9a-f]{32}")  # the token of a person, which names the folder of their runs
@@ -36,7 +39,32 @@ def safe_name(name: str) -> str:
             f"{name[:40]!r} cannot name a folder: use letters, digits, spaces, dots and dashes, beginning with a "
             f"letter or digit, {NAME_BYTES} bytes at most."
         )
+    if DEVICE.fullmatch(name):
+        raise AgeError(f"{name!r} cannot name a file or folder: Windows takes it for a device. Choose another name.")
     return name
+
+
+def namesake(path: Path) -> str:
+    """The name of what stands at a path or beside it under a name that macOS or Windows takes for the same; or "".
+
+    There, neither case nor the way in which an accent is written tells names apart, and anybody's folder may move
+    there.
+    """
+    if path.exists() or path.is_symlink():
+        return path.name
+    with suppress(OSError):  # no folder yet
+        return next((name for name in os.listdir(path.parent) if _folded(name) == _folded(path.name)), "")
+    return ""
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def check_unused(path: Path) -> None:
+    """Raise AgeError where something stands at a path, or beside it under the same name."""
+    if other := namesake(path):
+        raise AgeError(f"{other!r} exists already: remove it first, or choose another name.")
 
 
 @contextmanager
@@ -68,13 +96,13 @@ def locked(path: Path, busy: str, moving: bool = False) -> Iterator[None]:
     whether another holds it. Raises AgeError saying `busy` when another does, OSError when it cannot be opened or is a
     link.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
-        held.callback(os.close, descriptor)
+        stack.callback(os.close, descriptor)
         if not lock_descriptor(descriptor, blocking=False):
             raise AgeError(busy)
         if moving and WINDOWS:
-            held.close()
+            stack.close()
         yield
 
 
@@ -114,8 +142,7 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """The same for a folder that must not exist yet: a hidden temporary sibling, renamed when all is written."""
-    if path.exists() or path.is_symlink():
-        raise AgeError(f"{path.name!r} exists already: remove it first, or choose another name.")
+    check_unused(path)
     temporary = path.with_name(f".{path.name}{PARTIAL}")
     shutil.rmtree(temporary, ignore_errors=True)  # left by a process that was killed
     try:
@@ -134,8 +161,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 def rename_folder(path: Path, name: str) -> Path:
     """Give a folder another name beside it. Raises AgeError on a bad or taken one, OSError when it cannot be moved."""
     renamed = path.parent / safe_name(name)
-    if renamed.exists() or renamed.is_symlink():
-        raise AgeError(f"{name!r} exists already: choose another name.")
+    other = namesake(renamed)
+    if other and (other == name or other != path.name):  # its own name in other letters is no other's
+        raise AgeError(f"{other!r} exists already: choose another name.")
     os.rename(path, renamed)
     sync(path.parent)
     return renamed
@@ -150,8 +178,8 @@ def remove_folder(path: Path) -> None:
     hidden = path.parent / f".-{secrets.token_hex(8)}{REMOVED}"
     os.rename(path, hidden)
     sync(path.parent)
-    for left in path.parent.glob(f".-*{REMOVED}"):
-        shutil.rmtree(left, ignore_errors=True)  # another process may be removing the same: both then get it done
+    for leftover in path.parent.glob(f".-*{REMOVED}"):
+        shutil.rmtree(leftover, ignore_errors=True)  # another process may be removing the same: both then get it done
     if hidden.exists():
         shutil.rmtree(hidden)  # says what is in the way
 

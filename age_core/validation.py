@@ -155,8 +155,8 @@ def control_character(text: str) -> str:
 
 def as_word(text: str) -> str:
     """A word as it is meant: plain spaces, none at its ends, its letters composed, without what does not show."""
-    shown = "".join(c for c in text if c not in INVISIBLE)
-    return unicodedata.normalize("NFC", " ".join(shown.split()))
+    visible_text = "".join(c for c in text if c not in INVISIBLE)
+    return unicodedata.normalize("NFC", " ".join(visible_text.split()))
 
 
 def word_key(text: str) -> str:

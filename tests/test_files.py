@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,35 @@ print(len(names), "done")
 def test_everything_can_be_imported_where_there_is_no_unix():
     done = subprocess.run([sys.executable, "-c", ELSEWHERE], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split()[-1:] == ["done"] and int(done.stdout.split()[-2]) > 100, done.stderr
+
+
+DEVICES = ["CON", "nul", "Aux", "prn", "COM1", "lpt9", "aux.txt", "con.tar.gz", "NUL .x", "com¹"]
+
+
+@pytest.mark.parametrize("name", [*DEVICES, "dog.", "dog ", "a:b", "c:", "dog.zip:stream", "a/b", "a\\b", "a|b", "a?"])
+def test_a_name_that_some_system_takes_for_something_else_names_nothing(name, tmp_path):
+    with pytest.raises(AgeError, match="cannot name a "):
+        files.safe_name(name)
+    (tmp_path / "one").mkdir()
+    with pytest.raises(AgeError):
+        files.rename_folder(tmp_path / "one", name)
+
+
+def test_names_that_only_look_like_devices_are_names():
+    for name in ("console", "com", "com10", "lpt", "nullify", "auxiliary.txt", "com-1", "my con", "prn-001"):
+        assert files.safe_name(name) == name
+
+
+@pytest.mark.parametrize(("one", "other"), [("Dog", "dOG"), ("Straße", "STRASSE"), ("Caf\u00e9", "cafe\u0301")])
+def test_names_that_some_systems_take_for_one_do_not_stand_side_by_side(one, other, tmp_path):
+    with new_folder(tmp_path / one) as temporary:
+        (temporary / "note").write_text("mine")
+    with pytest.raises(AgeError, match="exists already"), new_folder(tmp_path / other):
+        pass
+    (tmp_path / "third").mkdir()
+    with pytest.raises(AgeError, match="exists already"):
+        files.rename_folder(tmp_path / "third", unicodedata.normalize("NFC", other))
+    assert (tmp_path / one / "note").read_text() == "mine"
+    (tmp_path / "third").rmdir()
+    renamed = files.rename_folder(tmp_path / one, unicodedata.normalize("NFC", other).upper())
+    assert (renamed / "note").read_text() == "mine" and os.listdir(tmp_path) == [renamed.name]

@@ -23,7 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {"models", "concepts", "measure", "erasure", "study", "runs"},
     "emoji": {"models", "concepts", "measure"},
 }
-ROOT_FILES = {"errors", "files", "assets", "validation", "environment"}
+ROOT_FILES = {"errors", "files", "assets", "validation", "environment", "versions"}
 # Each part of viz and the parts that it may import from; all may use gradio_tuning.
 VIZ: dict[str, set[str]] = {
     "components": set(),
@@ -79,8 +79,9 @@ def test_imports_go_one_way_between_parts_of_the_page(part):
 
 def test_the_parts_of_the_page_are_all_named():
     assert {path.parent.name for path in (ROOT / "viz").glob("*/__init__.py")} == set(VIZ)
-    assert {path.stem for path in (ROOT / "viz").glob("[!_]*.py")} == {"gradio_tuning"}
-    assert not tops(ROOT / "viz" / "gradio_tuning.py") & {"viz", "age_core", "app", "torch"}
+    assert {path.stem for path in (ROOT / "viz").glob("[!_]*.py")} == {"environment", "gradio_tuning"}
+    for name in ("environment", "gradio_tuning"):
+        assert not tops(ROOT / "viz" / f"{name}.py") & {"viz", "age_core", "app", "torch"}
 
 
 def test_only_the_tabs_know_the_method_and_only_by_what_explorers_are_asked():

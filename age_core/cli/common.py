@@ -22,6 +22,7 @@ from age_core.models.identity import model_identity
 from age_core.models.pipelines import DTYPES, load_pipeline
 from age_core.models.precision import default_dtype
 from age_core.models.probes import Probe, load_probe
+from age_core.models.same_model import distinct
 from age_core.runs.config import RunConfig
 from age_core.runs.run import Run
 from age_core.validation import as_source, as_word, number_between, whole_number
@@ -162,7 +163,7 @@ def concepts_of(args: argparse.Namespace, name: str = DEFAULT) -> ConceptSet:
 def edited_model(paths: Sequence[Path]) -> str:
     """The model that was edited, as far as run folders among `paths` say. Raises AgeError where they say several."""
     runs: list[RunConfig] = [Run.open(path).config for path in paths if path.is_dir()]
-    if len({run.model_identity for run in runs}) > 1:
+    if len(distinct(run.model_identity for run in runs)) > 1:
         raise AgeError("These runs edited models of different weights: look at them one model at a time.")
     return next((run.model for run in runs if run.model), DEFAULT)
 

@@ -25,6 +25,7 @@ from age_core.cli.common import (
 from age_core.concepts.concept_set import ConceptSet
 from age_core.errors import AgeError
 from age_core.files import disk_errors, plain
+from age_core.models.same_model import same_model
 from age_core.study.build import Source
 from age_core.study.graph import concept_graph, write_graphml
 from age_core.study.labels import label_of
@@ -123,7 +124,7 @@ def run_statistics(args: argparse.Namespace) -> Answer:
         raise AgeError(f"--graphml takes the graph of one method: choose one of {', '.join(methods)} by --methods.")
     model, identity = effects.model
     setup = source_of(args, model).open()
-    if identity and identity != setup.identity:
+    if identity and not same_model(identity, setup.identity):
         raise AgeError(
             f"These side effects are of the model {model!r} ({identity}), and {setup.model!r} has other weights "
             f"({setup.identity}): name theirs by --model, in its number format (--dtype)."

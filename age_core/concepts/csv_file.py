@@ -89,10 +89,10 @@ def _text(path: Path) -> str:
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
     """Every row that holds anything, the header first, each with the line in which it begins."""
-    named = re.match(r'"?sep=(.)"?[ ,;\t]*(\r\n|\r|\n)', text, re.IGNORECASE)
-    text, line = (text[named.end() :], 2) if named else (text, 1)
+    sep_line = re.match(r'"?sep=(.)"?[ ,;\t]*(\r\n|\r|\n)', text, re.IGNORECASE)
+    text, line = (text[sep_line.end() :], 2) if sep_line else (text, 1)
     header = next((part for part in text.splitlines() if part.strip()), "")
-    separator = named.group(1) if named else max(SEPARATORS, key=lambda mark: _known_columns(header, mark))
+    separator = sep_line.group(1) if sep_line else max(SEPARATORS, key=lambda mark: _known_columns(header, mark))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     while True:
         begins = line + reader.line_num

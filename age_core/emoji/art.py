@@ -143,10 +143,10 @@ def render_all(folder: Path, table: list[dict[str, str]], size_px: int = PICTURE
     pictures, concept, style_of = [], [], []
     rare = []
     for row, entry in enumerate(table):
-        found = [(s, svg) for s, icons in enumerate(sets) if (svg := icons.svg(entry["unicode"]))]
-        if len(found) < 6:
-            rare.append(f"{entry['name']} ({len(found)})")
-        for s, svg in found:
+        drawings = [(s, svg) for s, icons in enumerate(sets) if (svg := icons.svg(entry["unicode"]))]
+        if len(drawings) < 6:
+            rare.append(f"{entry['name']} ({len(drawings)})")
+        for s, svg in drawings:
             pictures.append(torch.from_numpy(render(svg, size_px).copy()).permute(2, 0, 1))
             concept.append(row)
             style_of.append(s)

@@ -131,7 +131,7 @@ def train_unet(
         rows = torch.multinomial(weights, batch, replacement=True, generator=generator)
         copies = torch.randint(latents.shape[0], (batch,), generator=generator)
         if without is not None:
-            rows, copies = rows[(kept := concept[rows] != without)], copies[kept]
+            rows, copies = rows[(others := concept[rows] != without)], copies[others]
         states = captions.batch(concept[rows], style[rows], generator).to(device)
         optimizer.param_groups[0]["lr"] = lr * linear_decay(step, steps)
         loss = denoising_loss(model, scheduler, latents[copies, rows].to(device), states, generator)

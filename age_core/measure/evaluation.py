@@ -115,9 +115,9 @@ def _rates(part: str, tables: Sequence[pd.DataFrame], concepts: int) -> dict[str
     verdicts, rates = pd.concat(tables), dict[str, float]()
     name = "esr" if part == "erased" else "psr"
     for k in (1, 5):
-        seen = verdicts[f"top{k}"].to_numpy(float).reshape(concepts, -1)  # (concepts, images)
-        counted = 1 - seen if name == "esr" else seen
-        ends = share_interval(counted)
-        rates[f"{name}{k}"] = 100 * float(counted.mean())
+        hits = verdicts[f"top{k}"].to_numpy(float).reshape(concepts, -1)  # (concepts, images)
+        successes = 1 - hits if name == "esr" else hits
+        ends = share_interval(successes)
+        rates[f"{name}{k}"] = 100 * float(successes.mean())
         rates[f"{name}{k}_low"], rates[f"{name}{k}_high"] = (100 * end for end in ends)
     return rates if part == "erased" else rates | {"distance": float(verdicts["distance"].mean())}

@@ -108,6 +108,6 @@ def hierarchical_bootstrap(values: np.ndarray, rounds: int = 2000, seed: int = 0
     n, m = values.shape
     means = np.empty(rounds)
     for row in range(rounds):
-        drawn = rng.integers(n, size=(n, 1))
-        means[row] = values[drawn, rng.integers(m, size=(n, m))].mean()
+        chosen_rows = rng.integers(n, size=(n, 1))
+        means[row] = values[chosen_rows, rng.integers(m, size=(n, m))].mean()
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))

@@ -63,6 +63,6 @@ def noise_shift(pipe: DiffusionPipeline, reference: Reference, eraser: Eraser) -
     0: untouched; 1: as far as if the words had been deleted. One row a picture: concept, seed, shift, kept (1 - shift).
     """
     with in_float32(family_of(pipe).denoiser(pipe)), eraser.applied_to(pipe):
-        moved = predict_all(pipe, reference.z, reference.t, reference.states)
-    shift = (row_errors(moved, reference.prediction) / reference.signal).cpu().numpy()
+        edited_prediction = predict_all(pipe, reference.z, reference.t, reference.states)
+    shift = (row_errors(edited_prediction, reference.prediction) / reference.signal).cpu().numpy()
     return pd.DataFrame({"concept": reference.concept, "seed": reference.seed, "shift": shift, "kept": 1 - shift})

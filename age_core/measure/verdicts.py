@@ -57,10 +57,10 @@ def hits(
     One row a picture: concept, seed, top1, top5 (bool). `images` pictures of each concept, on fixed seeds. Names may be
     synonyms; a Concept need not be in the set. Raises AgeError, before anything is drawn, on an unknown name or label.
     """
-    chosen = [known(concepts, name) for name in names]
-    for concept in chosen:
+    asked_concepts = [known(concepts, name) for name in names]
+    for concept in asked_concepts:
         probe.rows(concept.labels)
-    return draw_and_judge(pipe, probe, concepts, chosen, images, eraser, first, steps, guidance)[0]
+    return draw_and_judge(pipe, probe, concepts, asked_concepts, images, eraser, first, steps, guidance)[0]
 
 
 def known(concepts: ConceptSet, name: str | Concept) -> Concept:

@@ -127,10 +127,10 @@ def check_texts(parts: list[tuple[Any, Any]], unet: Any) -> None:
 def check_sizes(unet: Any, text_encoder: Any) -> None:
     """SDXL's UNet is told six numbers of the picture's size beside the pooled text; its refiner's is told a score."""
     config = unet.config
-    told = config.projection_class_embeddings_input_dim - text_encoder.config.projection_dim
-    if told != 6 * config.addition_time_embed_dim:
+    count = config.projection_class_embeddings_input_dim - text_encoder.config.projection_dim
+    if count != 6 * config.addition_time_embed_dim:
         raise _uneditable(
-            f"it is told {told / config.addition_time_embed_dim:g} numbers beside the text where SDXL's base model is "
+            f"it is told {count / config.addition_time_embed_dim:g} numbers beside the text where SDXL's base model is "
             "told 6: a refiner finishes pictures, and draws none of a text"
         )
 
@@ -139,9 +139,9 @@ def check_vae(vae: Any, channels: int) -> None:
     """It turns the UNet's latents into one picture, always the same."""
     if isinstance(vae, ConsistencyDecoderVAE):
         raise AgeError("A ConsistencyDecoderVAE draws by chance, and a seed has no one picture: take the plain VAE.")
-    given = vae.config.get("latent_channels", channels)
-    if given != channels:
-        raise AgeError(f"This model's UNet draws latents of {channels} channels, its VAE reads {given}.")
+    vae_channels = vae.config.get("latent_channels", channels)
+    if vae_channels != channels:
+        raise AgeError(f"This model's UNet draws latents of {channels} channels, its VAE reads {vae_channels}.")
 
 
 def longest(encoder: Any) -> int:

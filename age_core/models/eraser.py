@@ -59,8 +59,8 @@ class Eraser:
     @property
     def concepts(self) -> tuple[str, ...]:
         """The erased concepts, as far as `info` names any."""
-        named = self.info.get("concepts") or [self.info.get("concept")]
-        return tuple(str(name) for name in named if name)
+        names = self.info.get("concepts") or [self.info.get("concept")]
+        return tuple(str(name) for name in names if name)
 
     @property
     def strength(self) -> float:

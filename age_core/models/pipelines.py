@@ -107,12 +107,12 @@ def _variant(files: Iterable[str], parts: Sequence[str]) -> str | None:
             f"The weights of {unsafe[0]} are there as .bin files only, which could run code when they are read: take a "
             "copy with .safetensors files, or write one, `pipe.save_pretrained(folder, safe_serialization=True)`."
         )
-    needed = [known for known in variants.values() if "" not in known]
-    if not needed:
+    choices = [choice for choice in variants.values() if "" not in choice]
+    if not choices:
         return None
-    common = set.intersection(*needed)
+    common = set.intersection(*choices)
     if not common:
-        several = sorted(set.union(*needed))
+        several = sorted(set.union(*choices))
         raise AgeError(f"The parts' weights are of different variants ({', '.join(several)}): take a copy with one.")
     return min(common)
 
@@ -146,9 +146,9 @@ def _no_pipeline(name: str) -> AgeError:
 def _find_on_hub(name: str) -> list[str]:
     """The files of a Hub id. Raises AgeError at once where it is neither kept here nor to be had; loading tries on."""
     try:
-        kept = try_to_load_from_cache(name, "model_index.json")
-        if isinstance(kept, str):  # what is not kept may be fetched, so that nothing is missing yet
-            return [file for file in _files_in(Path(kept).parent) if file.endswith(".safetensors")]
+        index_file = try_to_load_from_cache(name, "model_index.json")
+        if isinstance(index_file, str):  # what is not kept may be fetched, so that nothing is missing yet
+            return [file for file in _files_in(Path(index_file).parent) if file.endswith(".safetensors")]
         return [file.rfilename for file in HfApi().model_info(name, timeout=10).siblings or ()]
     except HFValidationError as error:
         raise _no_pipeline(name) from error

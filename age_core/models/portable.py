@@ -52,9 +52,9 @@ def _source(pipe: DiffusionPipeline) -> Path | None:
 def _drop_places(path: Path) -> None:
     """Take out of a configuration where its model once lay."""
     config = _read(path)
-    left = {key: value for key, value in config.items() if key not in PLACES}
-    if left != config:
-        _write(path, left)
+    without_places = {key: value for key, value in config.items() if key not in PLACES}
+    if without_places != config:
+        _write(path, without_places)
 
 
 def _add_vocabulary(part: Path, source: Path | None) -> None:

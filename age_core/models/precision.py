@@ -46,16 +46,16 @@ def in_float32(network: nn.Module) -> Iterator[None]:
     Takes 4 bytes a weight where the format is half precision, nothing where it is float32.
     """
     places: list[tuple[Any, str, Tensor]] = [
-        (held, name, values)
+        (tensors, name, values)
         for module in network.modules()
-        for held in (module._parameters, module._buffers)
-        for name, values in held.items()
+        for tensors in (module._parameters, module._buffers)
+        for name, values in tensors.items()
         if values is not None and values.dtype in HALF
     ]
     try:
-        for held, name, values in places:
-            held[name] = values.detach().float()
+        for tensors, name, values in places:
+            tensors[name] = values.detach().float()
         yield
     finally:
-        for held, name, values in places:
-            held[name] = values
+        for tensors, name, values in places:
+            tensors[name] = values

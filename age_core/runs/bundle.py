@@ -14,7 +14,7 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from age_core.errors import AgeError
-from age_core.files import PARTIAL, disk_errors, locked_folder, new_folder, replacing, safe_name
+from age_core.files import PARTIAL, check_unused, disk_errors, locked_folder, new_folder, replacing, safe_name
 from age_core.runs.run import PICTURE, Run, unused_name
 from age_core.runs.status import RunStatus
 from age_core.runs.untrusted import TEXT, check_documents, check_eraser, check_picture
@@ -37,8 +37,7 @@ def export_bundle(run: Run, path: str | Path) -> Path:
     """
     path = Path(path)
     safe_name(path.name)
-    if path.exists() or path.is_symlink():
-        raise AgeError(f"{path.name!r} exists already: remove it first, or choose another name.")
+    check_unused(path)
     with disk_errors(f"The bundle {path.name!r}"), run.alone():
         documents = _documents(run)
         files = [file for file in run.pictures() if PICTURE.fullmatch(file.name)]
@@ -156,8 +155,8 @@ def _open_zip(path: Path) -> Iterator[ZipFile]:
         at = len(end) - 22 if end[-22:-18] == END and end[-2:] == b"\0\0" else end.rfind(END)
         if not 20 <= at <= len(end) - 22 or len(end) - at - 22 != int.from_bytes(end[at + 20 : at + 22], "little"):
             raise AgeError(f"{path.name!r} is no bundle, or cut short: a zip file does not end like this.")
-        listed = int.from_bytes(end[at + 12 : at + 16], "little")
-        many = end[at - 20 : at - 16] == b"PK\6\7" or listed > MAX_FILES * LISTED
+        list_bytes = int.from_bytes(end[at + 12 : at + 16], "little")
+        many = end[at - 20 : at - 16] == b"PK\6\7" or list_bytes > MAX_FILES * LISTED
         if many or size > MAX_BYTES + MAX_FILES * LISTED * 2:
             raise AgeError(f"{path.name!r} is too large: a bundle holds {MAX_FILES} files, {MAX_BYTES / 1e6:.0f} MB.")
         try:
@@ -187,9 +186,9 @@ def _entries(bundle: ZipFile, name: str) -> dict[str, ZipInfo]:
         if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
             raise AgeError(f"{what} packed in an unusual way: pack it anew.")
         entries[inside] = entry
-    for needed in ("config.json", "status.json"):
-        if needed not in entries:
-            raise AgeError(f"The bundle {name!r} holds no run: {needed} is missing.")
+    for document in ("config.json", "status.json"):
+        if document not in entries:
+            raise AgeError(f"The bundle {name!r} holds no run: {document} is missing.")
     _check_sizes(f"The bundle {name!r}", {inside: entry.file_size for inside, entry in entries.items()})
     return entries
 

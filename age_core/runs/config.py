@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from age_core.erasure.options import NAMES, EraseOptions, current_names
 from age_core.errors import AgeError
+from age_core.models.same_model import same_model
 from age_core.validation import Texts, fault_of, in_one_sentence, strict
 
 HARMLESS = ("preview_every", "checkpoint_every")  # options that change no bit of the eraser
@@ -45,7 +46,7 @@ class RunConfig:
     world: str  # its name
     model: str  # name, folder or Hub id
     model_class: str
-    model_identity: str  # hash of configuration and weights
+    model_identity: str  # hashes of configuration and weights, compared by `same_model`
     trained_parameters: int
     versions: Mapping[str, str]
     machine: Mapping[str, str]  # device, number format, CPU threads: sums in another order end in other last bits
@@ -95,7 +96,7 @@ class RunConfig:
         earlier versions, which recorded no format, the name has to do.
         """
         same_place = Path(self.model) == Path(model) and self.machine.get("dtype") != dtype
-        return self.model_identity == identity or same_place
+        return same_model(self.model_identity, identity) or same_place
 
     def planned(self) -> dict[str, Any]:
         """The options that `plan` takes, as the run began with them: a method's own may be others by now."""
@@ -114,7 +115,7 @@ class RunConfig:
             for name in ("target", "pool")
             if self.request.get(name) != other.request.get(name)
         ]
-        if self.model_identity != other.model_identity:
+        if not same_model(self.model_identity, other.model_identity):
             phrases.append(f"model (weights of {self.model} {self.model_identity}, not {other.model_identity})")
         mine, others = DEFAULTS | dict(self.options), DEFAULTS | dict(other.options)
         for name in sorted((mine.keys() | others.keys()) - set(HARMLESS)):

@@ -16,7 +16,7 @@ from torch import Tensor
 from age_core.concepts.captions import article_of
 from age_core.concepts.concept_set import fill
 from age_core.errors import AgeError
-from age_core.files import PARTIAL, disk_errors, new_folder, replacing, safe_name, write_json
+from age_core.files import PARTIAL, check_unused, disk_errors, new_folder, replacing, safe_name, write_json
 from age_core.models.eraser import Eraser
 from age_core.models.families import device_of, dtype_of, encode_text, family_of, predict_all
 from age_core.models.portable import save_pipeline
@@ -68,16 +68,18 @@ def export_eraser(pipe: DiffusionPipeline, eraser: Eraser, path: str | Path, kin
     prompts = _prompts(pipe, eraser)
     original = _look(pipe, prompts)
     with eraser.applied_to(pipe):
-        wanted = _look(pipe, prompts)
+        edited_look = _look(pipe, prompts)
     with disk_errors(f"The export {path.name!r}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) if kind == "delta" else new_folder(path) as temporary:
-            found = _look_of_written(pipe, eraser, temporary, kind, prompts)
-            done = _compare(original, wanted, found, dtype_of(pipe), Export(path, kind, prompts, 0.0, 0.0, 0.0))
+            written_look = _look_of_written(pipe, eraser, temporary, kind, prompts)
+            result = _compare(
+                original, edited_look, written_look, dtype_of(pipe), Export(path, kind, prompts, 0.0, 0.0, 0.0)
+            )
             if kind != "delta":
-                note = asdict(done) | {"path": None, "eraser": dict(eraser.info)}
+                note = asdict(result) | {"path": None, "eraser": dict(eraser.info)}
                 write_json(temporary / NOTE, note)
-    return done
+    return result
 
 
 def _check(eraser: Eraser, path: Path, kind: str) -> None:
@@ -86,8 +88,7 @@ def _check(eraser: Eraser, path: Path, kind: str) -> None:
     if eraser.strength == 0:
         raise AgeError("At strength 0 an eraser changes nothing and cannot be exported: choose another strength.")
     safe_name(path.name)
-    if path.exists() or path.is_symlink():
-        raise AgeError(f"{path.name!r} exists already: remove it first, or choose another name.")
+    check_unused(path)
     if eraser.directions and kind != "delta":
         raise AgeError("This eraser acts on values while the model runs, not on its weights: export it as 'delta'.")
     if kind == "lora":
@@ -154,12 +155,12 @@ def _look(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Look:
     return Look(np.stack([np.asarray(picture.convert("RGB"), np.float32) for picture in pictures]), predictions)
 
 
-def _compare(original: Look, wanted: Look, found: Look, dtype: torch.dtype, blank: Export) -> Export:
+def _compare(original: Look, edited_look: Look, written_look: Look, dtype: torch.dtype, blank: Export) -> Export:
     """Raise AgeError when the reopened export is not the edit: other pictures, or predictions without its trace."""
-    scale = wanted.predictions.square().mean().sqrt()
-    edit = float((wanted.predictions - original.predictions).square().mean().sqrt() / scale)
-    off = float((found.predictions - wanted.predictions).square().mean().sqrt() / scale)
-    levels = float(np.abs(found.pictures - wanted.pictures).mean())
+    scale = edited_look.predictions.square().mean().sqrt()
+    edit = float((edited_look.predictions - original.predictions).square().mean().sqrt() / scale)
+    off = float((written_look.predictions - edited_look.predictions).square().mean().sqrt() / scale)
+    levels = float(np.abs(written_look.pictures - edited_look.pictures).mean())
     # written so that a NaN fails
     if not (levels <= PICTURE_LIMIT[dtype] and off <= SHARE_LIMIT * edit + GRAIN[dtype]):
         raise AgeError(

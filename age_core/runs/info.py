@@ -63,25 +63,25 @@ def describe_model(pipe: DiffusionPipeline) -> dict[str, Any]:
 def trained_count(pipe: DiffusionPipeline, train: str) -> int:
     """How many numbers a selection trains; of "lora", its factors at the default rank."""
     try:
-        chosen = family_of(pipe).trained(pipe, train).values()
+        parameters = family_of(pipe).trained(pipe, train).values()
     except AgeError:  # an empty selection
         return 0
     if train == "lora":
         rank = EraseOptions().lora_rank
-        return sum(rank * (weight.shape[0] + weight.shape[1]) for weight in chosen)
-    return sum(weight.numel() for weight in chosen)
+        return sum(rank * (weight.shape[0] + weight.shape[1]) for weight in parameters)
+    return sum(weight.numel() for weight in parameters)
 
 
 def describe_eraser(eraser: Eraser) -> dict[str, Any]:
     """What an eraser changes, how strongly, and where it came from."""
-    changed = sum(delta.numel() for delta in eraser.delta.values())
+    count = sum(delta.numel() for delta in eraser.delta.values())
     square = sum(float(delta.float().square().sum()) for delta in eraser.delta.values())
     return {
         "kind": "eraser",
         "info": dict(eraser.info),
         "changed_tensors": len(eraser.delta),
-        "changed_parameters": changed,
-        "mean_square_change": square / changed if changed else 0.0,
+        "changed_parameters": count,
+        "mean_square_change": square / count if count else 0.0,
         "low_rank_factors": len(eraser.lora) // 2,
         "value_directions": len(eraser.directions),
     }

@@ -8,7 +8,6 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ from age_core.models.identity import model_identity
 from age_core.models.pipelines import DTYPES
 from age_core.runs.config import RunConfig
 from age_core.runs.run import Run
+from age_core.versions import library_versions
 
 CHECKPOINTS = 10  # in a run, unless asked otherwise: a kill then costs a tenth of the work
-LIBRARIES = ("torch", "diffusers", "transformers", "safetensors", "numpy")
 
 
 def make_config(
@@ -46,7 +45,7 @@ def make_config(
         model_class=type(pipe).__name__,
         model_identity=identity or model_identity(pipe),
         trained_parameters=sum(weight.numel() for weight in trained.values()),
-        versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        versions={"python": platform.python_version()} | library_versions(),
         machine=_machine(pipe),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -142,8 +141,8 @@ def resume_run(pipe: DiffusionPipeline, run: Run, concepts: ConceptSet) -> Gener
     state = run.resume_state(make_config(pipe, request, concepts, run.config.model))
     events = carry_out(pipe, request, concepts, state)
     threads = run.config.machine.get("threads", "")
-    known = threads.isdecimal() and 0 < int(threads) < 1000  # the folder may come from anywhere
-    return run.record(_on_threads(int(threads), events) if known else events, state)
+    usable = threads.isdecimal() and 0 < int(threads) < 1000  # the folder may come from anywhere
+    return run.record(_on_threads(int(threads), events) if usable else events, state)
 
 
 def _on_threads(count: int, events: Iterator[EraseEvent]) -> Iterator[EraseEvent]:

@@ -19,6 +19,7 @@ from age_core.files import (
     PARTIAL,
     disk_errors,
     locked,
+    namesake,
     new_folder,
     read_json,
     remove_folder,
@@ -205,8 +206,8 @@ class Run:
     def _trim(self, step: int) -> None:
         """Forget what came after the checkpoint: it is about to happen again."""
         with disk_errors(f"The run {self.path.name!r}"):
-            for left in itertools.chain(self.path.glob(f"*{PARTIAL}*"), self.path.glob(f"pictures/*{PARTIAL}*")):
-                left.unlink(missing_ok=True)
+            for leftover in itertools.chain(self.path.glob(f"*{PARTIAL}*"), self.path.glob(f"pictures/*{PARTIAL}*")):
+                leftover.unlink(missing_ok=True)
             for picture in self.pictures():
                 if int(picture.name.split("-")[0]) > step:
                     picture.unlink()
@@ -245,7 +246,7 @@ def unused_name(root: Path, config: RunConfig) -> str:
     """A name from concept and method that nothing in `root` has."""
     stem = re.sub(r"[\W_]+", "-", f"{config.concepts[0][:30]}-{config.method}").strip("-")
     stem = stem.encode()[: NAME_BYTES - 10].decode(errors="ignore")
-    return next(name for row in itertools.count(1) if not (root / (name := f"{stem}-{row:03d}")).exists())
+    return next(name for row in itertools.count(1) if not namesake(root / (name := f"{stem}-{row:03d}")))
 
 
 def list_runs(root: str | Path) -> list[Run]:

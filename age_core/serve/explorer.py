@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from age_core.measure.verdicts import GUIDANCE, STEPS, seeds_of
 from age_core.models.eraser import Eraser
 from age_core.models.families import dtype_of
 from age_core.models.probes import Probe
+from age_core.models.same_model import first_part
 from age_core.models.sampling import generate
 from age_core.runs.record import model_identity
 from age_core.runs.run import Run
@@ -69,18 +71,24 @@ class Explorer:
         """
         return self.compute(lambda: model_identity(self.pipe))
 
+    @property
+    def number_format(self) -> str:
+        """In which the model computes, such as "float32"."""
+        return str(dtype_of(self.pipe)).removeprefix("torch.")
+
     def fitting(self, run: Run) -> Run:
         """The run itself if it edited this model. Raises AgeError where it edited another."""
-        return self.library.fitting(run, self.identity, str(dtype_of(self.pipe)).removeprefix("torch."))
+        return self.library.fitting(run, self.identity, self.number_format)
 
     def pictures(self, name: str, count: int = 4) -> list[Image.Image]:
-        """What the original model draws of a concept; the same pictures each time, drawn once."""
+        """What the original model draws of a concept: the first `count` pictures, the same each time, drawn once."""
         concept = self.concepts.find(name)
-        if concept.name not in self._pictures:
-            prompts = [self.concepts.prompt(concept.name, row) for row in range(count)]
-            seeds = seeds_of(concept.name, count)
-            self._pictures[concept.name] = self.compute(lambda: generate(self.pipe, prompts, seeds))
-        return self._pictures[concept.name]
+        drawn = self._pictures.get(concept.name, [])
+        if len(drawn) < count:
+            prompts = [self.concepts.prompt(concept.name, row) for row in range(len(drawn), count)]
+            seeds = seeds_of(concept.name, count)[len(drawn) :]
+            drawn = self._pictures[concept.name] = drawn + self.compute(lambda: generate(self.pipe, prompts, seeds))
+        return drawn[:count]
 
     def ranked(self, name: str) -> tuple[str, ...]:
         """All other concepts, the nearest in words first, without those that should vanish along."""
@@ -191,7 +199,14 @@ class Explorer:
     @cached_property
     def measured(self) -> Path:
         """Where side effects that were measured here are kept, for everybody who opens the same model and concepts."""
-        return self.library.root / "graphs" / f"{self.identity}-{vocabulary_hash(self.concepts)}"
+        words, graphs = vocabulary_hash(self.concepts), self.library.root / "graphs"
+        place, earlier = graphs / f"{self.identity}-{words}", graphs / f"{first_part(self.identity)}-{words}"
+        if earlier.is_dir() and not place.exists():  # of a version that knew of no second part: who first asks has it
+            try:
+                os.rename(earlier, place)
+            except OSError:  # where nothing may be changed it serves as it lies
+                return earlier
+        return place
 
     @cached_property
     def preserved(self) -> Preserved:

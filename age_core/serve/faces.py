@@ -40,9 +40,9 @@ def original_faces(explorer: Explorer, first: str) -> Iterator[list[Look]]:
     names, originals = nearest_first(explorer, first), explorer.compute(lambda: explorer.originals)
 
     def look(batch: Sequence[str]) -> list[Look]:
-        known = [one for name in batch if (one := originals.get(name))]
-        if len(known) == len(batch):
-            return known
+        looks_there = [one for name in batch if (one := originals.get(name))]
+        if len(looks_there) == len(batch):
+            return looks_there
         looks = explorer.compute(lambda: _originals_of(explorer, batch))
         originals.write()
         return looks

@@ -22,6 +22,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from age_core.errors import AgeError
 from age_core.files import read_json, replacing, write_json
+from age_core.models.same_model import same_model
 from age_core.validation import Texts, in_one_sentence, strict
 
 FORMAT = "age-atlas-1"
@@ -63,7 +64,8 @@ class SheetRecord(Maker):
 
     def by(self, maker: Maker) -> bool:
         """Whether that maker drew it."""
-        return asdict(self).items() >= asdict(maker).items()
+        mine, its = asdict(self), asdict(maker)
+        return same_model(mine.pop("model"), its.pop("model")) and mine.items() >= its.items()
 
 
 class Originals:

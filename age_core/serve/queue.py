@@ -153,18 +153,18 @@ class RunQueue:
 
         Closing it only stops watching; nobody else's run ends with it, and this one after a while unless it is kept.
         """
-        sent = 0
+        events_sent = 0
         while True:
             queued.seen = time.monotonic()
             ended = queued.ended  # before the events, so that none comes after the last look
-            new = tuple(queued.events[sent:])
-            sent += len(new)
+            new = tuple(queued.events[events_sent:])
+            events_sent += len(new)
             yield RunUpdate(queued.state, queued.reason, new, *self._ahead(queued))
             if ended:
                 return
             again = time.monotonic() + every
             with queued.changed:
-                if not queued.ended and len(queued.events) == sent:
+                if not queued.ended and len(queued.events) == events_sent:
                     queued.changed.wait(timeout=1.0)
             if not queued.ended:
                 time.sleep(max(0.0, again - time.monotonic()))

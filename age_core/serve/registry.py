@@ -145,6 +145,7 @@ class OpenModels:
             self._make_room()
             library = Library(self._runs, shipped, choice.model)
             explorer = Explorer(pipe, probe, concepts, self._queues[choice.device], library, choice.model)
+            _ = explorer.identity  # by which the page knows whether what came with the package is of this model
             self._open[choice] = explorer
             _ = explorer.read_names  # every map needs them: they are read while the page is laid out
 

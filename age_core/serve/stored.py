@@ -16,6 +16,7 @@ from age_core.concepts.concept_set import TEMPLATES, ConceptSet
 from age_core.errors import AgeError
 from age_core.files import OWNER
 from age_core.files import why_not_writable as why_not_writable  # for the app
+from age_core.models.same_model import same_model
 from age_core.serve.registry import IMPORTING
 from age_core.study.counting import counting_sentence as counting_sentence  # for the tabs
 from age_core.study.labels import label_of
@@ -26,6 +27,7 @@ from age_core.study.tables import Source as Source
 from age_core.study.world import RecordedErasure as RecordedErasure
 from age_core.study.world import RecordedWorld as RecordedWorld
 from age_core.study.world import Sheet as Sheet
+from age_core.study.world_files import read_manifest
 from age_core.validation import field_seed as field_seed
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 ABLATION = ASSETS / "ablation.csv"  # the summary that benchmarks/evidence/ablation.py writes
 WORLD = ASSETS / "world"  # as benchmarks/evidence/world.py packs it
+WORLD_FORMAT = "float32"  # the number format in which all that came with the package was computed
 GOLD = ASSETS / "gold-squirrel.csv"  # and benchmarks/evidence/gold.py that, and the pictures beside it
 GOLD_SIDE, GOLD_WORDS, GOLD_PICTURES = 64, 6, 3  # pixels of a tile; words, and pictures of each, in its rows
 
@@ -68,18 +71,38 @@ def measured_layouts(explorer: Explorer) -> Path:
     return explorer.measured / "layout.csv"
 
 
+def compared_identity(explorer: Explorer) -> str | None:
+    """The identity by which an open model is told from the one that the package's recordings are of.
+
+    None in another number format, where the same weights have other bits, and the name has to do.
+    """
+    return explorer.identity if explorer.number_format == WORLD_FORMAT else None
+
+
+def is_recorded(model: str, identity: str | None) -> bool:
+    """Whether what came with the package is of a model: the weights say so, whatever it is called and wherever it lies.
+
+    `identity`: as `compared_identity` has it; None also where the model is not open yet. Then its name has to do, and
+    where the recorded world, which says of whom it is, did not come.
+    """
+    if identity is not None:
+        with suppress(AgeError):
+            return same_model(read_manifest(WORLD).identity, identity)
+    return model in MODELS
+
+
 def side_effects(
-    model: str, concepts: ConceptSet, set_name: str, explorer: Callable[[], Explorer]
+    model: str, concepts: ConceptSet, set_name: str, explorer: Callable[[], Explorer], identity: str | None = None
 ) -> SideEffects | None:
     """What came with a bundled model and set of concepts and, if that is not all, what was measured here; or None.
 
     What the recorded world shows comes first, and of its methods there is nothing else. `explorer` opens the model,
-    which is needed only to find what was measured here.
+    which is needed only to find what was measured here; `identity` as for `is_recorded`.
     """
-    world = recorded_world(model, concepts)
+    world = recorded_world(model, concepts, identity)
     recorded = world.sources if world is not None else {}
     table = pd.DataFrame(columns=list(COLUMNS))
-    if model in MODELS and set_name in TEMPLATES:
+    if set_name in TEMPLATES and is_recorded(model, identity):
         with suppress(AgeError):
             table = load_side_effects(set_name)
             table = table[~table["method"].isin([method for method, _ in recorded])]
@@ -92,10 +115,12 @@ def side_effects(
 
 
 @lru_cache(maxsize=4)
-def recorded_world(model: str, concepts: ConceptSet) -> RecordedWorld | None:
-    """The recorded erasures that came with a bundled model; None where there are none of these concepts."""
+def recorded_world(model: str, concepts: ConceptSet, identity: str | None = None) -> RecordedWorld | None:
+    """The recorded erasures of a model (`identity` as for `is_recorded`); None where there are none of these words."""
+    if identity is None and model not in MODELS:
+        return None
     with suppress(AgeError):
-        return RecordedWorld.open(WORLD, concepts) if model in MODELS else None
+        return RecordedWorld.open(WORLD, concepts, identity)
     return None
 
 

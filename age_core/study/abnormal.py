@@ -29,11 +29,11 @@ def abnormal(hurt: pd.DataFrame, rounds: int = 2000, seed: int = 0) -> pd.DataFr
     counts = values.sum(axis=1)
     most = np.empty(rounds)
     for turn in range(rounds):
-        drawn = rng.random(values.shape)
-        drawn[~others] = np.inf
-        order = np.sort(drawn, axis=1)
+        draws = rng.random(values.shape)
+        draws[~others] = np.inf
+        order = np.sort(draws, axis=1)
         cut = np.where(counts > 0, order[np.arange(len(order)), np.maximum(counts - 1, 0)], -1.0)
-        most[turn] = (drawn <= cut[:, None]).sum(axis=0).max()
+        most[turn] = (draws <= cut[:, None]).sum(axis=0).max()
     table = hurt_counts(hurt)
     table["p"] = [(1 + (most >= count).sum()) / (1 + rounds) for count in table["hurt_by"]]
     return table.sort_values(["hurt_by", "expected"], ascending=[False, True], kind="stable", ignore_index=True)

@@ -21,6 +21,7 @@ from age_core.measure.verdicts import draw_and_judge, seeds_of
 from age_core.models.families import device_of
 from age_core.models.identity import model_identity
 from age_core.models.probes import Probe
+from age_core.models.same_model import same_model
 
 FILE = "original.safetensors"
 UNDRAWN = "-"  # in the place of the judge's version: noised latents alone
@@ -86,7 +87,8 @@ def _read(
     count, judge, joined_names = made_for
     others = (stored_count, stored_names) != (count, joined_names) or judge not in (stored_judge, UNDRAWN)
     # earlier versions wrote neither the model nor more than the names
-    if others or any(about.get(name, value) != value for name, value in made_by.items()):
+    model, vocabulary = (about.get(name, value) for name, value in made_by.items())
+    if others or not same_model(model, made_by["model"]) or vocabulary != made_by["vocabulary"]:
         raise AgeError(
             f"{path.parent.name!r} holds what another model drew, or the original model of other concepts, in other "
             "numbers or for another probe: name another folder."

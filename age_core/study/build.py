@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from age_core.concepts.concept_set import ConceptSet
 from age_core.erasure.by_method import erase_by, plan
 from age_core.erasure.outcome import finished
 from age_core.errors import AgeError
-from age_core.files import disk_errors, read_json, replacing, write_json
+from age_core.files import DEVICE, disk_errors, read_json, replacing, write_json
 from age_core.measure.intervals import mean_interval, share_change_interval
 from age_core.measure.noise_shift import noise_shift
 from age_core.measure.pictures import pair_distance
@@ -28,11 +28,10 @@ from age_core.study.baseline import Original
 from age_core.study.floor import NOT_NEGATIVE, UNEDITED
 from age_core.study.labels import key_of_row
 from age_core.study.tables import COLUMNS, SideEffects, read_table
-from age_core.study.task import MeasureSetup, Task, difference
+from age_core.study.task import MeasureSetup, Task, difference, other_versions
 
+log = logging.getLogger(__name__)
 FLOOR_FILE = "floor.parquet"
-# names that systems hide, or that Windows takes for devices
-HIDDEN_OR_DEVICE = re.compile(r"\.|(con|prn|aux|nul|(com|lpt)\d)\.", re.IGNORECASE)
 LONGEST = 150  # characters of a name in a file's name; file systems allow 255
 
 
@@ -70,7 +69,7 @@ class Job:
     def table(self) -> Path:
         """The parquet file, written last; beside it the eraser and a JSON file. Any name is one file's name."""
         name = quote(self.erased, safe=" ")
-        if HIDDEN_OR_DEVICE.match(name):
+        if name.startswith(".") or DEVICE.fullmatch(f"{name}-"):  # which systems hide, or take for no file
             name = f"%{ord(name[0]):02X}{name[1:]}"
         if len(name) > LONGEST:
             name = f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
@@ -218,8 +217,11 @@ def check_jobs(
 
 
 def check_folder(setup: MeasureSetup, task: Task, folder: Path) -> None:
-    """Raise AgeError where a finished erasure in the folder is of another model, or was made or measured otherwise."""
-    record = task.record(setup)
+    """Raise AgeError where a finished erasure in the folder is of another model, or was made or measured otherwise.
+
+    Those that other versions of the libraries computed are told in a warning, and stay.
+    """
+    record, versions = task.record(setup), dict[str, int]()
     for table in sorted(folder.glob("*.parquet")):
         if table.name == FLOOR_FILE:
             continue
@@ -232,3 +234,13 @@ def check_folder(setup: MeasureSetup, task: Task, folder: Path) -> None:
             raise AgeError(
                 f"{folder.name!r} holds the erasure {table.stem!r} with another {other}: name another folder."
             )
+        if before := other_versions(recorded, record):
+            versions[before] = versions.get(before, 0) + 1
+    for before, count in versions.items():
+        log.warning(
+            "%r holds %d that were computed with %s: they stay, and may differ a little from those that are added; "
+            "name another folder to have all of one version.",
+            folder.name,
+            count,
+            before,
+        )

@@ -47,12 +47,12 @@ def estimated_floor(deltas: pd.Series, metric: str) -> Floor:
     if metric not in NOT_NEGATIVE:
         value = max(0.0, -float(deltas.quantile(0.025, interpolation="lower"))) if len(deltas) else 0.0
         return Floor(value, f"from the table: one in forty of its {len(deltas)} effects is a larger benefit, by chance")
-    moved = deltas[deltas > 0]
-    if moved.empty:
+    positive = deltas[deltas > 0]
+    if positive.empty:
         return Floor(0.0, "from the table: nothing moved")
-    level = float(moved.median())
-    spread = float(np.log(moved / level).abs().median())
-    how = f"from the table: {SPREADS} spreads (MAD, of logarithms) above the median of its {len(moved)} effects"
+    level = float(positive.median())
+    spread = float(np.log(positive / level).abs().median())
+    how = f"from the table: {SPREADS} spreads (MAD, of logarithms) above the median of its {len(positive)} effects"
     return Floor(level * float(np.exp(SPREADS * spread)), how)
 
 

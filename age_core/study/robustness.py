@@ -40,8 +40,8 @@ def revived_states(pipe: DiffusionPipeline, eraser: Eraser, states: Tensor, rho:
         raise AgeError("A revival is only known for models whose text states are token states alone.")
     original = [weights[name].detach().cpu().double() for name in changed]
     edited = [old + eraser.delta[name].cpu().double() for name, old in zip(changed, original, strict=True)]
-    found = revival_states(edited, original, states.cpu().double().flatten(0, 1), rho)
-    return found.to(states).view_as(states)
+    revived = revival_states(edited, original, states.cpu().double().flatten(0, 1), rho)
+    return revived.to(states).view_as(states)
 
 
 def attacks(

@@ -14,6 +14,7 @@ import pandas as pd
 from age_core.assets import ASSETS
 from age_core.concepts.concept_set import ConceptSet
 from age_core.errors import AgeError
+from age_core.models.same_model import distinct
 from age_core.study.abnormal import abnormal, hurt_counts
 from age_core.study.floor import UNEDITED, Floor, estimated_floor, is_clear, measured_floor
 from age_core.study.labels import label_of, method_of, methods_of, with_keys
@@ -75,11 +76,12 @@ class SideEffects:
         known = {name: identity for name, identity in pairs if identity}
         # the weights tell models apart; the name only where the rows of an earlier version have nothing else
         models = {identity or known.get(name, name): name for name, identity in pairs}
+        models = {key: models[key] for key in distinct(models)}
         if len(models) > 1:
             alike = len(set(models.values())) < len(models)
             words = [f"{name} ({key})" if alike else name for key, name in models.items()]
             raise AgeError(f"These side effects are of several models, {', '.join(words)}: read one model's at a time.")
-        return next(((name, known.get(name, "")) for name in models.values()), ("", ""))
+        return next(((name, key if key in known.values() else "") for key, name in models.items()), ("", ""))
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -203,8 +205,8 @@ class SideEffects:
         method, metric = source
         rows = self.rows[(self.rows["metric"] == metric) & (self.rows["method"] == method)]
         if rows.empty:
-            held = ", ".join(f"{metric} by {label_of(method)}" for method, metric in self.sources)
-            raise AgeError(f"The table holds no {metric} by {label_of(method)}; it holds {held or 'nothing'}.")
+            sources_there = ", ".join(f"{metric} by {label_of(method)}" for method, metric in self.sources)
+            raise AgeError(f"The table holds no {metric} by {label_of(method)}; it holds {sources_there or 'nothing'}.")
         return rows
 
     def _floor(self, source: Source, pairs: pd.DataFrame) -> Floor:

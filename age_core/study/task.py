@@ -15,6 +15,8 @@ from age_core.errors import AgeError
 from age_core.files import plain
 from age_core.models.identity import model_identity
 from age_core.models.probes import Probe
+from age_core.models.same_model import same_model
+from age_core.versions import library_versions
 
 METRICS = ("DS-1", "DS-5", "distance", "noise-shift")
 
@@ -84,12 +86,17 @@ class Task:
         return setup.judge if self.drawn else None
 
     def record(self, setup: MeasureSetup) -> dict[str, Any]:
-        """What an erasure and its numbers depend on, as it is written beside them: "asked", and "setup", of whom."""
+        """What an erasure and its numbers depend on, as it is written beside them.
+
+        "asked"; "setup", of whom; and "versions" of the libraries, which are only told (see `other_versions`): they
+        move numbers by little, if at all.
+        """
         fields = ("method", "preset", "target", "images", "erased_images", "metrics")
         asked = plain({field: getattr(self, field) for field in fields} | {"changes": dict(self.changes)})
         probe = self.judge_of(setup)
         words = {"concepts": vocabulary_hash(setup.concepts), "watched": vocabulary_hash(setup.watched)}
-        return {"asked": asked, "setup": {"model": setup.identity, **words, "probe": probe.version if probe else None}}
+        of_whom = {"model": setup.identity, **words, "probe": probe.version if probe else None}
+        return {"asked": asked, "setup": of_whom, "versions": library_versions()}
 
 
 def difference(recorded: Mapping[str, Any], record: Mapping[str, Any]) -> str:
@@ -101,6 +108,20 @@ def difference(recorded: Mapping[str, Any], record: Mapping[str, Any]) -> str:
         before = recorded.get(part)
         for name, value in record[part].items():
             other = before.get(name) if isinstance(before, Mapping) else None
-            if other != value:
+            same = same_model(str(other), value) if name == "model" else other == value
+            if not same:
                 return f"{name.replace('_', ' ')} ({other}, not {value})"
     return ""
+
+
+def other_versions(recorded: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """The libraries that a recorded erasure was computed with in other versions, such as "torch 2.8.0 (now 2.9.1)".
+
+    "" where they are the same, or not recorded, as by earlier versions.
+    """
+    before = recorded.get("versions")
+    if not isinstance(before, Mapping):
+        return ""
+    return ", ".join(
+        f"{name} {before[name]} (now {now})" for name, now in record["versions"].items() if before.get(name, now) != now
+    )

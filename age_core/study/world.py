@@ -14,6 +14,7 @@ from PIL import Image
 
 from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.errors import AgeError
+from age_core.models.same_model import same_model
 from age_core.study import world_files as files
 from age_core.study.floor import Floor
 from age_core.study.tables import COLUMNS, Recorded, Source
@@ -100,7 +101,7 @@ class RecordedWorld:
         manifest = files.read_manifest(folder)
         if manifest.vocabulary != vocabulary_hash(concepts) or set(manifest.original) != set(concepts.names):
             raise AgeError(f"The recorded world in {folder.name!r} is of other concepts than {concepts.name!r}.")
-        if identity is not None and manifest.identity != identity:
+        if identity is not None and not same_model(manifest.identity, identity):
             raise AgeError(f"The recorded world in {folder.name!r} is of another model.")
         tables = [files.numbers_file(key) for key in manifest.methods]
         for name in (files.PICTURES, files.VERDICTS, *tables):
@@ -153,8 +154,8 @@ class RecordedWorld:
             "moved": first["distance"].to_numpy() > self.manifest.floor,
         }
         table = pd.DataFrame(columns, index=pd.Index(self.names, name="affected"))
-        drawn = first[first["tile"] >= 0]
-        places = dict(zip(drawn["affected"].astype(str), drawn["tile"].tolist(), strict=True))
+        with_tiles = first[first["tile"] >= 0]
+        places = dict(zip(with_tiles["affected"].astype(str), with_tiles["tile"].tolist(), strict=True))
         title = self.manifest.methods[method].title
         return RecordedErasure(method, title, name, table, self._sheet(files.tiles_file(method, name), places))
 
@@ -228,8 +229,8 @@ class RecordedWorld:
             table = table.sort_values(["erased", "affected", "picture"], ignore_index=True)
             for column, verdicts in self._verdicts.items():
                 pictures = table["picture"].to_numpy()
-                seen = verdicts[table["affected"].cat.codes, np.minimum(pictures, verdicts.shape[1] - 1)]
-                table[column] = np.where(pictures < verdicts.shape[1], seen, np.nan)
+                seen_before = verdicts[table["affected"].cat.codes, np.minimum(pictures, verdicts.shape[1] - 1)]
+                table[column] = np.where(pictures < verdicts.shape[1], seen_before, np.nan)
             self._numbers[method] = table
         return self._numbers[method]
 

@@ -28,7 +28,7 @@ from safetensors import safe_open
 from age_core.runs.run import list_runs
 from benchmarks.faults.common import RESULTS, add_row, read_rows
 from benchmarks.faults.victim import FORMATS, NAME, forked
-from tests.support import build_tiny_sd
+from benchmarks.tiny import build_tiny_sd
 
 STAGES = ("loading", "latents", "steps", "checkpoint", "eraser")
 TRIES = 20  # of one kill: a moment may come after the run's end

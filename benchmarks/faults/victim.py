@@ -16,7 +16,7 @@ import torch
 from age_core import load_pipeline
 from age_core.runs.record import resume_run, start_run
 from age_core.runs.run import list_runs
-from tests.support import QUICK, WORLD
+from benchmarks.tiny import QUICK, WORLD
 
 # of the weights (dtype), and options (precision of the arithmetic)
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -19,7 +19,7 @@ from age_core.erasure.methods import method_options
 from age_core.models.pipelines import DTYPES
 from benchmarks.gpu.bench import Bench
 from benchmarks.speed.full_size import built_on, full_size, full_vae
-from tests.support import build_tiny_sd, build_tiny_sdxl, tiny_tokenizer
+from benchmarks.tiny import build_tiny_sd, build_tiny_sdxl, tiny_tokenizer
 
 WORDS = ("wolf", "fox", "cat", "pizza", "church", "car", "bus", "horse", "cow", "owl", "ship", "rose")
 

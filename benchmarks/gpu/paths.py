@@ -16,7 +16,7 @@ from age_core.models.parameters import TRAINED
 from age_core.runs.export import ExportKind
 from benchmarks.gpu.bench import Bench, Figures, attempt
 from benchmarks.gpu.models import tiny
-from tests.support import QUICK, WORLD
+from benchmarks.tiny import QUICK, WORLD
 
 FORMATS = ("float32", "bfloat16", "float16")
 IN_FLOAT16 = ("age", "age-paper-code", "esd-u", "uce", "adavd")  # of the methods; the others differ in options alone

@@ -18,7 +18,7 @@ from age_core.measure.noise_shift import noise_reference, noise_shift
 from age_core.models.pipelines import DTYPES
 from benchmarks.gpu.bench import Bench, Figures, attempt, failure, products_in, rounded
 from benchmarks.gpu.models import emoji, stable_diffusion, tiny
-from tests.support import WORLD
+from benchmarks.tiny import WORLD
 
 FORMATS = ("float32", "bfloat16", "float16")
 MOVES = (6e-4, 1e-5)  # of each weight: a first step of Adam at our rate and at the papers'

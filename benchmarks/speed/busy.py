@@ -1,6 +1,7 @@
 """What an erasure loses when something else keeps a core of the machine busy, and how threads that wait matter to it.
 
     python -m benchmarks.speed.busy                        # idle machine; ten minutes on two CPU cores
+    python -m benchmarks.speed.busy --steps 5 --repeats 1 --only "one thread"       # does it run at all?
 
 The command line erases by the Fast preset as a person would start it: with the machine to itself, and beside a process
 that keeps one core busy, in turn; in the environment that the program sets itself, and with its threads' waiting set by
@@ -35,6 +36,10 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_BLOCKTIME")
 
 
+# keeps a core busy until it is ended, or whoever started it, the process of that number, has died
+SPIN = "import os, sys; starter = int(sys.argv[1])\nwhile os.getppid() == starter: pass"
+
+
 def environment(changes: Mapping[str, str], inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment to start in: nothing about threads but `changes`, whatever this process was started with."""
     return {name: value for name, value in inherited.items() if name not in WAITING} | dict(changes)
@@ -43,7 +48,7 @@ def environment(changes: Mapping[str, str], inherited: Mapping[str, str] = os.en
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
     """So many processes that each keep a core busy."""
-    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    running = [subprocess.Popen([sys.executable, "-c", SPIN, str(os.getpid())]) for _ in range(processes)]
     try:
         yield
     finally:
@@ -76,6 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--concept", default="dog")
     parser.add_argument("--preset", default="fast")
+    parser.add_argument("--steps", type=int, help="of each erasure (the preset's)")
     parser.add_argument("--busy", type=int, default=1, help="processes that keep a core busy (1)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", choices=ENVIRONMENTS, action="append", help="besides the program's own (all)")
@@ -84,6 +90,7 @@ def main() -> None:
         parser.error("--busy and --repeats take at least 1")
     names = [name for name in ENVIRONMENTS if not args.only or name in (OWN, *args.only)]
     arguments = [args.concept, "--preset", args.preset]
+    arguments += ["--steps", str(args.steps)] if args.steps else []
     rows = []
     for turn in range(args.repeats):  # in turn, so that what changes on the machine meets all alike
         for name in names:

@@ -26,7 +26,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from age_core import Candidates, EraseOptions, encode_text, erase
 from age_core.models.families import predict_all
 from age_core.models.sampling import decode
-from tests.support import tiny_tokenizer
+from benchmarks.tiny import tiny_tokenizer
 
 DECODED = 8  # pictures at once: of 512 px they fill a card, and 64 would not fit one
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pandas as pd
+import psutil
 import pytest
 
 from benchmarks.evidence import ablation, judging, matched
@@ -75,3 +79,12 @@ def test_a_busy_machine_is_measured_in_the_program_s_own_environment():
     table = busy.summary(pd.DataFrame(rows, columns=["environment", "busy", "seconds"]))
     assert table.loc[busy.OWN, "busy over idle"] == 1.5 and table.loc["one thread", "idle over own"] == 2
     assert table.loc["one thread", "busy over own"] == pytest.approx(4 / 3)
+
+
+def test_what_keeps_a_core_busy_ends_with_whoever_started_it():
+    starts = "from benchmarks.speed import busy; import os\nwith busy.busy(1): os._exit(0)"  # without a farewell
+    subprocess.run([sys.executable, "-c", starts], check=True, stdout=subprocess.PIPE, timeout=60)  # held by both
+    with busy.busy(2):
+        mine = psutil.Process().children()
+        assert len(mine) >= 2 and all(one.is_running() for one in mine)
+    assert not psutil.wait_procs(mine, timeout=20)[1]

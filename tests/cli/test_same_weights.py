@@ -11,7 +11,9 @@ import pytest
 import torch
 from support import build_tiny_sd
 
+from age_core import AgeError
 from age_core.__main__ import main
+from age_core.study.tables import SideEffects
 
 SIX = Path(__file__).parents[1] / "runs" / "e28eaab" / "six.csv"
 GRAPH = ["graph", "--metrics", "noise-shift", "--images", "1", "--method", "uce", "--erase", "dog", "cat"]
@@ -19,10 +21,13 @@ GRAPH = ["graph", "--metrics", "noise-shift", "--images", "1", "--method", "uce"
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
-    """A folder with two models, alike but for the weights of their UNet."""
+    """A folder with models: bob is alice but for the weights of the UNet, carol but for how latents are decoded."""
     folder = tmp_path_factory.mktemp("models")
     pipe = build_tiny_sd(folder, "epsilon")
     pipe.save_pretrained(folder / "alice")
+    shutil.copytree(folder / "alice", folder / "carol")
+    settings = folder / "carol" / "vae" / "config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"scaling_factor": 0.5}))
     torch.manual_seed(1)
     with torch.no_grad():
         for weight in pipe.unet.parameters():
@@ -63,6 +68,28 @@ def test_finished_erasures_are_not_taken_for_those_of_another_model(models, tmp_
     shutil.rmtree(tmp_path / "mine")
     shutil.copytree(models / "bob", tmp_path / "mine")  # new weights in the old place
     assert "with another model" in graph(capsys, tmp_path / "mine", parts, code=2)["error"]
+
+
+def test_what_an_earlier_version_recorded_is_of_all_that_share_the_weights(models, tmp_path, capsys):
+    parts = tmp_path / "parts"
+    first = graph(capsys, models / "alice", parts)["rows"]
+    assert "with another model (" in graph(capsys, models / "carol", parts, code=2)["error"]
+    table = pd.read_parquet(tmp_path / "parts.parquet")
+    (identity,) = table["identity"].unique()
+    early = identity.split("-")[0]
+    assert len(early) == 16 and early != identity
+    for path in parts.glob("*.json"):
+        path.write_text(path.read_text().replace(identity, early))
+    original = parts / "original.safetensors"
+    original.write_bytes(original.read_bytes().replace(f'"{identity}"'.encode(), f'"{early}"         '.encode()))
+    times = {path: path.stat().st_mtime_ns for path in parts.iterdir()}
+    for name in ("alice", "carol"):
+        assert graph(capsys, models / name, parts)["rows"] == first
+    assert times == {path: path.stat().st_mtime_ns for path in parts.iterdir()}
+    both = pd.concat([table.assign(identity=early), table])
+    assert SideEffects(both).model == (str(models / "alice"), identity)
+    with pytest.raises(AgeError, match="of several models"):
+        SideEffects(pd.concat([both, table.assign(identity=f"{early}-{'0' * 8}")]))
 
 
 def test_a_run_is_looked_at_with_the_model_that_it_edited(models, tmp_path, capsys):

@@ -39,7 +39,11 @@ def dog_erased(emoji_pipe, explorer) -> Eraser:
 
 def test_a_concept_has_the_same_pictures_each_time_and_by_any_of_its_names(explorer, emoji_probe):
     first = explorer.pictures("dog")
-    assert explorer.pictures("puppy") is first and len(first) == 4
+    assert explorer.pictures("puppy") == first and len(first) == 4
+    more = explorer.pictures("dog", 6)  # those that were drawn are not drawn again
+    assert len(more) == 6 and all(one is other for one, other in zip(first, more[:4], strict=True))
+    assert len({picture.tobytes() for picture in more}) == 6
+    assert explorer.pictures("dog", 2) == first[:2] and explorer.pictures("dog") == first
     assert sum(best[0][0] == "dog" for best in emoji_probe.top(first)) >= 3
     with pytest.raises(AgeError, match="no concept 'grue'"):
         explorer.pictures("grue")

@@ -20,6 +20,7 @@ from age_core.study.build import FLOOR_FILE, Job, MeasureSetup, Task, build_side
 from age_core.study.floor import UNEDITED
 from age_core.study.tables import COLUMNS, SideEffects, gather, load_side_effects
 from age_core.study.task import METRICS
+from age_core.versions import library_versions
 
 SMALL = {"steps": 2, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
 SMALL["min_candidate_distance"] = 0.0  # random weights draw all words alike
@@ -132,6 +133,26 @@ def test_a_folder_holds_the_erasures_of_one_setup_only(setup, others, tmp_path):
     assert written == {path: path.read_bytes() for path in (tmp_path / "parts").iterdir()}
 
 
+def test_erasures_of_other_versions_of_the_libraries_stay_and_are_told(setup, tmp_path, monkeypatch, caplog):
+    task, parts = Task.of("uce", images=1, metrics=("noise-shift",)), tmp_path / "parts"
+    now = library_versions()
+    for name, versions in (("dog", now | {"torch": "2.0.1"}), ("cat", now)):
+        monkeypatch.setattr("age_core.study.task.library_versions", lambda versions=versions: versions)
+        caplog.clear()
+        list(build_side_effects(setup, task, [name], parts))
+    (record,) = caplog.records
+    assert f"'parts' holds 1 that were computed with torch 2.0.1 (now {now['torch']})" in record.getMessage()
+    assert "\n" not in record.getMessage()
+    dog = parts / "dog-0.json"
+    assert json.loads(dog.read_text())["versions"]["torch"] == "2.0.1"
+    dog.write_text(
+        json.dumps({name: value for name, value in json.loads(dog.read_text()).items() if name != "versions"})
+    )
+    caplog.clear()
+    assert [job.erased for job in build_side_effects(setup, task, ["dog", "cat"], parts)] == ["dog", "cat"]
+    assert not caplog.records  # an earlier version did not write them down
+
+
 def test_what_the_original_draws_is_kept_for_one_model_and_its_prompts(setup, others, tmp_path):
     Original.open(setup.pipe, setup.probe, WORLD, 1, tmp_path)
     for other in (others["model"], others["watched"], others["probe"]):
@@ -189,7 +210,7 @@ def test_any_name_stays_in_the_folder(tmp_path):
     ]
     for table in tables:
         assert table.parent == tmp_path and table.resolve().parent == tmp_path.resolve()
-        assert not table.name.startswith(".") and table.name.split(".")[0].lower() not in ("aux", "con")
+        assert not table.name.startswith(".") and table.name.split(".")[0].strip().lower() not in ("aux", "con", "nul")
     assert len(set(tables)) == len(tables)
     long = [Job("\u732b" * 100 + end, 0, tmp_path).table.name for end in "ab"]
     assert long[0] != long[1] and all(len(name) < 200 for name in long)

@@ -14,27 +14,13 @@ from viz.atlas.atlas import Atlas
 from viz.charts import panels
 from viz.components.blocks import live_block, note
 from viz.components.chart import Chart
-from viz.tabs import concept, measuring
+from viz.tabs import concept, measuring, whole_map
 from viz.tabs.events import LATEST, QUICK, STREAMED, Link, Stream, Updates, answers, settle, unchanged, warn, where
 from viz.tabs.faces import ServedSheet
 from viz.tabs.map_data import LAYOUTS, MapCache, MapData
-from viz.tabs.map_view import (
-    AS_SHOWN,
-    DIRECTIONS,
-    USUAL,
-    ConceptView,
-    How,
-    concept_view,
-    graph_panel,
-    graph_values,
-    heat_map,
-    key_of,
-    overview,
-    source_choices,
-)
+from viz.tabs.map_view import AS_SHOWN, DIRECTIONS, USUAL, ConceptView, How, concept_view, graph_values
 from viz.tabs.session import Session
 
-VIEWS = ("Atlas", "Heat map")
 HOW = ("by", "source", "direction", "count", "unclear")  # the controls that `How` is made of
 TOLD = ("counting", "selection", "caption", "where", "messages")
 PICKED = ("graph", "by", "other", "strength", *TOLD)  # what a pick changes at once
@@ -61,26 +47,7 @@ def lay_out(ui: SimpleNamespace, data: MapData) -> None:
         ui.layout = gr.Radio(data.arrangements, value=data.arrangements[0], label="Places", elem_id="map-layout")
         ui.direction = gr.Radio(list(DIRECTIONS), value=USUAL, label="Arrows", elem_id="map-direction")
     ui.caption = live_block("map-caption", note(view.caption))
-    lay_out_more(ui, data)
-
-
-def lay_out_more(ui: SimpleNamespace, data: MapData) -> None:
-    """What only some people ask for: other measures, more arrows, the heat map, the whole graph."""
-    with gr.Accordion("More on the map", open=False, elem_id="map-more"):
-        with gr.Row():
-            ui.source = gr.Dropdown(
-                source_choices(data.sources), value=AS_SHOWN, label="Arrows measured with", elem_id="map-source"
-            )
-            ui.count = gr.Slider(3, 20, value=8, step=1, label="Strongest arrows", elem_id="map-count")
-            ui.unclear = gr.Checkbox(False, label="Unclear ones, dashed", elem_id="map-unclear")
-            ui.everything = gr.Slider(
-                0, 100, value=0, step=1, label="Whole graph: strongest arrows, % (0: none)", elem_id="map-all"
-            )
-            ui.view = gr.Radio(list(VIEWS), value=VIEWS[0], label="View", elem_id="map-view", min_width=160)
-        # on demand, because reading a graph of tens of thousands of arrows takes seconds
-        ui.read_graph = gr.Button("What the whole graph says", elem_id="facts-button", size="sm")
-        ui.facts = live_block("graph-facts")
-        ui.legend = live_block("map-legend", key_of(data.groups))
+    whole_map.lay_out(ui, data)
 
 
 def other_title(view: ConceptView) -> str:
@@ -96,14 +63,14 @@ def map_updates(data: MapData, ui: SimpleNamespace) -> Updates:
         **picked_updates(ui, view),
         ui.graph: gr.update(**graph_values(data, view), overview="[]", lit="{}"),
         ui.heat: gr.update(visible="hidden"),
-        ui.view: VIEWS[0],
+        ui.view: whole_map.VIEWS[0],
         ui.everything: 0,
         ui.facts: "",
         ui.search: gr.update(choices=names, value=view.name),
         ui.erased: gr.update(choices=names, value=[view.name]),
-        ui.legend: key_of(data.groups),
+        ui.legend: whole_map.key_of(data.groups),
         ui.direction: USUAL,
-        ui.source: gr.update(choices=source_choices(data.sources), value=AS_SHOWN),
+        ui.source: gr.update(choices=whole_map.source_choices(data.sources), value=AS_SHOWN),
         ui.layout: gr.update(choices=titles, value=titles[0]),
         **measuring.offered(data, ui),
     }
@@ -213,16 +180,6 @@ def on_another(data: MapData, ui: SimpleNamespace, session: Session | None, name
 
 
 @answers()
-def on_view(data: MapData, ui: SimpleNamespace, view: str, source: int | None) -> Updates:
-    """Turn between the atlas and the heat map."""
-    if view == VIEWS[0] or data.effects is None:
-        return {ui.graph: gr.update(visible=True), ui.heat: gr.update(visible="hidden")}
-    figure = heat_map(data, data.effects.pairs(data.source(max(source or 0, 0)))).to_json()
-    # "hidden" keeps the map's zoom; False would take it out of the page
-    return {ui.graph: gr.update(visible="hidden"), ui.heat: gr.update(figure=figure, visible=True)}
-
-
-@answers()
 def on_cell(data: MapData, ui: SimpleNamespace, session: Session | None, cell: str | None, *how: Any) -> Updates:
     """A cell of the heat map was clicked: pick the concept whose erasure it tells of."""
     erased, _ = json.loads(cell or '["", ""]')
@@ -233,21 +190,6 @@ def on_cell(data: MapData, ui: SimpleNamespace, session: Session | None, cell: s
 def on_layout(_data: MapData, ui: SimpleNamespace, title: str | None) -> Updates:
     """Other places for the pictures."""
     return {ui.graph: gr.update(layout=LAYOUTS[title]) if title else gr.skip()}
-
-
-@answers()
-def on_everything(data: MapData, ui: SimpleNamespace, share: float, source: int | None) -> Updates:
-    """The strongest `share` percent of all arrows at once."""
-    if data.effects is None or not share:
-        return {ui.graph: gr.update(overview="[]")}
-    arrows = overview(data, data.effects.pairs(data.source(max(source or 0, 0))), share)
-    return {ui.graph: gr.update(overview=arrows)}
-
-
-@answers()
-def on_facts(data: MapData, ui: SimpleNamespace, source: int | None) -> Updates:
-    """What the whole graph says."""
-    return {ui.facts: graph_panel(data, source)}
 
 
 @answers()
@@ -275,7 +217,5 @@ def connect(link: Link) -> None:
     for control in (ui.direction, ui.count, ui.unclear):
         link.on(control.input, on_pick, again, PICKED, QUICK)
     link.on(ui.layout.input, on_layout, ["layout"], ["graph"], QUICK)
-    link.on(ui.view.input, on_view, ("view", "source"), ("graph", "heat"), QUICK)
-    link.on(ui.everything.input, on_everything, ("everything", "source"), ["graph"], QUICK)
-    link.on(ui.read_graph.click, on_facts, ["source"], ["facts"], STREAMED)
+    whole_map.connect(link)
     link.on(ui.build.click, on_measure, ["choice"], link.everything, STREAMED, lambda _: link.maps)

@@ -39,6 +39,7 @@ class MapData:
     effects: SideEffects | None
     world: RecordedWorld | None = None
     originals: Pictures = field(default_factory=Pictures)
+    instead: bool = False  # of the one that pages still show, which was made of what came with other weights
 
     @property
     def explorer(self) -> Explorer:
@@ -113,10 +114,20 @@ class MapCache:
         self.models = models
         self.measuring: set[Choice] = set()  # whose side effects are being measured
         self._maps: dict[Choice, MapData] = {}
+        self._unproven: set[Choice] = set()  # whose maps were made of what came with the package, by the model's name
 
     def of(self, choice: Choice) -> MapData:
-        """Raises AgeError where the model must be opened for its map, and cannot be."""
+        """The map of a choice; once its model is open, made of nothing that came with other weights.
+
+        Raises AgeError where the model must be opened for its map, and cannot be.
+        """
+        if choice in self._unproven and self.models.has(choice):
+            if not stored.is_recorded(choice.model, identity_of(self.models, choice)):
+                self._maps[choice] = replace(make_map(self.models, choice), instead=True)
+            self._unproven.discard(choice)
         if choice not in self._maps:
+            if not needs_model(choice) and not self.models.has(choice):
+                self._unproven.add(choice)
             data = make_map(self.models, choice)
             # of the others, only those of models that are open: anybody can bring any number of concept files
             still = {old: map_ for old, map_ in self._maps.items() if old == Choice() or self.models.has(old)}
@@ -130,12 +141,21 @@ class MapCache:
         return self._maps[choice]
 
 
-def make_map(models: OpenModels, choice: Choice) -> MapData:
-    """Lay a model's concepts out and read what is known of its side effects; without any the map has no arrows.
+def needs_model(choice: Choice) -> bool:
+    """Whether a model is opened for its map: not the bundled one, whose map is seen meanwhile."""
+    return choice != Choice()
 
-    The bundled model is not opened for that where everything came with it, so that its map is seen meanwhile.
-    """
-    if choice == Choice():
+
+def identity_of(models: OpenModels, choice: Choice) -> str | None:
+    """The identity by which a model's recordings are told (`stored.is_recorded`); None while it need not be open."""
+    known = needs_model(choice) or models.has(choice)
+    return stored.compared_identity(models.explorer(choice)) if known else None
+
+
+def make_map(models: OpenModels, choice: Choice) -> MapData:
+    """Lay a model's concepts out and read what is known of its side effects; without any the map has no arrows."""
+    identity = identity_of(models, choice)
+    if not needs_model(choice) and stored.is_recorded(choice.model, identity):
         concepts, path = ConceptSet.load(choice.concepts), stored.shipped_layouts(choice.model)
     else:
         explorer = models.explorer(choice)
@@ -146,11 +166,12 @@ def make_map(models: OpenModels, choice: Choice) -> MapData:
         layouts = {layout.MEANING: layout.write_layout(path, concepts.names, points)}
     names = list(layouts[layout.MEANING]["name"])
     layouts[layout.ROWS] = layout.in_rows(names, [concepts[name].general for name in names])
-    world = stored.recorded_world(choice.model, concepts)
+    world = stored.recorded_world(choice.model, concepts, identity)
     originals = Pictures([ServedSheet.of(world.original)] if world else [])
     return MapData(models, choice, concepts, layouts, read_effects(models, choice, concepts), world, originals)
 
 
 def read_effects(models: OpenModels, choice: Choice, concepts: ConceptSet) -> SideEffects | None:
     """What is known of the side effects of a model's erasures; it is opened only where not all came with it."""
-    return stored.side_effects(choice.model, concepts, choice.concepts, lambda: models.explorer(choice))
+    identity = identity_of(models, choice)
+    return stored.side_effects(choice.model, concepts, choice.concepts, lambda: models.explorer(choice), identity)

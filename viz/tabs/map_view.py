@@ -1,13 +1,12 @@
 """What the map shows of a concept, worked out of the tables alone except where it says that it takes the model."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from age_core.serve.stored import Direction, SideEffects, Source, graph_facts, source_title
+from age_core.serve.stored import Direction, SideEffects, Source, source_title
 from viz.atlas import atlas, layout
 from viz.charts import effects, panels, plots, victims
 from viz.components.html_parts import Markup, region, soft
@@ -21,7 +20,6 @@ SIDES: tuple[Literal["hurts", "hurt by"], ...] = ("hurts", "hurt by")
 AS_SHOWN = -1  # the place of a source that is none: the arrows of the pictures that the atlas shows
 LISTED = 8  # effects of each side
 SMALL = 44  # pixels across of a picture in a list
-MOST_CELLS = 60  # rows or columns of the heat map: more cannot be told apart
 
 
 @dataclass(frozen=True)
@@ -246,40 +244,3 @@ def locality(data: MapData, name: str, source: int | None, by: str | None = None
     curve = data.explorer.damage_by_nearness(name, damage)
     title = f"Erasing {name}: damage by nearness"
     return plots.locality_figure({name: curve}, title, origin[1])
-
-
-def heat_map(data: MapData, pairs: pd.DataFrame) -> go.Figure:
-    """The strongest side effects as a table of colours, a row an erased concept."""
-    damage = pairs.pivot(index="erased", columns="affected", values="delta")
-    erased, affected = (list(damage.abs().max(axis=axis).nlargest(MOST_CELLS).index) for axis in (1, 0))
-    groups = {concept.name: concept.group for concept in data.concepts}
-    which = "Every erasure that was measured" if len(erased) == len(damage) else f"The {MOST_CELLS} strongest erasures"
-    title = f"{which}, on the {len(affected)} concepts that any erasure moves most"
-    return plots.heat_map(damage.loc[erased, affected], groups, title, clustered=True)
-
-
-def overview(data: MapData, pairs: pd.DataFrame, share: float) -> str:
-    """The strongest `share` percent of all clear arrows, as JSON."""
-    clear = pairs[pairs["clear"]]
-    above = float(clear["delta"].abs().quantile(1 - share / 100)) if len(clear) else 0.0
-    return atlas.overview_json(clear, list(data.layouts[layout.MEANING]["name"]), above)
-
-
-def graph_panel(data: MapData, source: int | None) -> str:
-    """What the whole graph of clear side effects says, by networkx."""
-    if data.effects is None:
-        return panels.message("Nothing was measured yet, so there is no graph.")
-    origin = data.source(max(source or 0, 0))
-    facts, strengths = graph_facts(data.effects, origin, data.concepts)
-    return panels.graph_facts(facts, strengths, ", ".join(source_title(origin)))
-
-
-def source_choices(sources: Sequence[Source]) -> list[tuple[str, int]]:
-    """What the arrows may be measured with, as the choices of a dropdown."""
-    titles = [(", ".join(source_title(source)), row) for row, source in enumerate(sources)]
-    return [("the pictures that are shown", AS_SHOWN), *titles]
-
-
-def key_of(groups: Sequence[str]) -> str:
-    """The legend of the map."""
-    return f'<div class="age">{atlas.legend(groups)}</div>'

@@ -122,7 +122,12 @@ def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
     if session is None:  # nobody has arrived
         yield unchanged(ui)
         return
-    updates: Updates = {**runs.list_runs(data, ui, session.owner), ui.device: gr.update(choices=devices())}
+    updates: Updates = {}
+    if data.instead:
+        updates = atlas_column.map_updates(data, ui)
+        for tab in TABS:
+            updates |= tab.reset(data, ui, session.owner) if hasattr(ui, f"tab_{tab.name}") else {}
+    updates |= {**runs.list_runs(data, ui, session.owner), ui.device: gr.update(choices=devices())}
     shipped = data.explorer.library.shipped_runs
     if session.run_in_address:
         updates |= runs.on_open(data, ui, session, session.run_in_address, turn=False)
@@ -144,11 +149,15 @@ def connect(link: Link, data: MapData) -> None:
     ui, everything = link.ui, link.everything
 
     def arrive(owner: str, request: gr.Request) -> Updates:  # Gradio does not see a partial's request
-        return on_arrive(data, ui, owner, dict(request.query_params) if request else {})
+        return on_arrive(link.maps.of(data.choice), ui, owner, dict(request.query_params) if request else {})
+
+    def opened(choice: Choice) -> MapData:
+        link.maps.models.explorer(choice)  # waits for it
+        return link.maps.of(choice)
 
     arrived = link.page.load(arrive, ui.owner, link.parts(*everything), **QUIET, queue=False, js=READ_OWNER_JS)
     arrived.then(js=KEEP_OWNER_JS, inputs=ui.owner, **QUIET)
-    ready = link.on(arrived.then, on_ready, ["session"], everything, STREAMED)
+    ready = link.on(arrived.then, on_ready, ["session"], everything, STREAMED, opened)
     link.on(ready.then, on_repaint, ["session"], repaint.PAINTED, STREAMED)
     concept.after_pick(link, arrived, STREAMED)
     ui.theme.click(js="() => document.body.classList.toggle('dark')", **QUIET)

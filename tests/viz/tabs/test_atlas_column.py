@@ -10,6 +10,7 @@ import pytest
 from made_up_world import MadeUpWorld
 
 from viz.tabs import atlas_column as column
+from viz.tabs import whole_map
 from viz.tabs.faces import Pictures, ServedSheet
 from viz.tabs.map_data import MapData
 from viz.tabs.map_view import AS_SHOWN, USUAL
@@ -113,25 +114,25 @@ def test_without_side_effects_the_atlas_says_so_and_has_no_arrows(data, ui, sess
     bare = MapData(data.models, data.choice, data.concepts, data.layouts, None)
     updates = column.on_pick(bare, ui, session, "cat", "dog", None, None, USUAL, 8, False)
     assert updates["graph"]["arrows"] == "[]" and "not recorded yet" in updates["caption"]
-    assert column.on_view(bare, ui, "Heat map", None)["heat"]["visible"] == "hidden"
-    assert column.on_everything(bare, ui, 100, None)["graph"]["overview"] == "[]"
+    assert whole_map.on_view(bare, ui, "Heat map", None)["heat"]["visible"] == "hidden"
+    assert whole_map.on_everything(bare, ui, 100, None)["graph"]["overview"] == "[]"
     updates = column.map_updates(bare, ui)
     assert updates["build_offer"]["visible"] and "6 of the 6" in updates["build_status"]
 
 
 def test_a_cell_of_the_heat_map_picks_whom_it_tells_of(data, ui, session):
-    updates = column.on_view(data, ui, "Heat map", 0)
+    updates = whole_map.on_view(data, ui, "Heat map", 0)
     assert updates["heat"]["visible"] is True and "wolf" in updates["heat"]["figure"]
-    assert column.on_view(data, ui, "Atlas", 0)["graph"]["visible"] is True
+    assert whole_map.on_view(data, ui, "Atlas", 0)["graph"]["visible"] is True
     assert column.on_cell(data, ui, session, '["dog", "wolf"]', *HOW)["graph"]["value"] == "dog"
     assert "messages" in column.on_cell(data, ui, session, None, *HOW)
 
 
 def test_all_arrows_at_once_are_the_clear_ones(data, ui):
-    updates = column.on_everything(data, ui, 100, 0)
+    updates = whole_map.on_everything(data, ui, 100, 0)
     (arrow,) = json.loads(updates["graph"]["overview"])  # the weakest is where they begin
     assert arrow == [0, 1, 1.0, 1]
-    assert column.on_everything(data, ui, 0, 0)["graph"]["overview"] == "[]"
+    assert whole_map.on_everything(data, ui, 0, 0)["graph"]["overview"] == "[]"
 
 
 def test_what_is_missing_is_measured_once_at_a_time(maps, ui):
@@ -158,12 +159,12 @@ def test_a_model_whose_pictures_nobody_drew_draws_them_once_the_nearest_first(ma
 
 
 def test_the_whole_graph_is_read_on_demand(data, ui):
-    (text,) = column.on_facts(data, ui, 0).values()
+    (text,) = whole_map.on_facts(data, ui, 0).values()
     assert "UCE, noise-shift: 2 clear damages" in text and "0% of them go both ways" in text
     assert "harms most: dog (0.50, 1 others), cat (0.30, 1 others)" in text
     assert "hurt most: wolf (0.50, by 1 erasures), dog (0.30, by 1 erasures)" in text
     bare = MapData(data.models, data.choice, data.concepts, data.layouts, None)
-    assert "Nothing was measured" in column.on_facts(bare, ui, None)["facts"]
+    assert "Nothing was measured" in whole_map.on_facts(bare, ui, None)["facts"]
 
 
 def test_a_click_while_a_lesson_asks_is_a_guess(drawn, ui):

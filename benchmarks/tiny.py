@@ -1,0 +1,165 @@
+"""Tiny random models of the real classes, and six concepts: every path of the code in no time, for tests as well."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from age_core import Concept, ConceptSet
+
+WORLD = ConceptSet(
+    "tiny",
+    (
+        Concept("dog", "mammal", "animal", ("hound",)),
+        Concept("wolf", "mammal", "animal"),
+        Concept("cat", "mammal", "animal"),
+        Concept("pizza", "meal", "food"),
+        Concept("church", "building", "place"),
+        Concept("car", "vehicle", "thing"),
+    ),
+    "a photo of {a_noun}",
+)
+QUICK = {
+    "steps": 2,
+    "batch": 2,
+    "pi_every": 1,
+    "pi_batch": 2,
+    "samples": 2,
+    "candidate_samples": 1,
+    "sample_steps": 2,
+    "preview_every": 0,
+    "min_candidate_distance": 0.0,
+    "grid": 4,
+}
+
+
+def tiny_tokenizer(folder: Path, length: int = 20) -> CLIPTokenizer:
+    """A CLIP tokenizer whose vocabulary is single letters: real class, no download."""
+    letters = [chr(c) for c in range(97, 123)]
+    vocab = {token: row for row, token in enumerate([*letters, *(f"{c}</w>" for c in letters)])}
+    vocab |= {"<|startoftext|>": len(vocab), "<|endoftext|>": len(vocab) + 1}
+    (folder / "vocab.json").write_text(json.dumps(vocab))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=length)
+
+
+def tiny_vae() -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=16,
+    )
+
+
+def build_tiny_sd(folder: Path, prediction_type: str) -> StableDiffusionPipeline:
+    """The classes of Stable Diffusion 1.x and 2.x, randomly initialised and small."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer(folder)
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=20,
+        **ends,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=32,
+        attention_head_dim=8,
+        norm_num_groups=8,
+    )
+    with torch.no_grad():  # at random the text hardly matters; let it, as in a trained model
+        for name, weight in unet.named_parameters():
+            if ".attn2.to_" in name and weight.ndim == 2:
+                weight.mul_(4)
+    vae = tiny_vae()
+    scheduler = DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        clip_sample=False,
+        prediction_type=prediction_type,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        timestep_spacing="leading",
+    )
+    pipe = StableDiffusionPipeline(
+        vae=vae.eval(),
+        text_encoder=CLIPTextModel(text).eval(),
+        tokenizer=tokenizer,
+        unet=unet.eval(),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    pipe.unet.requires_grad_(False)
+    return pipe
+
+
+def build_tiny_sdxl(folder: Path) -> StableDiffusionXLPipeline:
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer(folder)
+    text = {
+        "vocab_size": len(tokenizer),
+        "intermediate_size": 37,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 20,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    first, second = CLIPTextConfig(hidden_size=16, **text), CLIPTextConfig(hidden_size=32, projection_dim=24, **text)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=48,
+        attention_head_dim=(2, 4),
+        norm_num_groups=8,
+        transformer_layers_per_block=(1, 2),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=24 + 6 * 8,
+    )
+    scheduler = EulerDiscreteScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1, timestep_spacing="leading"
+    )
+    return StableDiffusionXLPipeline(
+        vae=tiny_vae().eval(),
+        text_encoder=CLIPTextModel(first).eval(),
+        tokenizer=tokenizer,
+        text_encoder_2=CLIPTextModelWithProjection(second).eval(),
+        tokenizer_2=tokenizer,
+        unet=unet.eval(),
+        scheduler=scheduler,
+    )
