@@ -102,6 +102,21 @@ METHODS: dict[str, Method] = {
     "speed": Method("SPEED", "An edit in the null space of what is preserved (arXiv 2503.07392).", "closed", "empty"),
     "oce": Method("OCE", "An orthogonal rotation of the values (arXiv 2605.28902).", "closed", "empty"),
     "adavd": Method("AdaVD", "The concept's share is taken out of each value (arXiv 2412.06143).", "closed", "empty"),
+    "dp": Method(
+        "Double Projections",
+        "To the nearest safe state, in the null space of what is preserved (arXiv 2604.10032).",
+        "closed",
+        "empty",
+    ),
+    "cure": Method(
+        "CURE", "What only the concept uses is projected out of keys and values (arXiv 2505.12677).", "closed", "empty"
+    ),
+    "casteer": Method(
+        "CASteer",
+        "Answers of cross-attention are mirrored where they point to the concept (arXiv 2503.09630).",
+        "closed",
+        "in-class",
+    ),
 }
 
 
