@@ -9,7 +9,9 @@ from typing import Any, Literal
 from age_core.erasure.options import EraseOptions, make_options
 from age_core.errors import AgeError
 
-WordKind = Literal["synonym", "in-class", "general", "unrelated", "empty", "nearest", "random-word", "look-ahead"]
+WordKind = Literal[
+    "synonym", "in-class", "general", "unrelated", "empty", "nearest", "random-word", "look-ahead", "lacu"
+]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ METHODS: dict[str, Method] = {
         defaults={"pi_temperature": 0.1},
     ),
     "look-ahead": _fixed("look-ahead", "The one candidate whose closed-form trial erases most for its damage."),
+    "lacu": _fixed("lacu", "The candidate that the model's own predictions tell least from it (arXiv 2512.02657)."),
     "random": Method(
         "random neighbour", "A uniform draw each time: what adaptive must beat.", changes={"target": "random"}
     ),
@@ -96,6 +99,13 @@ METHODS: dict[str, Method] = {
         "AP",
         "To the empty prompt, preserving an adversarially chosen concept (arXiv 2410.15618).",
         changes={"erase_to": "empty", "inner_objective": "preserve", "preserve": "target"},
+    ),
+    "receler": Method(
+        "Receler",
+        "ESD's goal against an adversary that words the concept anew, neighbours preserved (arXiv 2311.17717).",
+        word="empty",
+        changes={"target": "fixed", "negative_guidance": 1.0},
+        defaults={"attack_steps": 4},
     ),
     "uce": Method("UCE", "Closed form on keys and values (arXiv 2308.14761).", "closed", "empty"),
     "rece": Method("RECE", "UCE, then what would revive the concept, in turn (arXiv 2407.12383).", "closed", "empty"),

@@ -78,6 +78,11 @@ class EraseOptions:
     sample_guidance: float = 3.0
     templates: Texts = ("{noun}", "a picture of {a_noun}")  # prompts to erase; the last draws samples
 
+    # the adversary (adversary.py), which words the erased concept anew before each of the student's steps
+    attack_steps: CountOrNone = 0  # of its own each time; 0: none, the concept is shown as it is
+    attack_tokens: Count = 16
+    attack_lr: Positive = 0.1
+
     # the student
     train: str = "xattn"
     lora_rank: Count = 8  # for train="lora"
