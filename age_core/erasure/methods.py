@@ -28,6 +28,20 @@ class Method:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
+# What a concept is met in, so that it is erased as more than a word (Diversified Unlearning, arXiv 2603.18767; there a
+# language model writes them for each concept). The last draws the samples, as in the option's default.
+CONTEXTS = (
+    "{noun}",
+    "{a_noun} on a table",
+    "{a_noun} in a garden",
+    "{a_noun} in front of a house",
+    "{a_noun} seen from above",
+    "a close view of {a_noun}",
+    "a small {noun} beside a large one",
+    "a drawing of {a_noun}",
+    "a photo of {a_noun}",
+    "a picture of {a_noun}",
+)
 _ESD = {"target": "fixed", "preserve": "none", "negative_guidance": 1.0, "latents": "student", "templates": ("{noun}",)}
 _BARE = {"templates": ("{noun}",), "min_candidate_distance": 0.0, "preserve": "target"}
 
@@ -44,6 +58,12 @@ METHODS: dict[str, Method] = {
         changes={"argmax_target": True},
     ),
     "age-even": Method("AGE from even logits", "The default without its look-ahead, each picture's target drawn."),
+    "age-diverse": Method(
+        "AGE, diversified",
+        "The default, the concept erased in ten contexts, each to its target in the same one (arXiv 2603.18767).",
+        prior=True,
+        changes={"argmax_target": True, "templates": CONTEXTS},
+    ),
     "age-paper": Method(
         "AGE, as published",
         "The published equation: eta 0, both terms differentiated through a soft mixture, the student's own latents.",
