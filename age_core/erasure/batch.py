@@ -38,6 +38,7 @@ class Batch:
     z_kept: Tensor  # (B, C, h, w) noised
     t: Tensor  # (B,) the timestep that the UNet is given
     weight: Tensor  # (B,) of each row's squared error
+    attacked: Tensor | None = None  # (L, D) what the student is shown in the erased concept's place
 
     def mix(self, weights: Tensor) -> Tensor:
         """Target states e_t = y M; (B, n) to (B, L, D)."""

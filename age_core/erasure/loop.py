@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import MappingProxyType
 
 import torch
@@ -183,6 +183,11 @@ def _step(
     terms = torch.zeros(2, device=device_of(pipe))
     with arithmetic(pipe, options):
         batch = draw_batch(pipe, cache, weights, options, generator, student)
+    if concept in training.adversaries:
+        with in_float32(family_of(pipe).denoiser(pipe)):
+            attacked = training.adversaries[concept].attack(pipe, student, batch, training.rows_of(2))
+        batch = replace(batch, attacked=attacked)
+    with arithmetic(pipe, options):
         for part, share in batch.parts(training.rows_of(each)):
             erasing, preserving = losses(pipe, student, part, part.target, options)
             training.descend(share * (erasing + options.preserve_weight * preserving))

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from age_core.erasure.options import EraseOptions, make_options
 from age_core.errors import AgeError
 
-WordKind = Literal["synonym", "in-class", "general", "unrelated", "empty", "nearest", "random-word", "look-ahead"]
+WordKind = Literal[
+    "synonym", "in-class", "general", "unrelated", "empty", "nearest", "random-word", "look-ahead", "lacu"
+]
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,20 @@ class Method:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
+# What a concept is met in, so that it is erased as more than a word (Diversified Unlearning, arXiv 2603.18767; there a
+# language model writes them for each concept). The last draws the samples, as in the option's default.
+CONTEXTS = (
+    "{noun}",
+    "{a_noun} on a table",
+    "{a_noun} in a garden",
+    "{a_noun} in front of a house",
+    "{a_noun} seen from above",
+    "a close view of {a_noun}",
+    "a small {noun} beside a large one",
+    "a drawing of {a_noun}",
+    "a photo of {a_noun}",
+    "a picture of {a_noun}",
+)
 _ESD = {"target": "fixed", "preserve": "none", "negative_guidance": 1.0, "latents": "student", "templates": ("{noun}",)}
 # quiet directions (`protection`), for the concept by all of its names
 PROTECTED = {"train": "kv", "protect": "near", "synonyms": True}
@@ -54,6 +70,12 @@ METHODS: dict[str, Method] = {
     "age-even": Method(
         "AGE from even logits", "AGE, unprotected, without its look-ahead, each picture's target drawn."
     ),
+    "age-diverse": Method(
+        "AGE, diversified",
+        "AGE, unprotected, the concept erased in ten contexts, each to its target in the same one (arXiv 2603.18767).",
+        prior=True,
+        changes={"argmax_target": True, "templates": CONTEXTS},
+    ),
     "age-paper": Method(
         "AGE, as published",
         "The published equation: eta 0, both terms differentiated through a soft mixture, the student's own latents.",
@@ -71,6 +93,7 @@ METHODS: dict[str, Method] = {
         defaults={"pi_temperature": 0.1},
     ),
     "look-ahead": _fixed("look-ahead", "The one candidate whose closed-form trial erases most for its damage."),
+    "lacu": _fixed("lacu", "The candidate that the model's own predictions tell least from it (arXiv 2512.02657)."),
     "random": Method(
         "random neighbour", "A uniform draw each time: what adaptive must beat.", changes={"target": "random"}
     ),
@@ -109,11 +132,33 @@ METHODS: dict[str, Method] = {
         "To the empty prompt, preserving an adversarially chosen concept (arXiv 2410.15618).",
         changes={"erase_to": "empty", "inner_objective": "preserve", "preserve": "target"},
     ),
+    "receler": Method(
+        "Receler",
+        "ESD's goal against an adversary that words the concept anew, neighbours preserved (arXiv 2311.17717).",
+        word="empty",
+        changes={"target": "fixed", "negative_guidance": 1.0},
+        defaults={"attack_steps": 4},
+    ),
     "uce": Method("UCE", "Closed form on keys and values (arXiv 2308.14761).", "closed", "empty"),
     "rece": Method("RECE", "UCE, then what would revive the concept, in turn (arXiv 2407.12383).", "closed", "empty"),
     "speed": Method("SPEED", "An edit in the null space of what is preserved (arXiv 2503.07392).", "closed", "empty"),
     "oce": Method("OCE", "An orthogonal rotation of the values (arXiv 2605.28902).", "closed", "empty"),
     "adavd": Method("AdaVD", "The concept's share is taken out of each value (arXiv 2412.06143).", "closed", "empty"),
+    "dp": Method(
+        "Double Projections",
+        "To the nearest safe state, in the null space of what is preserved (arXiv 2604.10032).",
+        "closed",
+        "empty",
+    ),
+    "cure": Method(
+        "CURE", "What only the concept uses is projected out of keys and values (arXiv 2505.12677).", "closed", "empty"
+    ),
+    "casteer": Method(
+        "CASteer",
+        "Answers of cross-attention are mirrored where they point to the concept (arXiv 2503.09630).",
+        "closed",
+        "in-class",
+    ),
 }
 
 

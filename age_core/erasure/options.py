@@ -79,6 +79,11 @@ class EraseOptions:
     templates: Texts = ("{noun}", "a picture of {a_noun}")  # prompts to erase; the last draws samples
     synonyms: bool = False  # whether the concept's synonyms are erased with it, each in every template
 
+    # the adversary (adversary.py), which words the erased concept anew before each of the student's steps
+    attack_steps: CountOrNone = 0  # of its own each time; 0: none, the concept is shown as it is
+    attack_tokens: Count = 16
+    attack_lr: Positive = 0.1
+
     # the student
     train: str = "xattn"
     lora_rank: Count = 8  # for train="lora"

@@ -12,6 +12,7 @@ from age_core.concepts.candidates import Candidates, Vocabulary
 from age_core.concepts.concept_set import Concept, ConceptSet
 from age_core.erasure.look_ahead import best_target, look_ahead
 from age_core.erasure.methods import WordKind
+from age_core.erasure.noise_distance import noise_distances
 from age_core.errors import AgeError
 from age_core.models.families import TOKENIZING
 from age_core.validation import word_key
@@ -106,6 +107,9 @@ def fixed_word(
         return concept.synonyms[0]
     if kind == "nearest":
         return neighbours(pipe, concept, concepts, pool, erased).names[0]
+    if kind == "lacu":
+        words = neighbours(pipe, concept, concepts, pool, erased).names
+        return words[int(noise_distances(pipe, concept.name, words, seed).argmin())]
     if kind == "look-ahead":
         candidates = neighbours(pipe, concept, concepts, pool, erased)
         *_, table = look_ahead(pipe, concept.name, candidates, concepts)

@@ -10,6 +10,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from age_core.concepts.candidates import Candidates
+from age_core.erasure.adversary import Adversary
 from age_core.erasure.events import TrainingState
 from age_core.erasure.latents import LatentCache
 from age_core.erasure.options import EraseOptions
@@ -39,6 +40,7 @@ class Training:
     selectors: dict[str, TargetSelector]
     caches: dict[str, LatentCache]
     generator: torch.Generator
+    adversaries: dict[str, Adversary]  # by concept; none unless options.attack_steps
     rows_at_once: int  # 0: all; kept, since sums in another order end in other last bits
 
     @staticmethod
@@ -61,13 +63,14 @@ class Training:
             rows = caches[name].kept.tolist()
             prior = [pool.prior[row] for row in rows] if pool.prior else []
             selectors[name] = SELECTORS[options.target].of(options, len(rows), prior)
+        adversaries = {name: Adversary(pipe, caches[name], options) for name in pools if options.attack_steps}
         adam = torch.optim.Adam(student.leaves.values(), lr=options.lr)
         scaled = format_of(pipe, options) == torch.float16
         scaler = torch.amp.GradScaler(device_of(pipe).type, init_scale=FIRST_SCALE, enabled=scaled)
         generator = torch.Generator().manual_seed(options.seed)
         recorded = resume.tensors.get("rows_at_once") if resume else None  # not in states of earlier versions
         at_once = rows_at_once(pipe, student, options) if recorded is None else int(recorded)
-        training = Training(student, adam, scaler, selectors, caches, generator, at_once)
+        training = Training(student, adam, scaler, selectors, caches, generator, adversaries, at_once)
         if resume is not None:
             training.restore(resume)
         return training
@@ -105,6 +108,8 @@ class Training:
         for row, name in enumerate(self.selectors):
             parts[f"target{row}"] = self.selectors[name].state()
             parts[f"scene{row}"] = self.caches[name].state()
+            if name in self.adversaries:
+                parts[f"attack{row}"] = self.adversaries[name].state()
         tensors = {f"{part}/{k}": v.cpu() for part, values in parts.items() for k, v in values.items()}
         tensors |= {"generator": self.generator.get_state(), "rows_at_once": torch.tensor(self.rows_at_once)}
         return TrainingState(step, tensors)
@@ -118,8 +123,10 @@ class Training:
         if scale := _part(state, "scaler"):
             numbers = {name: value.item() for name, value in scale.items()}
             self.scaler.load_state_dict(self.scaler.state_dict() | numbers)
-        for row, selector in enumerate(self.selectors.values()):
+        for row, (name, selector) in enumerate(self.selectors.items()):
             selector.restore(_part(state, f"target{row}"))
+            if name in self.adversaries:
+                self.adversaries[name].restore(_part(state, f"attack{row}"))
         self.generator.set_state(state.tensors["generator"].clone())
 
 

@@ -22,6 +22,7 @@ from age_core.validation import number_between
 
 FORMAT = "age-eraser-2"
 STRONGEST = 10.0  # times an eraser: long before, the edited model draws noise
+ANSWERS = ".to_out.0"  # how the module ends that gives a cross-attention's answer to each patch
 
 
 def without_directions(
@@ -41,14 +42,27 @@ def without_directions(
     return torch.cat([first, rest.to(values.dtype)], 1)
 
 
+def steered(answers: Tensor, directions: Tensor, strength: float) -> Tensor:
+    """h <- h - strength max(0, <h, s>) s for each unit direction s and every patch (CASteer, arXiv 2503.09630).
+
+    answers: (B, patches, D); directions: (m, D). Strength 1 takes out what a patch holds of the concept, 2 mirrors it,
+    which leaves |h| as it was. Computed in float32 where the answers are in half precision.
+    """
+    h = answers.to(torch.promote_types(answers.dtype, torch.float32))
+    for s in directions.to(h):
+        h = h - strength * (h @ s).clamp_min(0).unsqueeze(-1) * s
+    return h.to(answers.dtype)
+
+
 @dataclass(frozen=True)
 class Eraser:
     """A finished erasure: what to add to which UNet weights, and where it came from.
 
     `lora` holds the factors of `delta` where low-rank factors were trained: `<module>.lora_A.weight` (rank, in) and
-    `<module>.lora_B.weight` (out, rank), their product being the delta. `directions` (m, D) by the name of a `to_v`
-    module are taken out of its output while the eraser is applied (AdaVD), with `info["sharpness"]`,
-    `info["threshold"]` and, unless it is 1, `info["strength"]`.
+    `<module>.lora_B.weight` (out, rank), their product being the delta. `directions` (m, D) by the name of a module
+    are taken out of its output while the eraser is applied: of a `to_v` as `without_directions` says (AdaVD), with
+    `info["sharpness"]` and `info["threshold"]`, of a `to_out.0` as `steered` says (CASteer); both with
+    `info["strength"]`, unless it is 1.
     """
 
     delta: Mapping[str, Tensor]
@@ -102,7 +116,7 @@ class Eraser:
         try:
             for name, directions in self.directions.items():
                 device = next(modules[name].parameters()).device
-                hooks.append(modules[name].register_forward_hook(self._take_out(directions.to(device))))
+                hooks.append(modules[name].register_forward_hook(self._take_out(name, directions.to(device))))
             with torch.no_grad():
                 for name, delta in self.delta.items():
                     # summed in float32: a half-precision weight would swallow a small delta twice
@@ -115,10 +129,12 @@ class Eraser:
                 for name, value in before.items():
                     parameters[name].copy_(value)
 
-    def _take_out(self, directions: Tensor) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-        sharpness, threshold = float(self.info["sharpness"]), float(self.info["threshold"])
+    def _take_out(self, name: str, directions: Tensor) -> Callable[[nn.Module, Any, Tensor], Tensor]:
         strength = self.strength
         directions = directions.clone()  # from a file they are aligned otherwise, and sums would differ in the last bit
+        if name.endswith(ANSWERS):
+            return lambda _module, _inputs, answers: steered(answers, directions, strength)
+        sharpness, threshold = float(self.info["sharpness"]), float(self.info["threshold"])
         return lambda _module, _inputs, values: without_directions(values, directions, sharpness, threshold, strength)
 
     def save(self, path: str | Path) -> Path:

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from age_core.erasure.events import EraseEvent
 from age_core.erasure.options import NAMES, EraseOptions
 from age_core.errors import AgeError
-from age_core.models.eraser import Eraser
+from age_core.models.eraser import ANSWERS, Eraser
 from age_core.runs.config import RunConfig, blamed
 from age_core.runs.status import ENDED, WORDS, RunStatus
 from age_core.validation import control_character, in_one_sentence, strict
@@ -208,7 +208,8 @@ def _check_info(eraser: Eraser) -> None:
     if not _are_texts(info.get("concepts", [])) or not isinstance(info.get("concept", ""), str):
         raise ValueError("its concepts are no words")
     numbers = [info[name] for name in ("sharpness", "threshold", "strength") if name in info]
-    if not all(map(_is_number, numbers)) or (eraser.directions and not {"sharpness", "threshold"} <= set(info)):
+    of_values = any(not name.endswith(ANSWERS) for name in eraser.directions)
+    if not all(map(_is_number, numbers)) or (of_values and not {"sharpness", "threshold"} <= set(info)):
         raise ValueError("it does not say how it acts")
 
 

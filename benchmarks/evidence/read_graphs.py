@@ -150,7 +150,9 @@ def main() -> None:
     floor = noise_floor(setup, Task.of("age-unprotected", images=16), args.folder / "age")
     print(floor.groupby(["method", "metric"])["delta"].describe().round(4))
     whole = table.groupby("method")["erased"].nunique()
-    methods = sorted((str(method) for method in whole[whole == len(setup.watched)].index), key=lambda m: m != "age-unprotected")
+    methods = sorted(
+        (str(method) for method in whole[whole == len(setup.watched)].index), key=lambda m: m != "age-unprotected"
+    )
     effects = SideEffects(table)
     compare(effects, methods)
     show_anchors(table, setup.watched)

@@ -194,7 +194,7 @@ def test_every_method_restores_the_model_and_survives_a_file(tiny_sd, tmp_path, 
         assert torch.equal(predict(tiny_sd, z, t, states), original)
     assert all(torch.equal(value, before[name]) for name, value in tiny_sd.unet.state_dict().items())
     changed = {name.removesuffix(".weight") for name in (*eraser.delta, *eraser.directions)}
-    assert changed and all(name.endswith((".attn2.to_k", ".attn2.to_v")) for name in changed)
+    assert changed and all(name.endswith((".attn2.to_k", ".attn2.to_v", ".attn2.to_out.0")) for name in changed)
 
 
 def test_sdxl_is_edited_on_its_tokens_and_not_on_its_pooled_vector(tmp_path):
@@ -234,7 +234,7 @@ def test_the_subject_is_found_within_a_template(emoji_pipe):
 @pytest.mark.parametrize(
     ("method", "targets", "preserve", "options", "sentence"),
     [
-        ("sld", {"dog": ""}, (), {}, "uce, rece, speed, oce, adavd"),
+        ("sld", {"dog": ""}, (), {}, "uce, rece, speed, oce, adavd, dp, cure, casteer"),
         ("uce", {}, (), {}, "name one"),
         ("uce", {" ": "fox"}, (), {}, "name one"),
         ("uce", {"dog": "fox"}, ("cat", "dog"), {}, "at once"),
@@ -243,7 +243,12 @@ def test_the_subject_is_found_within_a_template(emoji_pipe):
         ("uce", {"dog": "fox"}, (), {"templates": ("a photo",)}, "{noun}"),
         ("uce", {"dog": "fox"}, (), {"lam": 0.0}, "'lam' must be above 0"),
         ("uce", {"dog": "fox"}, (), {"preserve": -1.0}, "'preserve' must not be negative"),
-        ("rece", {"dog": "fox"}, (), {"rounds": -1}, "'rounds'"),
+        ("rece", {"dog": "fox"}, (), {"rounds": -1}, "'rounds' must be at least 0"),
+        ("dp", {"dog": "fox"}, (), {"dp_rank": 0}, "'dp_rank' must be at least 1"),
+        ("dp", {"dog": "fox"}, (), {"dp_safe": -1}, "'dp_safe' must be at least 0"),
+        ("cure", {"dog": "fox"}, (), {"cure_alpha": 0.0}, "'cure_alpha' must be above 0"),
+        ("casteer", {"dog": "fox"}, (), {"steer_pairs": 0}, "'steer_pairs' must be at least 1"),
+        ("casteer", {"dog": "fox"}, (), {"steer_strength": -1.0}, "'steer_strength' must be above 0"),
     ],
 )
 def test_bad_input_is_explained(tiny_sd, method, targets, preserve, options, sentence):
@@ -282,6 +287,7 @@ def test_cats_vanish_from_the_bundled_model_and_the_rest_stays(
     eraser = CLOSED_FORMS[method](cat_and_all_others, {"cat": "tiger"})
     esr, psr = judged(emoji_pipe, emoji_probe, eraser)
     assert originally[0] <= 20  # the model did draw cats
-    # UCE's published weight of preserved words is at least 0.1 each, so 449 of them hold back its edit: measured 83
-    assert esr >= (80 if method == "uce" else 90)
+    # UCE's published weight of preserved words is at least 0.1 each, so 449 of them hold back its edit: measured 83;
+    # CURE leaves what the concept shares with them: measured 88
+    assert esr >= (80 if method in ("uce", "cure") else 90)
     assert psr >= originally[1] - 10

@@ -126,7 +126,7 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(shadow, pool, changes):
     assert again.logits == whole[-1].logits
 
 
-@pytest.mark.parametrize("method", ["uce", "rece", "speed", "oce", "adavd"])
+@pytest.mark.parametrize("method", ["uce", "rece", "speed", "oce", "adavd", "dp", "cure", "casteer"])
 def test_closed_forms_are_solved_and_applied_there(plain, shadow, method):
     before = {name: weight.held.clone() for name, weight in shadow.unet.named_parameters()}
     with pretending():

@@ -9,10 +9,11 @@ import pytest
 import torch
 from support import QUICK, SMALL, WORLD
 
-from age_core import AgeError, Candidates, ConceptSet, RunFailed, Vocabulary, erase
+from age_core import AgeError, Candidates, ConceptSet, EraseOptions, RunFailed, Vocabulary, encode_text, erase
 from age_core.erasure.by_method import candidates_for, erase_by, plan
+from age_core.erasure.latents import prepare
 from age_core.erasure.look_ahead import look_ahead, with_prior
-from age_core.erasure.methods import METHODS, find_method, method_options
+from age_core.erasure.methods import CONTEXTS, METHODS, find_method, method_options
 from age_core.erasure.outcome import finished, last_eraser
 from age_core.erasure.target_words import banned, fixed_word, resolve
 
@@ -32,11 +33,11 @@ def test_every_method_of_the_table_returns_an_eraser_that_fits(tiny_sd, method):
 
 
 def test_an_unknown_method_or_option_lists_the_valid_ones(tiny_sd):
-    with pytest.raises(AgeError, match="age, age-even, age-paper, age-paper-code"):
+    with pytest.raises(AgeError, match="age, age-even, age-diverse, age-paper, age-paper-code"):
         find_method("agee")
     with pytest.raises(AgeError, match="negative_guidance"):
         method_options("age", speed="high")
-    with pytest.raises(AgeError, match="goes with look-ahead, synonym"):
+    with pytest.raises(AgeError, match="goes with look-ahead, lacu, synonym"):
         erase_by(tiny_sd, "age", "dog", WORLD, target="cat")
 
 
@@ -132,6 +133,19 @@ def test_a_general_word_bans_its_members_as_targets(tiny_sd):
     assert events[-1].eraser.info["concepts"] == ["animal"]
     with pytest.raises(AgeError, match="no concept 'quark'"):
         resolve(WORLD, "quark")
+
+
+def test_diversified_is_the_default_with_the_target_in_the_same_contexts(tiny_sd):
+    """Each step compares [context, concept] with [context, target]; a set of styles keeps its own contents."""
+    options = plan("age-diverse", "dog", WORLD).options
+    assert replace(options, templates=EraseOptions().templates) == plan("age", "dog", WORLD).options
+    assert len(set(options.templates)) == len(options.templates) == 10
+    *_, cache = prepare(tiny_sd, "dog", ("wolf", "cat"), replace(SMALL, templates=options.templates))
+    for template, erased, candidates in zip(CONTEXTS, cache.erased, cache.candidate_embeds, strict=True):
+        prompts = [template.format(noun=word, a_noun=f"a {word}") for word in ("dog", "wolf", "cat")]
+        assert torch.allclose(torch.cat([erased[None], candidates]), encode_text(tiny_sd, prompts), atol=1e-5)
+    styles = ConceptSet.load("emoji-styles")
+    assert plan("age-diverse", styles.names[0], styles).options.templates == styles.erase_templates
 
 
 def test_several_concepts_are_no_targets_of_each_other(tiny_sd):

@@ -168,6 +168,7 @@ def test_other_kinds_of_erasers_come_through(kept, contents, root, tmp_path, tin
         ("esd-x", ["dog"], {"target": "cat"}),
         ("uce", ["dog", "cat"], {}),
         ("adavd", ["dog"], {"target": ""}),
+        ("casteer", ["dog"], {"target": "cat"}),
     ],
 )
 def test_what_the_program_records_it_takes_in(tiny, root, tmp_path, method, names, asked):

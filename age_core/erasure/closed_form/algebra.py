@@ -87,6 +87,31 @@ def speed_change(C: Tensor, C_star: Tensor, P: Tensor, K: Tensor) -> Tensor:
     return (paired - C1) @ P @ (eye - held) @ M
 
 
+def double_projection(C: Tensor, S: Tensor, R: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """T (D, D) such that W' = W (I + T) is the edit of Double Projections (arXiv 2604.10032), and its P (D, D).
+
+    First each concept is projected onto the span of the safe states S (k, D): C* = C S^+ S. Then the change may not act
+    on what is preserved: P projects onto what the `rank` leading directions of R leave over, which is R's null space
+    where it has no more. T = (C* - C)^T (P C^T)^+ is the least change within P by which every concept becomes its C*.
+    """
+    C_star = C @ torch.linalg.pinv(S, rtol=1e-9) @ S
+    _, s, Vh = torch.linalg.svd(R, full_matrices=False)
+    leading = Vh[: min(rank, int((s > 1e-9 * s.max()).sum()))] if len(R) else Vh
+    P = torch.eye(C.shape[1], dtype=C.dtype, device=C.device) - leading.T @ leading
+    return (C_star - C).T @ torch.linalg.pinv(P @ C.T, rtol=1e-6), P
+
+
+def spectral_projection(E: Tensor, alpha: float) -> Tensor:
+    """P (D, D) of CURE (arXiv 2505.12677): onto the rows of E (m, D), each direction as far as it holds their energy.
+
+    P = V diag(f(r)) V^T with E = U diag(s) V^T, r = s^2 / sum s^2 and f(r) = alpha r / ((alpha - 1) r + 1): alpha = 1
+    weighs a direction by its energy, and alpha without bound makes P the plain projection.
+    """
+    _, s, Vh = torch.linalg.svd(E, full_matrices=False)
+    r = s.square() / s.square().sum()
+    return Vh.T @ (Vh * (alpha * r / ((alpha - 1) * r + 1)).unsqueeze(-1))
+
+
 def most_affected(T: Tensor, R: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """Which preserved states an unconstrained edit W T moves more than their mean; (m,) bool (SPEED's filter)."""
     moved = torch.stack([(R @ T.T @ w.T).square().sum(1) for w in weights]).sum(0)

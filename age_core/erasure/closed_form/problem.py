@@ -55,6 +55,11 @@ class ClosedFormOptions:
     sharpness: float = 20.0  # AdaVD, as are the next two
     threshold: float = 0.7
     strength: float = 2.0
+    dp_rank: int = 100  # Double Projections: directions of what is preserved that stay as they are
+    dp_safe: int = 0  # and preserved words that span the safe space besides the target
+    cure_alpha: float = 2.0  # CURE's alpha, published for objects and artists
+    steer_pairs: int = 8  # CASteer: pairs of pictures, as is the next
+    steer_strength: float = 2.0  # beta
 
     def check(self) -> None:
         """Raise AgeError on values that cannot work."""
@@ -64,9 +69,11 @@ class ClosedFormOptions:
             raise AgeError(f"Unknown technique {self.technique!r}; choose one of {', '.join(TECHNIQUES)}.")
         if not self.templates or any("noun}" not in template for template in self.templates):
             raise AgeError("Each template must hold {noun} or {a_noun}, and at least one is needed.")
-        if self.rounds < 0:
-            raise AgeError(f"The option 'rounds' must be at least 0, not {self.rounds}.")
-        for field in ("lam", "erase", "rho", "null_threshold", "sharpness", "strength", "oce_lam"):
+        for field, least in (("rounds", 0), ("dp_rank", 1), ("dp_safe", 0), ("steer_pairs", 1)):
+            if getattr(self, field) < least:
+                raise AgeError(f"The option {field!r} must be at least {least}, not {getattr(self, field)}.")
+        positive = ("lam", "erase", "rho", "null_threshold", "sharpness", "strength", "oce_lam", "cure_alpha")
+        for field in (*positive, "steer_strength"):
             if not getattr(self, field) > 0:
                 raise AgeError(f"The option {field!r} must be above 0, not {getattr(self, field)}.")
         for field in ("preserve", "oce_erase", "oce_keep", "oce_world"):
