@@ -8,11 +8,12 @@ RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 WORKERS ?= 2
 BROWSER_SAID := $(VENV)/.browser-tests.txt
+LINT_SAID := $(VENV)/.lint.txt
 
 export GRADIO_ANALYTICS_ENABLED := False
 
 .DEFAULT_GOAL := help
-.PHONY: help run test browser-tests other-tests lint format emoji browser clean
+.PHONY: help run test browser-tests other-tests lint-aside lint format emoji browser clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -22,18 +23,23 @@ run: $(RUN_READY) ## Start the explorer; it prints its address
 
 # The tests need nothing from a model hub, and must not reach for one. Those in a browser, which wait much, go beside the
 # others, who give way (`nice`): some measure how soon the page answers. All have one thread: programs of several threads
-# would wait for each other's. What the tests in a browser say comes last, in one piece.
+# would wait for each other's. What `make lint` and the tests in a browser say comes last, each in one piece.
 test: export HF_HUB_OFFLINE := 1
 test: export OMP_NUM_THREADS := 1
-test: lint browser ## Run the checks of `make lint`, then every test, those in a browser included (WORKERS=2 at once)
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 browser-tests other-tests; code=$$?; \
-		cat $(BROWSER_SAID); test $$code = 0 || echo "Some tests have failed: both parts end with a summary, above."; exit $$code
+test: browser ## Run `make lint` and every test, those in a browser included, side by side (WORKERS=2 at once)
+	@$(MAKE) --no-print-directory --keep-going --jobs=3 browser-tests other-tests lint-aside; code=$$?; \
+		cat $(LINT_SAID) $(BROWSER_SAID); \
+		test $$code = 0 || echo "Something has failed: each of the three parts, above, ends with what."; exit $$code
 
+lint-aside:
+	@nice $(MAKE) --no-print-directory lint >$(LINT_SAID) 2>&1
+
+# by their folder: to collect the other tests imports all that they use
 browser-tests:
-	@CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest -m browser >$(BROWSER_SAID) 2>&1
+	@CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest tests/browser >$(BROWSER_SAID) 2>&1
 
 other-tests:
-	nice $(BIN)/pytest -m "not browser" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	nice $(BIN)/pytest --ignore=tests/browser -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV_READY) ## Check style, formatting and types
 	$(BIN)/ruff check .

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 # the files that take longest, in the order in which workers begin them: the short ones fill up what is left at the end
 LONGEST = (
     "test_emoji_world.py",
+    "test_cuda_path.py",
     "test_gpu_check.py",
-    "test_cli.py",
     "test_layout.py",
+    "test_cli.py",
     "test_explorer.py",
     "test_faces.py",
     "test_runs.py",

@@ -304,13 +304,13 @@ def test_erase_it_now_repaints_the_atlas_and_follows_the_strength(page: Page) ->
 def test_a_run_is_predicted_stopped_resumed_finished_seen_again_and_compared(page: Page) -> None:
     choose(page, "dog")
     expect(page.locator("#selection h2")).to_have_text("dog")
-    set_steps(page, 24)
+    set_steps(page, 16)
     set_preset(page, "Fast")
     page.click("#predict-button")
     expect(page.locator("#predicted")).to_contain_text("hot dog", timeout=RUN_MS)
     page.click("#erase-button")
     status = page.locator("#live-status")
-    expect(status).to_contain_text(re.compile(r"Erasing dog: step \d+ of 24"), timeout=RUN_MS)
+    expect(status).to_contain_text(re.compile(r"Erasing dog: step \d+ of 16"), timeout=RUN_MS)
     before = page.inner_html("#live-targets")
     page.wait_for_function("html => document.querySelector('#live-targets').innerHTML !== html", arg=before)
     assert page.locator("#live-targets li[data-share]").count() == 15
@@ -318,18 +318,18 @@ def test_a_run_is_predicted_stopped_resumed_finished_seen_again_and_compared(pag
     expect(page.locator("#concept-map .lit circle").first).to_be_visible()  # and glowing on the atlas
     pressed = time.monotonic()
     page.click("#stop-button")
-    expect(status).to_contain_text(re.compile(r"Stopped at step \d+ of 24"))
+    expect(status).to_contain_text(re.compile(r"Stopped at step \d+ of 16"))
     assert time.monotonic() - pressed < 5  # 2 s on an idle machine
     expect(page.locator("#erase-button")).to_be_enabled()
     page.click("#resume-button")
-    expect(status).to_contain_text("Done: dog was erased in 24 steps", timeout=RUN_MS)
+    expect(status).to_contain_text("Done: dog was erased in 16 steps", timeout=RUN_MS)
     assert page.locator("#live-previews img").count() == 9  # the concept and its eight nearest
     expect(page.locator("#now-status")).to_contain_text("Drawn anew", timeout=RUN_MS)  # the atlas, as the run draws it
     expect(page.locator("#by")).to_contain_text("dog-age-")
     expect(page.locator("#live-history polyline")).to_have_count(5)
     page.fill("#scrub input[type=number]", "10")
     page.keyboard.press("Enter")
-    expect(status).to_contain_text("Recorded: dog, step 10 of 24")
+    expect(status).to_contain_text("Recorded: dog, step 10 of 16")
     expect(page.locator("#live-previews h3")).to_contain_text("step 10")
 
     open_tab(page, "Compare")
@@ -399,6 +399,7 @@ def test_two_people_wait_for_each_other_and_see_only_their_own(browser: Browser,
     first, second = open_page(ann, address), open_page(ben, address)
     for page, steps in ((first, 500), (second, 20)):
         set_steps(page, steps)
+        set_preset(page, "Fast")
         set_method(page, "fixed target: empty")  # without a look-ahead, as nothing here is about the target
     first.click("#erase-button")
     expect(first.locator("#live-status")).to_contain_text("Erasing", timeout=RUN_MS)
@@ -428,7 +429,8 @@ def test_two_people_wait_for_each_other_and_see_only_their_own(browser: Browser,
 
 def test_a_run_that_was_kept_goes_on_without_its_page_and_is_found_again(context: BrowserContext, address: str) -> None:
     page = open_page(context, address)
-    set_steps(page, 20)
+    set_steps(page, 10)
+    set_preset(page, "Fast")
     set_method(page, "fixed target: empty")
     page.check("#keep-running input")
     page.click("#erase-button")
@@ -437,7 +439,7 @@ def test_a_run_that_was_kept_goes_on_without_its_page_and_is_found_again(context
     again = open_page(context, address, settled=False)
     open_tab(again, "Erase")
     expect(again.locator("#live-status")).to_contain_text(re.compile("Erasing|Done"), timeout=RUN_MS)
-    expect(again.locator("#live-status")).to_contain_text("erased in 20 steps", timeout=RUN_MS)
+    expect(again.locator("#live-status")).to_contain_text("erased in 10 steps", timeout=RUN_MS)
 
 
 def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> None:
@@ -456,6 +458,7 @@ def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> No
         expect(message).to_contain_text("Erase a concept first")
 
     set_steps(page, -3)
+    set_preset(page, "Fast")
     page.click("#erase-button")
     expect(message).to_contain_text("-3")
     expect(page.locator("#erase-button")).to_be_enabled()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -109,14 +110,8 @@ def test_a_place_that_cannot_be_written_is_no_failure(points, tmp_path):
     layout.write_layouts(tmp_path / "file" / "layouts.csv", {"meaning": table(points)})
 
 
-def test_distances_become_places_that_keep_neighbours(points):
-    groups = np.arange(30) % 3
-    distances = np.where(groups[:, None] == groups, 0.1, 1.0) * (1 - np.eye(30))
-    found = layout.umap_layout(distances, metric="precomputed")
-    assert found.shape == (30, 2) and np.abs(found).max() <= layout.EDGE
-    far = np.linalg.norm(found[:, None] - found[None], axis=-1)
-    np.fill_diagonal(far, np.inf)
-    assert (groups[far.argmin(axis=1)] == groups).mean() > 0.9
+def test_what_is_no_table_of_distances_is_refused():
+    distances = 1 - np.eye(30)
     for wrong in (distances[:, :5], distances + np.triu(np.ones((30, 30)))):
         with pytest.raises(ValueError, match="square and symmetric"):
             layout.umap_layout(wrong, metric="precomputed")
@@ -190,17 +185,41 @@ def test_a_start_that_reads_a_stored_layout_imports_no_library_for_computing_one
     assert in_a_fresh_python(code) == []
 
 
-def test_a_layout_comes_out_where_numba_finds_no_place_for_its_cache(tmp_path):
-    """As for a user without a home and beside packages that nobody may write to: no place of numba's own is left."""
-    # importing UMAP is what fails there; after that, a layout is computed as anywhere (half a minute of compiling)
+GROUPED = np.arange(30) % 3  # the group of each of thirty, near to its own and far from the others
+
+
+@pytest.fixture(scope="module")
+def without_a_cache(tmp_path_factory):
+    """(Temporary folder, numba's folder, layout of GROUPED) of a start where no place of numba's own is left.
+
+    As for a user without a home and beside packages that nobody may write to. All is compiled there, half a minute, so
+    one process serves the tests of what comes out, and compiles without the slowest optimisations.
+    """
     code = """
-import os, numpy as np
-from viz.atlas.layout import _umap_class
-name = _umap_class().__name__
-from umap.distances import euclidean
-print(name, euclidean(np.array([0.0, 3.0]), np.array([4.0, 0.0])), os.environ["NUMBA_CACHE_DIR"])
+import json, os, numpy as np
+from viz.atlas.layout import umap_layout
+groups = np.arange(30) % 3
+distances = np.where(groups[:, None] == groups, 0.1, 1.0) * (1 - np.eye(30))
+places = umap_layout(distances, metric="precomputed").tolist()
+print(json.dumps([os.environ["NUMBA_CACHE_DIR"], places]).replace(" ", ""))
 """
-    variables = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "TMPDIR": str(tmp_path)}
-    name, distance, folder = in_a_fresh_python(code, **variables)
-    assert (name, distance) == ("UMAP", "5.0")
-    assert Path(folder).parent == tmp_path and not Path(folder).exists(), "left behind"
+    temporary = tmp_path_factory.mktemp("temporary")
+    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "TMPDIR": str(temporary)}
+    quick = {"NUMBA_OPT": "1", "NUMBA_LOOP_VECTORIZE": "0"}
+    (told,) = in_a_fresh_python(code, **nowhere, **quick)
+    folder, places = json.loads(told)
+    return temporary, Path(folder), np.array(places)
+
+
+def test_distances_become_places_that_keep_neighbours(without_a_cache):
+    *_, places = without_a_cache
+    assert places.shape == (30, 2) and np.abs(places).max() <= layout.EDGE
+    far = np.linalg.norm(places[:, None] - places[None], axis=-1)
+    np.fill_diagonal(far, np.inf)
+    assert (GROUPED[far.argmin(axis=1)] == GROUPED).mean() > 0.9
+
+
+def test_a_layout_comes_out_where_numba_finds_no_place_for_its_cache(without_a_cache):
+    temporary, folder, places = without_a_cache
+    assert np.isfinite(places).all()
+    assert folder.parent == temporary and not folder.exists(), "left behind"
