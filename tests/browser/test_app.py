@@ -458,7 +458,6 @@ def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> No
         expect(message).to_contain_text("Erase a concept first")
 
     set_steps(page, -3)
-    set_preset(page, "Fast")
     page.click("#erase-button")
     expect(message).to_contain_text("-3")
     expect(page.locator("#erase-button")).to_be_enabled()
