@@ -34,22 +34,23 @@ class Adversary:
         self._adam = torch.optim.Adam([self.states], lr=options.attack_lr)
 
     def prompt(self, erased: Tensor) -> Tensor:
-        """The concept's prompt (L, D) with the adversary's states in it, differentiable in them."""
-        return torch.cat([erased[: self._rows.start], self.states, erased[self._rows.stop :]])
+        """The concept's prompts (B, L, D) with the adversary's states in each, differentiable in them."""
+        states = self.states.expand(len(erased), -1, -1)
+        return torch.cat([erased[:, : self._rows.start], states, erased[:, self._rows.stop :]], dim=1)
 
     def attack(self, pipe: DiffusionPipeline, student: Student, batch: Batch, rows_at_once: int) -> Tensor:
-        """The prompt after `attack_steps` descents of |eps_student(z, prompt) - eps_teacher(z, concept)|^2; (L, D).
+        """The prompts after `attack_steps` descents of |eps_student(z, prompt) - eps_teacher(z, concept)|^2; (B, L, D).
 
         In half precision the caller should hold `in_float32` open, as for `objective.inner_gradient`.
         """
         parts = list(batch.parts(rows_at_once))
         with torch.no_grad():
-            originals = [_predictions(pipe, part, batch.erased) for part, _ in parts]
+            originals = [_predictions(pipe, part, part.erased) for part, _ in parts]
         for _ in range(self._steps):
             self._adam.zero_grad()
             for (part, share), original in zip(parts, originals, strict=True):
                 with student.active():
-                    answer = _predictions(pipe, part, self.prompt(batch.erased))
+                    answer = _predictions(pipe, part, self.prompt(part.erased))
                     (share * row_errors(answer, original).mean()).backward(inputs=[self.states])
             self._adam.step()
         return self.prompt(batch.erased).detach()
@@ -65,6 +66,6 @@ class Adversary:
         restore_adam(self._adam, state)
 
 
-def _predictions(pipe: DiffusionPipeline, batch: Batch, prompt: Tensor) -> Tensor:
-    """For one prompt (L, D) on the concept's latents; (B, C, h, w)."""
-    return predict(pipe, batch.z_erased, batch.t, prompt.expand(len(batch.t), -1, -1))
+def _predictions(pipe: DiffusionPipeline, batch: Batch, prompts: Tensor) -> Tensor:
+    """For prompts (B, L, D) on the concept's latents; (B, C, h, w)."""
+    return predict(pipe, batch.z_erased, batch.t, prompts)

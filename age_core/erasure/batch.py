@@ -38,7 +38,7 @@ class Batch:
     z_kept: Tensor  # (B, C, h, w) noised
     t: Tensor  # (B,) the timestep that the UNet is given
     weight: Tensor  # (B,) of each row's squared error
-    attacked: Tensor | None = None  # (L, D) what the student is shown in the erased concept's place
+    attacked: Tensor | None = None  # (B, L, D) what the student is shown in the erased concept's place
 
     def mix(self, weights: Tensor) -> Tensor:
         """Target states e_t = y M; (B, n) to (B, L, D)."""
@@ -51,7 +51,8 @@ class Batch:
             yield self, 1.0
             return
         for start in range(0, whole, rows):
-            part = {name: getattr(self, name)[start : start + rows] for name in ROWS}
+            names = ROWS if self.attacked is None else (*ROWS, "attacked")
+            part = {name: getattr(self, name)[start : start + rows] for name in names}
             yield replace(self, **part), len(part["t"]) / whole
 
 

@@ -55,7 +55,7 @@ def losses(
     c_e = batch.erased
     c_goal = batch.empty.expand_as(c_t) if options.erase_to == "empty" else c_t
     # one call a model: small batches are slow
-    c_student = c_e if batch.attacked is None else batch.attacked.expand_as(c_t)
+    c_student = c_e if batch.attacked is None else batch.attacked
     z, t, c_teacher = batch.z_erased, batch.t, c_goal
     if options.preserve != "none":
         z, t = torch.cat([z, batch.z_kept]), torch.cat([t, t])
