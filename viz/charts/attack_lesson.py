@@ -23,7 +23,7 @@ ATTACKS = {
     "back_revival": "text states solved for it",
     "back_completion": "a picture begun by the original",
 }
-METHODS = {"age": "AGE", "empty": "empty prompt", "uce": "UCE"}
+METHODS = {"age-unprotected": "AGE", "empty": "empty prompt", "uce": "UCE"}
 
 
 def what_can_go_wrong(
@@ -32,10 +32,10 @@ def what_can_go_wrong(
     """The cheap attempts to bring a concept back. `pictures`: of them, by column; `harm`: a recorded erasure."""
     columns = [column for column in ATTACKS if column in summary]
     methods = [name for name in METHODS if name in summary.index]
-    if not columns or "age" not in methods:
+    if not columns or "age-unprotected" not in methods:
         return None
     rows, pictures = summary.loc[methods], pictures or {}
-    after_age = rows.loc["age", columns].astype(float)
+    after_age = rows.loc["age-unprotected", columns].astype(float)
     by_target = summary[summary.index.isin(TARGETS)].dropna(subset=columns)
     return Lesson(
         title="What can still go wrong?",
@@ -55,7 +55,7 @@ def what_can_go_wrong(
 
 def _attacks(rows: pd.DataFrame, columns: list[str], pictures: Mapping[str, Markup]) -> Markup:
     """Each attempt after AGE and after the empty prompt, the strongest first."""
-    age, other = rows.loc["age"], rows.loc["empty"] if "empty" in rows.index else None
+    age, other = rows.loc["age-unprotected"], rows.loc["empty"] if "empty" in rows.index else None
     order = age[columns].astype(float).sort_values(ascending=False).index
     told = (
         line(

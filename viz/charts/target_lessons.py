@@ -59,7 +59,7 @@ def synonym_trap(summary: pd.DataFrame, name: str = "", example: Example | None 
                 partial(plane, rows, kind),
             )
             for kind in TARGETS
-            if kind in rows.index and kind != "age"  # which has no distance of its own
+            if kind in rows.index and kind != "age-unprotected"  # which has no distance of its own
         ),
         ordered=True,
     )
@@ -156,13 +156,13 @@ def _both_methods(esd: Harm, age: Harm, names: list[str]) -> Markup:
 def why_targets_matter(summary: pd.DataFrame) -> Lesson | None:
     """Lesson 5 where no concept was recorded twice: the ablation of the target."""
     rows = five(summary)
-    if not {"empty", "random", "age"} <= set(rows.index):
+    if not {"empty", "random", "age-unprotected"} <= set(rows.index):
         return None
     best = str(rows["distance_near"].idxmin())
     kinds = [kind for kind in TARGETS if kind in rows.index]
     said = (
         f"{TARGETS[best].capitalize()} ({range_of(rows.loc[best], 'distance_near')}; the adaptive target "
-        f"{range_of(rows.loc['age'], 'distance_near')}, the empty prompt {range_of(rows.loc['empty'], 'distance_near')}"
+        f"{range_of(rows.loc['age-unprotected'], 'distance_near')}, the empty prompt {range_of(rows.loc['empty'], 'distance_near')}"
         f"). Each trades erasure for damage, and the adaptive one need not win.{_completion(rows)}"
     )
     return Lesson(

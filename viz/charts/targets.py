@@ -17,7 +17,7 @@ TARGETS = {
     "nearest": "the nearest word",
     "in-class": "one of its kind",
     "random": "a random neighbour",
-    "age": "adaptive (AGE)",
+    "age-unprotected": "adaptive (AGE)",
     "general": "the general word",
     "unrelated": "an unrelated word",
     "empty": "the empty prompt",
@@ -43,7 +43,7 @@ def range_of(row: pd.Series, column: str) -> str:
 
 def five(summary: pd.DataFrame) -> pd.DataFrame:
     """The rows of the five targets that are compared."""
-    return summary[summary.index.isin(["empty", "general", "in-class", "random", "age"])]
+    return summary[summary.index.isin(["empty", "general", "in-class", "random", "age-unprotected"])]
 
 
 def rankings(summary: pd.DataFrame) -> tuple[Act, ...]:
