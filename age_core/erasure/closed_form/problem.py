@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedFormOptions:
-    """The strengths of all closed forms: the papers' or their code's, but for OCE's unit and AdaVD's sigmoid.
+    """Strengths of all closed forms: the papers' or their code's, but for OCE's unit, AdaVD's sigmoid and DP's rank.
 
     The bare word is enough as a template: in the emoji world UCE then erases "an emoji of a cat" in 16 of 16 pictures,
     as it does with "an emoji of {a_noun}" added, which harms others more where nothing is preserved (83 % of pictures
