@@ -78,9 +78,39 @@ def ablation() -> str:
     return markdown(header, rows)
 
 
+QUIET = 'protect="near",train="kv",synonyms=true'
+PROTECTION = {
+    "age": "**AGE, the default**",
+    f"random:{QUIET}": "random neighbour, protected",
+    f"in-class:{QUIET}": "in-class word, protected",
+    f"empty:{QUIET}": "empty prompt, protected",
+    "age-unprotected": "AGE, unprotected",
+}
+
+
+def protection() -> str:
+    """The default beside other targets under the same protection; gaps are how much higher the default is."""
+    summary = frame("protection").set_index("method")
+    header = ["", "erasures", "ESR-1", "least", "PSR-1 near", "distance near", "the default's less this", "far"]
+    header += ["comes back: synonym", "completion", "the default's less this", "revival", "s"]
+    rows = []
+    for method, label in PROTECTION.items():
+        row = summary.loc[method]
+        cells = [
+            number(row["esr1"]),
+            number(row["esr1_least"]),
+            number(row["psr1_near"]),
+            with_bounds(row, "distance_near"),
+        ]
+        cells += [with_bounds(row, "distance_near_gap"), number(row["distance_far"]), number(row["back_synonym"])]
+        cells += [with_bounds(row, "back_completion"), with_bounds(row, "back_completion_gap")]
+        rows.append([label, str(row["erasures"]), *cells, number(row["back_revival"], 0), number(row["seconds"], 0)])
+    return markdown(header, rows)
+
+
 def matched() -> str:
     summary = frame("matched").set_index("method")
-    header = ["", "erasers", "reach it", "strength", "distance near", "the default's less this", "PSR-1 near"]
+    header = ["", "erasers", "reach it", "strength", "distance near", "AGE's less this", "PSR-1 near"]
     rows = []
     for method, row in summary.iterrows():
         gap = with_bounds(row, "distance_near_gap", 1, 1)
@@ -203,6 +233,7 @@ def prediction() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "ablation": ablation,
+    "protection": protection,
     "matched": matched,
     "regret": regret,
     "gold": gold,

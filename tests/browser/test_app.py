@@ -99,10 +99,21 @@ def watched(browser: Browser, address: str) -> Iterator[BrowserContext]:
     assert not errors, errors
 
 
-@pytest.fixture
-def context(browser: Browser, address: str) -> Iterator[BrowserContext]:
+@pytest.fixture(scope="module")
+def warm(browser: Browser, address: str) -> Iterator[BrowserContext]:
+    """One for the tests that need a person of their own: a new one would read and compile the page's scripts anew."""
     with watched(browser, address) as context:
         yield context
+
+
+@pytest.fixture
+def context(warm: BrowserContext) -> Iterator[BrowserContext]:
+    """A person whom the app has never seen."""
+    yield warm
+    for page in warm.pages:
+        page.evaluate("() => localStorage.clear()")
+        page.close()
+    warm.clear_cookies()
 
 
 @pytest.fixture

@@ -135,10 +135,10 @@ def test_a_general_word_bans_its_members_as_targets(tiny_sd):
         resolve(WORLD, "quark")
 
 
-def test_diversified_is_the_default_with_the_target_in_the_same_contexts(tiny_sd):
+def test_diversified_is_the_unprotected_one_with_the_target_in_the_same_contexts(tiny_sd):
     """Each step compares [context, concept] with [context, target]; a set of styles keeps its own contents."""
     options = plan("age-diverse", "dog", WORLD).options
-    assert replace(options, templates=EraseOptions().templates) == plan("age", "dog", WORLD).options
+    assert replace(options, templates=EraseOptions().templates) == plan("age-unprotected", "dog", WORLD).options
     assert len(set(options.templates)) == len(options.templates) == 10
     *_, cache = prepare(tiny_sd, "dog", ("wolf", "cat"), replace(SMALL, templates=options.templates))
     for template, erased, candidates in zip(CONTEXTS, cache.erased, cache.candidate_embeds, strict=True):

@@ -160,10 +160,11 @@ def why_targets_matter(summary: pd.DataFrame) -> Lesson | None:
         return None
     best = str(rows["distance_near"].idxmin())
     kinds = [kind for kind in TARGETS if kind in rows.index]
+    moved = {kind: range_of(rows.loc[kind], "distance_near") for kind in (best, "age-unprotected", "empty")}
     said = (
-        f"{TARGETS[best].capitalize()} ({range_of(rows.loc[best], 'distance_near')}; the adaptive target "
-        f"{range_of(rows.loc['age-unprotected'], 'distance_near')}, the empty prompt {range_of(rows.loc['empty'], 'distance_near')}"
-        f"). Each trades erasure for damage, and the adaptive one need not win.{_completion(rows)}"
+        f"{TARGETS[best].capitalize()} ({moved[best]}; the adaptive target {moved['age-unprotected']}, the empty "
+        f"prompt {moved['empty']}). Each trades erasure for damage, and the adaptive one need not win."
+        f"{_completion(rows)}"
     )
     return Lesson(
         title="Why the target matters",

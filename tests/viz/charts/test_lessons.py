@@ -33,7 +33,8 @@ def summary(**damage):
 
 
 def full_summary():
-    return summary(age=20.0, random=30.0, empty=40.0, synonym=5.0, unrelated=50.0, **{"in-class": 25.0})
+    others = {"age-unprotected": 20.0, "in-class": 25.0}
+    return summary(random=30.0, empty=40.0, synonym=5.0, unrelated=50.0, **others)
 
 
 def gold_table(**distances):
@@ -149,8 +150,8 @@ def test_the_place_of_a_picture_does_not_tell_the_method():
 
 def test_the_best_target_is_the_one_of_the_table():
     table = full_summary()
-    assert lessons.why_targets_matter(table).right == ("age",)
-    table.loc["age", "distance_near"] = 45.0
+    assert lessons.why_targets_matter(table).right == ("age-unprotected",)
+    table.loc["age-unprotected", "distance_near"] = 45.0
     assert lessons.why_targets_matter(table).right == ("in-class",)
     ranks = {act.title: act for act in lessons.why_targets_matter(full_summary()).acts}
     damage = ranks["Damage: distance of near concepts, × 1000"]
@@ -167,7 +168,7 @@ def test_the_strongest_attack_is_the_one_of_the_table():
     assert lessons.what_can_go_wrong(table).right == ("back_synonym",)
     nothing = full_summary().assign(back_synonym=0.0, back_completion=0.0)
     assert "Here none brings it back." in lessons.what_can_go_wrong(nothing).reveal([])
-    assert lessons.what_can_go_wrong(full_summary().drop("age")) is None
+    assert lessons.what_can_go_wrong(full_summary().drop("age-unprotected")) is None
 
 
 def test_where_probe_and_eye_disagree_two_pictures_are_shown():
