@@ -91,6 +91,7 @@ class EraseOptions:
     # most of all the nearest, and how little counts as hardly
     protect: Protect = "none"
     softness: Positive = 0.1  # lambda
+    reach: Positive = 0.4  # how much of the erased concept's states the changes act on: P is scaled to it
     # of the UNet's arithmetic where its weights are float32, as masters are in any case; pi's gradient stays float32
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     steps: Count = 60
@@ -147,7 +148,15 @@ PAPER = {
     "sample_guidance": 3.0,
 }
 PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {"steps": 30, "batch": 4, "lr": 8e-4, "samples": 8, "candidate_samples": 1, "sample_steps": 4},
+    "fast": {
+        "steps": 30,
+        "batch": 4,
+        "lr": 8e-4,
+        "samples": 8,
+        "candidate_samples": 1,
+        "sample_steps": 4,
+        "reach": 0.8,
+    },
     "balanced": {},
     "thorough": {"steps": 160, "samples": 24},
     "paper-object": PAPER | {"pi_lr": 1e-2, "pi_temperature": 0.1, "relaxation": "straight-through"},

@@ -27,7 +27,6 @@ from age_core.models.families import embed_concepts, encode_text, token_states
 
 AT_ONCE = 16  # prompts
 NEAREST, NEAR_SHARE = 20, 0.5  # words, and their share of C
-REACH = 0.4  # of the erased concept's states
 
 
 def quiet_projection(moment: Tensor, softness: float) -> Tensor:
@@ -76,8 +75,8 @@ def protection_of(
 
     With "near", NEAR_SHARE of C's weight is that of the words nearest to an erased concept, NEAREST of each: damage is
     local, and among all words alike what tells a concept from its neighbours is too rare to be spared. The number makes
-    P leave REACH of the erased concepts' own states, so that a step of training takes them as far whatever the
-    softness and the neighbourhood.
+    P leave `options.reach` of the erased concepts' own states, so that a step of training takes them as far whatever
+    the softness and the neighbourhood.
     """
     moment = second_moment(pipe, words, options.templates)
     if options.protect == "near":
@@ -85,4 +84,4 @@ def protection_of(
         moment = torch.lerp(moment, nearest, NEAR_SHARE)
     projection = quiet_projection(moment, options.softness)
     own = torch.cat(list(_states(pipe, erased, options.templates)))
-    return (projection * (REACH * own.abs().sum() / (own @ projection).abs().sum())).float()
+    return (projection * (options.reach * own.abs().sum() / (own @ projection).abs().sum())).float()

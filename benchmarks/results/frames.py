@@ -95,7 +95,14 @@ def _reopened() -> pd.DataFrame:
     return pd.DataFrame({"of": ["all"], "openings": [len(rows)], **ends})
 
 
+def _protected() -> pd.DataFrame:
+    """The same by the methods' names without their options, which hold signs that a place on the page cannot."""
+    rows = frame("protection")
+    return rows.assign(method=rows["method"].str.split(":").str[0])
+
+
 DERIVED: dict[str, Callable[[], pd.DataFrame]] = {
+    "protected": _protected,
     "ablation-rows": lambda: _lines("ablation"),
     "variants-rows": lambda: _lines("ablation-variants"),
     "report": _report,

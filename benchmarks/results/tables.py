@@ -92,7 +92,7 @@ def protection() -> str:
     """The default beside other targets under the same protection; gaps are how much higher the default is."""
     summary = frame("protection").set_index("method")
     header = ["", "erasures", "ESR-1", "least", "PSR-1 near", "distance near", "the default's less this", "far"]
-    header += ["comes back: synonym", "completion", "the default's less this", "revival", "s"]
+    header += ["comes back: synonym", "completion", "the default's less this", "revival"]
     rows = []
     for method, label in PROTECTION.items():
         row = summary.loc[method]
@@ -104,7 +104,7 @@ def protection() -> str:
         ]
         cells += [with_bounds(row, "distance_near_gap"), number(row["distance_far"]), number(row["back_synonym"])]
         cells += [with_bounds(row, "back_completion"), with_bounds(row, "back_completion_gap")]
-        rows.append([label, str(row["erasures"]), *cells, number(row["back_revival"], 0), number(row["seconds"], 0)])
+        rows.append([label, str(row["erasures"]), *cells, number(row["back_revival"], 0)])
     return markdown(header, rows)
 
 

@@ -249,7 +249,7 @@ def main() -> None:
             page.get_by_label("Fast").click()
             watched(page, "quick steps")
             page.click("#method input")
-            page.get_by_role("option", name="AGE", exact=True).click()
+            page.get_by_role("option", name="AGE, protected", exact=True).click()
             page.get_by_label("Balanced").click()
             page.wait_for_timeout(500)
             sent = unwatched(page)

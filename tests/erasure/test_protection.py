@@ -12,7 +12,7 @@ from age_core import AgeError, Candidates, ConceptSet, EraseOptions, Vocabulary,
 from age_core.concepts.concept_set import fill
 from age_core.erasure.latents import prepare
 from age_core.erasure.methods import METHODS, method_options
-from age_core.erasure.protection import REACH, nearest_words, protection_of, quiet_projection, second_moment
+from age_core.erasure.protection import nearest_words, protection_of, quiet_projection, second_moment
 from age_core.models.families import token_states
 
 OTHERS = [word for word in WORDS if word != "dog"]
@@ -58,7 +58,7 @@ def test_the_erased_concept_is_reached_as_far_whatever_the_softness(emoji_pipe, 
     options = EraseOptions(train="kv", protect=protect, softness=softness)
     P = protection_of(emoji_pipe, ["bus"], ["truck", "taxi", "dog"], options)
     own = token_states(emoji_pipe, encode_text(emoji_pipe, ["bus", "a picture of a bus"])).flatten(0, 1)
-    assert (own @ P).abs().sum() / own.abs().sum() == pytest.approx(REACH, rel=1e-3)
+    assert (own @ P).abs().sum() / own.abs().sum() == pytest.approx(options.reach, rel=1e-3)
 
 
 def test_the_nearest_words_are_spared_more_when_they_weigh_more(emoji_pipe):

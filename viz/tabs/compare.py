@@ -30,7 +30,7 @@ from viz.tabs.map_data import MapData
 from viz.tabs.repaint import STRONGEST
 from viz.tabs.session import MOST_ERASERS, EditedModel, Session, ready
 
-ABLATION = ("empty", "random", "age")  # the methods that one button compares
+ABLATION = ("empty", "random", "age-unprotected")  # the methods that one button compares: the target differs alone
 STRENGTHS = tuple(f"strength_{column}" for column in range(1, MOST_ERASERS + 1))
 NOTHING_YET = note("Erase a concept, or open a run, to see the pictures here.")
 
