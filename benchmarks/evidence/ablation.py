@@ -86,12 +86,9 @@ def summarise(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     for (method, preset), mine in rows.groupby(["method", "preset"], sort=False):
         own = rows[(rows["method"] == reference) & (rows["preset"] == preset)]
         compared = method not in (reference, "original")
-        row: dict[str, Any] = {
-            "method": method,
-            "preset": preset,
-            "erasures": len(mine),
-            "esr1_least": mine["esr1"].min(),
-        }
+        row: dict[str, Any] = {"method": method, "preset": preset, "erasures": len(mine)}
+        if "esr1" in mine:
+            row["esr1_least"] = mine["esr1"].min()
         for measure in measures:
             row |= columns(measure, mine[measure], own[measure] if compared else None)
         table.append(row)

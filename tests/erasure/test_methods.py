@@ -33,7 +33,7 @@ def test_every_method_of_the_table_returns_an_eraser_that_fits(tiny_sd, method):
 
 
 def test_an_unknown_method_or_option_lists_the_valid_ones(tiny_sd):
-    with pytest.raises(AgeError, match="age, age-even, age-diverse, age-paper, age-paper-code"):
+    with pytest.raises(AgeError, match="age, age-unprotected, age-even, age-diverse, age-paper, age-paper-code"):
         find_method("agee")
     with pytest.raises(AgeError, match="negative_guidance"):
         method_options("age", speed="high")
