@@ -544,6 +544,8 @@ def test_another_model_opens_for_one_page_alone_and_its_map_is_measured_there(
     expect(page.locator("#build-graph").first).to_be_hidden(timeout=RUN_MS)
     choose(page, "wolf")
     expect(page.locator("#map-caption")).to_contain_text("beyond the noise floor")
+    # the caption said so before; the answer to the choice must be in, or it would come after the next one's
+    expect(page.locator("#own-pictures h3")).to_have_text("What the model draws of wolf", timeout=RUN_MS)
     page.click("#map-more button")
     page.check("#map-unclear input")  # a random model has no clear side effects
     expect(page.locator("#concept-map svg.arrows circle.end")).to_have_count(3)
