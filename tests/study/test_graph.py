@@ -51,7 +51,7 @@ def test_edges_are_clear_effects_with_what_joins_the_two():
         {"delta": 0.4, "low": 0.35, "high": 0.45, "relation": "same group"}
     )
     assert graph.edges["dog", "car"]["delta"] == -0.3 and graph.nodes["car"] == {"group": "vehicle"}
-    assert graph.graph == {"method": "AGE", "metric": "DS-1", "floor": 0.06}
+    assert graph.graph == {"method": "AGE, protected", "metric": "DS-1", "floor": 0.06}
 
 
 def test_what_is_read_from_it_is_right_by_hand():

@@ -53,7 +53,7 @@ def test_one_seed_keeps_its_interval_and_several_widen_by_what_they_differ():
     assert apart["high"] == pytest.approx(0.2 + 1.96 * np.sqrt((0.1 / 1.96) ** 2 + 0.08 / 2))
     unsure = pair(*(("dog", "wolf", seed, d, np.nan, np.nan) for seed, d in enumerate((0.0, 0.4))))  # of one picture
     assert unsure["high"] == pytest.approx(0.2 + 1.96 * np.sqrt(0.08 / 2))
-    with pytest.raises(AgeError, match="holds no DS-5 by AGE; it holds DS-1 by AGE"):
+    with pytest.raises(AgeError, match="holds no DS-5 by AGE, protected; it holds DS-1 by AGE, protected"):
         SideEffects(table([("dog", "wolf", 0, 0.2, 0.1, 0.3)])).pairs(("age", "DS-5"))
 
 
@@ -109,7 +109,7 @@ def test_the_strongest_effects_are_those_of_the_direction_that_is_asked_for():
 def test_what_else_the_map_asks():
     assert MAP.sources == [("uce", "noise-shift"), DS] and MAP.methods == ["age", "uce"]
     assert MAP.damage(DS).loc["car", "dog"] == -0.4 and np.isnan(MAP.damage(DS).loc["dog"]["dog"])
-    assert MAP.damage(("AGE", "DS-1"), "high").loc["dog", "wolf"] == 0.6
+    assert MAP.damage(("AGE, protected", "DS-1"), "high").loc["dog", "wolf"] == 0.6
     assert MAP.mean_damage_received(DS)["wolf"] == pytest.approx(0.35)
     assert MAP.most_damaging(DS) == "dog"
     concepts = ConceptSet("few", tuple(Concept(name, "g", "thing") for name in ("dog", "cat", "car")), "{noun}")
@@ -235,7 +235,7 @@ def test_a_method_is_known_by_its_key_and_by_its_label(key):
 @pytest.mark.parametrize(
     ("label", "target", "key", "method"),
     [
-        ("AGE", "adaptive", "age", "age"),
+        ("AGE", "adaptive", "age-unprotected", "age-unprotected"),
         ("fixed target: wolf", "wolf", "empty", "empty to wolf"),
         ("fixed target: empty", "", "empty", "empty"),
         ("fixed target: in-class", "wolf", "in-class", "in-class"),
@@ -264,5 +264,5 @@ def test_a_named_word_keeps_its_erasures_apart():
 
 def test_shipped_tables_and_old_files_hold_keys_when_read():
     shipped = read_table(ASSETS / "graphs" / "emoji-netfive.parquet")
-    assert set(shipped["method"]) <= set(METHODS) and {"age", "naive", "in-class"} < set(shipped["method"])
+    assert set(shipped["method"]) <= set(METHODS) and {"age-unprotected", "naive", "in-class"} < set(shipped["method"])
     assert set(read_table(OLD / "graph.parquet")["method"]) == set(gather(OLD / "parts")["method"]) == {"uce"}
