@@ -54,6 +54,16 @@ def tiny_tokenizer(folder: Path, length: int = 20) -> CLIPTokenizer:
     return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=length)
 
 
+def text_numbers(tokenizer: CLIPTokenizer) -> dict[str, int]:
+    """What a CLIP text encoder's configuration has to know of a tiny tokenizer."""
+    return {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 20,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+
+
 def tiny_vae() -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=(8, 16),
@@ -65,19 +75,44 @@ def tiny_vae() -> AutoencoderKL:
     )
 
 
+def assembled(
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    unet: UNet2DConditionModel,
+    prediction_type: str = "epsilon",
+) -> StableDiffusionPipeline:
+    """The parts as Stable Diffusion 1.x and 2.x put them together, with their noise schedule; no safety checker."""
+    scheduler = DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        clip_sample=False,
+        prediction_type=prediction_type,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        timestep_spacing="leading",
+    )
+    pipe = StableDiffusionPipeline(
+        vae=vae.eval(),
+        text_encoder=text_encoder.eval(),
+        tokenizer=tokenizer,
+        unet=unet.eval(),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
 def build_tiny_sd(folder: Path, prediction_type: str) -> StableDiffusionPipeline:
     """The classes of Stable Diffusion 1.x and 2.x, randomly initialised and small."""
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer(folder)
-    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=37,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=20,
-        **ends,
+        hidden_size=32, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4, **text_numbers(tokenizer)
     )
     unet = UNet2DConditionModel(
         sample_size=8,
@@ -95,28 +130,7 @@ def build_tiny_sd(folder: Path, prediction_type: str) -> StableDiffusionPipeline
         for name, weight in unet.named_parameters():
             if ".attn2.to_" in name and weight.ndim == 2:
                 weight.mul_(4)
-    vae = tiny_vae()
-    scheduler = DDIMScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        clip_sample=False,
-        prediction_type=prediction_type,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        timestep_spacing="leading",
-    )
-    pipe = StableDiffusionPipeline(
-        vae=vae.eval(),
-        text_encoder=CLIPTextModel(text).eval(),
-        tokenizer=tokenizer,
-        unet=unet.eval(),
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipe.set_progress_bar_config(disable=True)
+    pipe = assembled(tiny_vae(), CLIPTextModel(text), tokenizer, unet, prediction_type)
     pipe.unet.requires_grad_(False)
     return pipe
 
@@ -124,15 +138,7 @@ def build_tiny_sd(folder: Path, prediction_type: str) -> StableDiffusionPipeline
 def build_tiny_sdxl(folder: Path) -> StableDiffusionXLPipeline:
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer(folder)
-    text = {
-        "vocab_size": len(tokenizer),
-        "intermediate_size": 37,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 20,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
+    text = {"intermediate_size": 37, "num_hidden_layers": 3, "num_attention_heads": 4} | text_numbers(tokenizer)
     first, second = CLIPTextConfig(hidden_size=16, **text), CLIPTextConfig(hidden_size=32, projection_dim=24, **text)
     unet = UNet2DConditionModel(
         sample_size=8,

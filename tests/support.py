@@ -12,6 +12,7 @@ from benchmarks.tiny import QUICK as QUICK  # for the tests, as are those below
 from benchmarks.tiny import WORLD as WORLD
 from benchmarks.tiny import build_tiny_sd as build_tiny_sd
 from benchmarks.tiny import build_tiny_sdxl as build_tiny_sdxl
+from benchmarks.tiny import text_numbers
 from benchmarks.tiny import tiny_tokenizer as tiny_tokenizer
 
 WORDS = ("dog", "wolf", "fox", "cat", "pizza", "church")
@@ -50,13 +51,11 @@ def build_tiny_clip(folder):
     tokenizer = tiny_tokenizer(folder)
     torch.manual_seed(1)
     small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = small | {
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": 20,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-    config = CLIPConfig(text_config=text, vision_config=small | {"image_size": 16, "patch_size": 8}, projection_dim=8)
+    config = CLIPConfig(
+        text_config=small | text_numbers(tokenizer),
+        vision_config=small | {"image_size": 16, "patch_size": 8},
+        projection_dim=8,
+    )
     CLIPModel(config).eval().save_pretrained(folder)
     pictures = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     CLIPProcessor(pictures, tokenizer).save_pretrained(folder)

@@ -20,13 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from age_core import Candidates, EraseOptions, encode_text, erase
 from age_core.models.families import predict_all
 from age_core.models.sampling import decode
-from benchmarks.tiny import tiny_tokenizer
+from benchmarks.tiny import assembled, tiny_tokenizer
 
 DECODED = 8  # pictures at once: of 512 px they fill a card, and 64 would not fit one
 
@@ -61,27 +61,9 @@ def full_size(dtype: torch.dtype, device: str = "cpu") -> StableDiffusionPipelin
         unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
         vae = full_vae(512)
         encoder = CLIPTextModel(text)
-    scheduler = DDIMScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = tiny_tokenizer(Path(folder), length=77)
-    pipe = StableDiffusionPipeline(
-        vae=vae.eval(),
-        text_encoder=encoder.eval(),
-        tokenizer=tokenizer,
-        unet=unet.eval(),
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipe.set_progress_bar_config(disable=True)
+    pipe = assembled(vae, encoder, tokenizer, unet)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.requires_grad_(False)
     return pipe.to(device)
