@@ -19,7 +19,7 @@ from viz.tabs.events import LATEST, QUICK, STREAMED, Link, Stream, Updates, answ
 from viz.tabs.faces import ServedSheet
 from viz.tabs.map_data import LAYOUTS, MapCache, MapData
 from viz.tabs.map_view import AS_SHOWN, DIRECTIONS, USUAL, ConceptView, How, concept_view, graph_values
-from viz.tabs.session import Session
+from viz.tabs.session import Session, ready
 
 HOW = ("by", "source", "direction", "count", "unclear")  # the controls that `How` is made of
 TOLD = ("counting", "selection", "caption", "where", "messages")
@@ -56,9 +56,12 @@ def other_title(view: ConceptView) -> str:
     return f"Now with {titles[0]}" if titles else "Now with another"
 
 
-def map_updates(data: MapData, ui: SimpleNamespace) -> Updates:
-    """The atlas and every list of names, for another model or for one of which more is known."""
-    view, names, titles = concept_view(data, Session(), data.first), list(data.concepts.names), data.arrangements
+def map_updates(data: MapData, ui: SimpleNamespace, session: Session) -> Updates:
+    """The atlas and every list of names, for another model or for one of which more is known: of what is picked."""
+    names, titles = list(data.concepts.names), data.arrangements
+    if session.picked not in names:
+        session.picked = data.first
+    view = concept_view(data, session, session.picked)
     return {
         **picked_updates(ui, view),
         ui.graph: gr.update(**graph_values(data, view), overview="[]", lit="{}"),
@@ -90,17 +93,14 @@ def picked_updates(ui: SimpleNamespace, view: ConceptView) -> Updates:
     }
 
 
-def reset(data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
-    return map_updates(data, ui)
-
-
-def show_map(data: MapData, ui: SimpleNamespace, updates: Updates) -> Stream:
+def show_map(data: MapData, ui: SimpleNamespace, session: Session, updates: Updates) -> Stream:
     """`updates`, which show the map of another model or of one of which more is known; then what the model draws."""
+    name = session.picked
     settle()
     yield updates
     settle()
-    yield from draw_originals(data, ui, data.first)
-    yield from concept.on_picked(data, ui, None, data.first, 0)
+    yield from draw_originals(data, ui, name)
+    yield from concept.tell(data, ui, session, name, 0)
 
 
 @answers(model_status="")
@@ -193,10 +193,11 @@ def on_layout(_data: MapData, ui: SimpleNamespace, title: str | None) -> Updates
 
 
 @answers()
-def on_measure(maps: MapCache, ui: SimpleNamespace, choice: Choice) -> Stream:
-    """Measure the side effects of erasing every concept, and show them."""
+def on_measure(maps: MapCache, ui: SimpleNamespace, session: Session | None, choice: Choice) -> Stream:
+    """Measure the side effects of erasing every concept, and show them: those of what is picked by then."""
+    session = ready(session)
     data = yield from measuring.measure(maps, ui, choice)
-    yield from show_map(data, ui, map_updates(data, ui))
+    yield from show_map(data, ui, session, map_updates(data, ui, session))
 
 
 def connect(link: Link) -> None:
@@ -218,4 +219,4 @@ def connect(link: Link) -> None:
         link.on(control.input, on_pick, again, PICKED, QUICK)
     link.on(ui.layout.input, on_layout, ["layout"], ["graph"], QUICK)
     whole_map.connect(link)
-    link.on(ui.build.click, on_measure, ["choice"], link.everything, STREAMED, lambda _: link.maps)
+    link.on(ui.build.click, on_measure, ("session", "choice"), link.everything, STREAMED, lambda _: link.maps)

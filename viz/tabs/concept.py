@@ -49,23 +49,30 @@ def reset(_data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
 def on_picked(
     data: MapData, ui: SimpleNamespace, session: Session | None, name: str, source: int | None, by: str | None = None
 ) -> Stream:
-    """What takes the model, after a pick was answered: who is near, the damage by nearness, what the model draws."""
-    if session and session.lesson_asks:
+    """What takes the model, after a pick was answered (see `tell`)."""
+    session = session or Session()
+    if session.lesson_asks:
         yield {ui.own_pictures: gr.skip()}  # see `events.unchanged`
         return
-    if session:
-        session.picked = name
+    session.picked = name
+    yield from tell(data, ui, session, name, source, by)
+
+
+def tell(
+    data: MapData, ui: SimpleNamespace, session: Session, name: str, source: int | None, by: str | None = None
+) -> Stream:
+    """The damage by nearness and what the model draws of `name`, as long as that is the one picked last."""
     curve = locality(data, name, source, by)
-    if session and session.picked != name:  # another was picked meanwhile, whose event shows it
+    if session.picked != name:  # another was picked meanwhile, whose event shows it
         yield {ui.own_pictures: gr.skip()}
         return
     began = time.monotonic()
-    face = face_of(data, session or Session(), name, by)
+    face = face_of(data, session, name, by)
     counting = {ui.counting: counting_of(data, face, name)} if face else {}
     yield {ui.locality: gr.update(figure=curve.to_json() if curve else ""), **counting}
     gallery = panels.gallery(data.explorer.pictures(name), name)
     settle(began)
-    if not session or session.picked == name:
+    if session.picked == name:
         yield {ui.own_pictures: gallery}
 
 

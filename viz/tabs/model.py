@@ -10,8 +10,7 @@ from age_core.serve import stored
 from age_core.serve.registry import HUB_MODELS, IMAGENET_PROBE, Choice
 from viz.charts import panels
 from viz.components.blocks import live_block, note
-from viz.tabs.atlas_column import reset as reset_atlas
-from viz.tabs.atlas_column import show_map
+from viz.tabs.atlas_column import map_updates, show_map
 from viz.tabs.events import QUICK, STREAMED, Handler, Link, Stream, Tab, Updates, answers
 from viz.tabs.map_data import MapCache, MapData
 from viz.tabs.session import Session, ready
@@ -110,18 +109,19 @@ def opener(tabs: Sequence[Tab]) -> Handler:
         yield {ui.model_status: panels.status("Arranging the map …")}
         data = maps.of(choice)
         session.queued = None  # whoever watches a run here watches it no longer
+        fresh = Session(session.owner)
         updates: Updates = {
-            ui.session: Session(session.owner),
+            ui.session: fresh,
             ui.choice: choice,
             ui.opened: note(what_is_open(data)),
             ui.chip: chip_title(data),
             ui.model_status: "",
             ui.messages: "",
         }
-        updates |= reset_atlas(data, ui, session.owner)
+        updates |= map_updates(data, ui, fresh)
         for tab in tabs:
             updates |= tab.reset(data, ui, session.owner)
-        yield from show_map(data, ui, updates)
+        yield from show_map(data, ui, fresh, updates)
 
     return on_open_model
 

@@ -124,7 +124,7 @@ def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
         return
     updates: Updates = {}
     if data.instead:
-        updates = atlas_column.map_updates(data, ui)
+        updates = atlas_column.map_updates(data, ui, session)
         for tab in TABS:
             updates |= tab.reset(data, ui, session.owner) if hasattr(ui, f"tab_{tab.name}") else {}
     updates |= {**runs.list_runs(data, ui, session.owner), ui.device: gr.update(choices=devices())}
@@ -141,7 +141,7 @@ def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
     yield updates
     if queued:
         yield from follow(data, ui, session, queued)
-    yield from atlas_column.draw_originals(data, ui, data.first)
+    yield from atlas_column.draw_originals(data, ui, session.picked or data.first)
 
 
 def connect(link: Link, data: MapData) -> None:

@@ -10,7 +10,7 @@ import pytest
 from made_up_world import MadeUpWorld
 
 from viz.tabs import atlas_column as column
-from viz.tabs import whole_map
+from viz.tabs import concept, whole_map
 from viz.tabs.faces import Pictures, ServedSheet
 from viz.tabs.map_data import MapData
 from viz.tabs.map_view import AS_SHOWN, USUAL
@@ -116,7 +116,7 @@ def test_without_side_effects_the_atlas_says_so_and_has_no_arrows(data, ui, sess
     assert updates["graph"]["arrows"] == "[]" and "not recorded yet" in updates["caption"]
     assert whole_map.on_view(bare, ui, "Heat map", None)["heat"]["visible"] == "hidden"
     assert whole_map.on_everything(bare, ui, 100, None)["graph"]["overview"] == "[]"
-    updates = column.map_updates(bare, ui)
+    updates = column.map_updates(bare, ui, session)
     assert updates["build_offer"]["visible"] and "6 of the 6" in updates["build_status"]
 
 
@@ -135,18 +135,32 @@ def test_all_arrows_at_once_are_the_clear_ones(data, ui):
     assert whole_map.on_everything(data, ui, 0, 0)["graph"]["overview"] == "[]"
 
 
-def test_what_is_missing_is_measured_once_at_a_time(maps, ui):
+def test_what_is_missing_is_measured_once_at_a_time(maps, ui, session):
     choice = maps.models.choice
     maps.measuring.add(choice)
-    (refusal,) = column.on_measure(maps, ui, choice)
+    (refusal,) = column.on_measure(maps, ui, session, choice)
     assert "for somebody else" in refusal["messages"] and choice in maps.measuring
     maps.measuring.clear()
-    updates = list(column.on_measure(maps, ui, choice))
+    updates = list(column.on_measure(maps, ui, session, choice))
     assert updates[0]["build"]["interactive"] is False
     assert any("6 of 6" in update.get("build_status", "") for update in updates)
     (shown,) = [update for update in updates if "build_offer" in update]
     assert shown["build"]["interactive"] is True and shown["build_offer"]["visible"] is False
     assert maps.of(choice).unmeasured == 0 and maps.measuring == set()
+
+
+@pytest.mark.parametrize("again", ["wolf", "church"])
+def test_whoever_picks_while_a_map_is_made_anew_keeps_the_pick(maps, ui, session, monkeypatch, again):
+    monkeypatch.setattr(column, "settle", lambda *_: None)
+    monkeypatch.setattr(concept, "settle", lambda *_: None)
+    session.picked = "wolf"
+    stream = column.on_measure(maps, ui, session, maps.models.choice)
+    shown = next(update for update in stream if "graph" in update)
+    assert shown["graph"]["value"] == "wolf" and 'data-concept="wolf"' in shown["where"]
+    assert shown["erased"]["value"] == ["wolf"] and shown["search"]["value"] == "wolf"
+    session.picked = again
+    told = [update["own_pictures"] for update in stream if "own_pictures" in update]
+    assert [isinstance(pictures, str) for pictures in told] == [again == "wolf"], "its own event tells of another"
 
 
 def test_a_model_whose_pictures_nobody_drew_draws_them_once_the_nearest_first(maps, ui):

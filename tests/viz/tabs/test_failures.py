@@ -143,11 +143,11 @@ def test_a_run_that_can_no_longer_be_shown_goes_on(data, ui, session, monkeypatc
     assert session.queued.run.status == "finished"
 
 
-def test_a_measurement_that_breaks_off_is_offered_again(maps, ui, monkeypatch):
+def test_a_measurement_that_breaks_off_is_offered_again(maps, ui, session, monkeypatch):
     choice = maps.models.choice
     jobs = [SimpleNamespace(erased="dog")] * 2
     monkeypatch.setattr(type(maps.of(choice).explorer), "side_effects", failing(1, RuntimeError("x"), lambda *_: jobs))
-    *_, offered, last = atlas_column.on_measure(maps, ui, choice)
+    *_, offered, last = atlas_column.on_measure(maps, ui, session, choice)
     assert offered["build"]["interactive"] is True and "not measured for 6 of the 6" in offered["build_status"]
     assert "did not work" in last["messages"] and not maps.measuring
 
