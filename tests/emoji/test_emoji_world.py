@@ -1,16 +1,15 @@
-"""The bundled weights: they draw, they can be judged, and an erasure on them does what it says."""
+"""The bundled weights draw, can be judged, and are as good as their card says; what ships with them is theirs."""
 
 from __future__ import annotations
 
 import json
-import math
 
 import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from age_core import ConceptSet, Vocabulary, encode_text, erase_by, evaluate, load_probe
+from age_core import ConceptSet, encode_text, load_probe
 from age_core.assets import ASSETS
 from age_core.emoji.captions import MAX_TOKENS, embed
 from age_core.measure.verdicts import draw, hits
@@ -47,39 +46,12 @@ def test_the_style_probe_knows_the_styles_and_tells_some_apart(emoji_pipe):
     assert hits(emoji_pipe, probe, styles, styles.names, 8)["top1"].mean() > 2 / 7  # twice chance; measured 0.45
 
 
-@pytest.fixture(scope="module")
-def cat_erased(emoji_pipe):
-    """By the quickest preset that is offered, and among half as many candidates as a run looks at."""
-    *_, last = erase_by(emoji_pipe, "age", "cat", EMOJI, preset="fast", pool=15, preview_every=0)
-    return last
-
-
-@pytest.fixture(scope="module")
-def judged(emoji_pipe, emoji_probe, cat_erased):
-    """The original's row and the eraser's, judged on the concepts near and far: the near ones are hurt most."""
-    return evaluate(emoji_pipe, emoji_probe, EMOJI, ["cat"], {"AGE": cat_erased.eraser}, 1, 8).set_index("method")
-
-
 def test_the_model_card_and_report_agree_and_the_model_is_as_good_as_they_say(emoji_pipe, emoji_probe):
     report = json.loads((ASSETS / "emoji-sd" / "report.json").read_text())
     card = (ASSETS / "emoji-sd" / "README.md").read_text()
     assert f"{report['model_top1']:.1%}" in card and "CC BY 4.0" in card
     drawn = hits(emoji_pipe, emoji_probe, EMOJI, EMOJI.names[::5], 1)
     assert drawn["top1"].mean() == pytest.approx(report["model_top1"], abs=0.05)
-
-
-def test_training_finds_targets_among_what_is_near_and_is_decided(emoji_pipe, cat_erased):
-    candidates = Vocabulary(EMOJI.names).near(emoji_pipe, "cat", 30, exclude=EMOJI["cat"].synonyms)
-    assert "cat" not in candidates.names and "tiger" in candidates.names
-    assert set(cat_erased.candidates) <= set(candidates.names)
-    assert cat_erased.entropy < 0.6 * math.log(len(cat_erased.candidates))  # pi is decisive
-
-
-def test_erasing_removes_the_concept_and_keeps_the_rest(judged):
-    original, edited = judged.loc["original"], judged.loc["AGE"]
-    assert original["esr1"] <= 10  # the probe did see cats before
-    assert edited["esr1"] >= 95
-    assert edited["psr1"] >= original["psr1"] - 5
 
 
 def test_shipped_side_effects_are_complete():

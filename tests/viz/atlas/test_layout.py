@@ -193,7 +193,7 @@ def without_a_cache(tmp_path_factory):
     """(Temporary folder, numba's folder, layout of GROUPED) of a start where no place of numba's own is left.
 
     As for a user without a home and beside packages that nobody may write to. All is compiled there, half a minute, so
-    one process serves the tests of what comes out, and compiles without the slowest optimisations.
+    one process serves the tests of what comes out, and compiles without optimising.
     """
     code = """
 import json, os, numpy as np
@@ -205,7 +205,7 @@ print(json.dumps([os.environ["NUMBA_CACHE_DIR"], places]).replace(" ", ""))
 """
     temporary = tmp_path_factory.mktemp("temporary")
     nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "TMPDIR": str(temporary)}
-    quick = {"NUMBA_OPT": "1", "NUMBA_LOOP_VECTORIZE": "0"}
+    quick = {"NUMBA_OPT": "0", "NUMBA_LOOP_VECTORIZE": "0"}
     (told,) = in_a_fresh_python(code, **nowhere, **quick)
     folder, places = json.loads(told)
     return temporary, Path(folder), np.array(places)

@@ -52,8 +52,8 @@ def test_few_pictures_on_one_spot_part_and_stay_on_the_map(points):
 
 
 def test_rows_hold_one_group_each_in_order_and_nothing_is_covered():
-    names = ConceptSet.load("emoji").names
-    groups = [ConceptSet.load("emoji")[name].general for name in names]
+    concepts = ConceptSet.load("emoji")
+    names, groups = concepts.names, [concept.general for concept in concepts]
     rows = layout.in_rows(names, groups)
     assert list(rows["name"]) == list(names) and rows[["x", "y"]].abs().max(axis=None) <= layout.EDGE
     assert not rows.duplicated(["x", "y"]).any() and gaps(rows[["x", "y"]].to_numpy()).min() * 720 / 2.26 > 25
