@@ -163,7 +163,7 @@ METHODS: dict[str, Method] = {
         "DVE",
         "What leads from the target to the concept is taken out of each prediction (arXiv 2602.01089).",
         "closed",
-        "empty",
+        "general",
     ),
 }
 

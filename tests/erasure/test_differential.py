@@ -8,8 +8,10 @@ import torch
 from support import build_tiny_sd, build_tiny_sdxl
 from torch import Tensor
 
-from age_core import AgeError, Eraser, encode_text
+from age_core import AgeError, ConceptSet, Eraser, encode_text
 from age_core.erasure.closed_form.methods import ClosedFormOptions, closed_form
+from age_core.erasure.methods import METHODS
+from age_core.measure.verdicts import hits
 from age_core.models.differential import without_difference
 from age_core.models.families import predict
 from age_core.models.noise import alpha_bar, velocity
@@ -206,3 +208,12 @@ def test_an_eraser_of_another_model_or_without_a_target_does_not_fit(tiny_sd, sd
         with pytest.raises(AgeError, match="made for another model: 'prompts' does not fit"), eraser.applied_to(pipe):
             pass
         assert not pipe.unet._forward_hooks
+
+
+def test_cats_vanish_from_the_bundled_model_and_others_stay(emoji_pipe, emoji_probe):
+    concepts, others = ConceptSet.load("emoji"), ["lion", "dog", "pizza", "car"]
+    assert METHODS["dve"].word == "general"
+    eraser = closed_form(emoji_pipe, "dve", {"cat": concepts["cat"].general})
+    cats = hits(emoji_pipe, emoji_probe, concepts, ["cat"], 8, eraser)["top1"]
+    assert cats.mean() <= 0.125  # the model draws 8 of 8
+    assert hits(emoji_pipe, emoji_probe, concepts, others, 1, eraser)["top1"].sum() >= 3
