@@ -2,18 +2,20 @@
 
 At each step the denoiser is also asked for the erased concept and for its target. Where d is the unit vector from the
 target's velocity to the concept's, v <- v - strength max(0, <v, d>) d, so that what points away from the concept, or
-beside it, stays as it is (DVE, arXiv 2602.01089).
+across, stays as it is (DVE, arXiv 2602.01089).
 
-From the paper's abstract: the difference of the velocity field between the concept and a chosen anchor (here, the
-target), the projection onto it at inference, and that it is selective; from a second hand: the formula, with max(0, .).
-Inferred: a picture's latents are one vector, not one a pixel; every step is treated alike, without a threshold; the
-text is the bare word; several concepts take their turns on what the one before left. Otherwise than there: the paper's
-FLUX has guidance built in and predicts once a step, whereas here every row that is asked is treated, the empty
-prompt's too, before guidance puts them together (d is the same before and after); and a UNet predicts noise or v, of
-which the velocity of the flow through the same points is made first (`noise.velocity`).
+Read in its abstract: the difference of the velocities of the concept and of a chosen anchor (here, the target), which
+is projected out of the velocity at inference, selectively. At second hand: the formula. Inferred: latents are one
+vector, not one a pixel; every step is treated alike, without a threshold; the prompts are the bare words; several
+concepts take their turns, each on what the one before left; and the strength, which is 1 there.
 
-The cost is two rows a picture, step and concept, which are one batch after the other: it draws twice as long under
-guidance and three times as long without, in the memory that it took before.
+Otherwise than there: FLUX, on which the paper is tried, has guidance built in and predicts once a step. Here each row
+is treated, the empty prompt's too, before guidance puts them together; d is the same before and after. And a UNet
+predicts noise or v: its prediction is made the velocity of the flow through the same points (`noise.velocity`), and
+what is taken out of that is taken out of the prediction.
+
+The cost: two more rows a picture, step and pair of prompts, in batches of their own, so that memory is as before. With
+one pair a picture takes twice as long under guidance, and three times as long without.
 """
 
 from __future__ import annotations
