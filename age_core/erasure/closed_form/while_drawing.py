@@ -55,8 +55,8 @@ def dve(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     """No edit of weights: each prediction loses its share from the target towards the concept (Differential Vector
     Erasure, arXiv 2602.01089; `age_core.models.differential` has the formula, its source and what was inferred).
 
-    In the emoji world the general word is the better target, which is as far from the concept as from its neighbours:
-    at strength 1, the paper's, 13 of 16 cats are erased, and at 2, which mirrors, all of them; away from "tiger" 14.
+    In the emoji world, with the general word as target, 13 of 16 cats are erased at strength 1, the formula's, and all
+    of them at 2, which mirrors; with "tiger" 14 at 2, and others change more than twice as far.
     The eraser holds both prompts as the model reads them, in every template. Raises AgeError where the model cannot
     tell them apart: nothing would be erased.
     """
