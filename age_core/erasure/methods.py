@@ -159,6 +159,12 @@ METHODS: dict[str, Method] = {
         "closed",
         "in-class",
     ),
+    "dve": Method(
+        "DVE",
+        "What leads from the target to the concept is taken out of each prediction (arXiv 2602.01089).",
+        "closed",
+        "general",
+    ),
 }
 
 

@@ -1,11 +1,11 @@
-"""The Eraser: the change of weights that a run returns."""
+"""The Eraser: what a run returns, a change of weights or something that acts while the model draws."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from age_core.errors import AgeError
 from age_core.files import replacing
+from age_core.models.differential import project_out, suit
 from age_core.models.families import editable
 from age_core.validation import number_between
 
 FORMAT = "age-eraser-2"
+KINDS = ("delta", "lora", "directions", "prompts")  # of its tensors
 STRONGEST = 10.0  # times an eraser: long before, the edited model draws noise
 ANSWERS = ".to_out.0"  # how the module ends that gives a cross-attention's answer to each patch
 
@@ -62,13 +64,15 @@ class Eraser:
     `<module>.lora_B.weight` (out, rank), their product being the delta. `directions` (m, D) by the name of a module
     are taken out of its output while the eraser is applied: of a `to_v` as `without_directions` says (AdaVD), with
     `info["sharpness"]` and `info["threshold"]`, of a `to_out.0` as `steered` says (CASteer); both with
-    `info["strength"]`, unless it is 1.
+    `info["strength"]`, unless it is 1. `prompts` are "concept" and "target", each (m, L, D) of `encode_text`: the
+    denoiser's predictions lose what leads from the one to the other, as `differential` says (DVE), so strongly too.
     """
 
     delta: Mapping[str, Tensor]
     info: Mapping[str, Any] = field(default_factory=dict)
     lora: Mapping[str, Tensor] = field(default_factory=dict)
     directions: Mapping[str, Tensor] = field(default_factory=dict)
+    prompts: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def concepts(self) -> tuple[str, ...]:
@@ -88,7 +92,7 @@ class Eraser:
         """The same erasure `strength` times as strong: 0 changes nothing, 1 is as it was made, to the last bit.
 
         Everything that acts follows: the delta, the low-rank factors it is the product of, and what is taken out of
-        values. Raises AgeError unless `strength` is a number from 0 to STRONGEST.
+        values, answers or predictions. Raises AgeError unless `strength` is a number from 0 to STRONGEST.
         """
         strength = number_between(strength, 0, STRONGEST, "strength")
         if strength == 1:
@@ -96,7 +100,7 @@ class Eraser:
         info = {**self.info, "strength": strength * self.strength}
         delta = {name: strength * change for name, change in self.delta.items()}
         lora = {name: strength * f if name.endswith("lora_B.weight") else f for name, f in self.lora.items()}
-        return Eraser(delta, info, lora, self.directions)
+        return replace(self, delta=delta, info=info, lora=lora)
 
     @contextmanager
     def applied_to(self, pipe: DiffusionPipeline) -> Iterator[DiffusionPipeline]:
@@ -109,6 +113,7 @@ class Eraser:
         parameters, modules = dict(denoiser.named_parameters()), dict(denoiser.named_modules())
         wrong = [n for n, d in self.delta.items() if n not in parameters or parameters[n].shape != d.shape]
         wrong += [n for n, c in self.directions.items() if n not in modules or modules[n].out_features != c.shape[-1]]
+        wrong += ["prompts"] if self.prompts and not suit(pipe, self.prompts) else []
         if wrong:
             raise AgeError(f"This eraser was made for another model: {wrong[0]!r} does not fit.")
         before = {name: parameters[name].detach().clone() for name in self.delta}
@@ -117,6 +122,8 @@ class Eraser:
             for name, directions in self.directions.items():
                 device = next(modules[name].parameters()).device
                 hooks.append(modules[name].register_forward_hook(self._take_out(name, directions.to(device))))
+            if self.prompts and self.strength:
+                hooks.append(project_out(pipe, self.prompts, self.strength))
             with torch.no_grad():
                 for name, delta in self.delta.items():
                     # summed in float32: a half-precision weight would swallow a small delta twice
@@ -141,8 +148,8 @@ class Eraser:
         """Write a safetensors file atomically: the file is whole or absent."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        kinds = {"delta": self.delta, "lora": self.lora, "directions": self.directions}
-        tensors = {f"{kind}:{name}": t.detach().cpu().contiguous() for kind in kinds for name, t in kinds[kind].items()}
+        kinds = {kind: getattr(self, kind) for kind in KINDS}
+        tensors = {f"{kind}:{name}": t.detach().cpu().contiguous() for kind in KINDS for name, t in kinds[kind].items()}
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata={"format": FORMAT, "info": json.dumps(dict(self.info))})
         return path
@@ -155,7 +162,7 @@ class Eraser:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise AgeError(f"{Path(path).name!r} is no eraser: it lacks the mark {FORMAT!r}.")
-                kinds: dict[str, dict[str, Tensor]] = {"delta": {}, "lora": {}, "directions": {}}
+                kinds: dict[str, dict[str, Tensor]] = {kind: {} for kind in KINDS}
                 for key in file.keys():
                     kind, name = key.split(":", 1)
                     kinds[kind][name] = file.get_tensor(key)

@@ -62,6 +62,9 @@ class Family(Protocol):
     def step(self, pipe: DiffusionPipeline, prediction: Tensor, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
         """One deterministic step from each row's timestep to its next."""
 
+    def velocity(self, pipe: DiffusionPipeline, prediction: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """Where flow matching would go from z (`noise.velocity`)."""
+
     def error_weights(self, pipe: DiffusionPipeline, t: Tensor, weighting: str, clip: float) -> Tensor:
         """What a squared error of each row's prediction is multiplied by (`noise.error_weights`); (B,)."""
 
@@ -130,6 +133,9 @@ class StableDiffusion:
     def step(self, pipe: DiffusionPipeline, prediction: Tensor, z: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
         a, a_next = noise.alpha_bar(pipe.scheduler, t), noise.alpha_bar(pipe.scheduler, t_next)
         return noise.ddim_step(prediction, z, a, a_next, self.prediction_type(pipe))
+
+    def velocity(self, pipe: DiffusionPipeline, prediction: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        return noise.velocity(prediction, z, noise.alpha_bar(pipe.scheduler, t.long()), self.prediction_type(pipe))
 
     def error_weights(self, pipe: DiffusionPipeline, t: Tensor, weighting: str, clip: float) -> Tensor:
         return noise.error_weights(noise.alpha_bar(pipe.scheduler, t), self.prediction_type(pipe), weighting, clip)

@@ -38,7 +38,12 @@ class Prediction:
 
     x0: Callable[[Tensor, Tensor, Tensor], Tensor]  # of (prediction, z, a)
     epsilon: Callable[[Tensor, Tensor, Tensor], Tensor]  # of (prediction, z, a)
+    velocity: Callable[[Tensor, Tensor, Tensor], Tensor]  # of (prediction, z, a): see the function of this name
     x0_error: Callable[[Tensor], Tensor]  # of a: squared error of x0 over that of the prediction, where z is the same
+
+
+def _flow_scale(a: Tensor) -> Tensor:
+    return a.sqrt() + (1 - a).sqrt()
 
 
 PREDICTIONS = {
@@ -46,12 +51,14 @@ PREDICTIONS = {
     "epsilon": Prediction(
         x0=lambda prediction, z, a: (z - (1 - a).sqrt() * prediction) / a.sqrt(),
         epsilon=lambda prediction, z, a: prediction,
+        velocity=lambda prediction, z, a: prediction - z / _flow_scale(a),
         x0_error=lambda a: (1 - a) / a,
     ),
     # Salimans and Ho 2022, arXiv 2202.00512
     "v_prediction": Prediction(
         x0=lambda prediction, z, a: a.sqrt() * z - (1 - a).sqrt() * prediction,
         epsilon=lambda prediction, z, a: a.sqrt() * prediction + (1 - a).sqrt() * z,
+        velocity=lambda prediction, z, a: prediction + ((1 - a).sqrt() - a.sqrt()) / _flow_scale(a) * z,
         x0_error=lambda a: 1 - a,
     ),
 }
@@ -68,6 +75,16 @@ def prediction_of(kind: str) -> Prediction:
 def to_x0(prediction: Tensor, z: Tensor, a: Tensor, kind: str) -> Tensor:
     """The clean latent that a prediction implies. Raises AgeError on an unknown prediction type."""
     return prediction_of(kind).x0(prediction, z, a)
+
+
+def velocity(prediction: Tensor, z: Tensor, a: Tensor, kind: str) -> Tensor:
+    """epsilon - x0 times a positive number, such that a change of the prediction is the same change of it.
+
+    z over sqrt(a) + sqrt(1 - a) lies where flow matching puts it, on the straight line from x0 to epsilon, and that is
+    its velocity there. Neither is divided by sqrt(a), which is 0 in pure noise. Raises AgeError on an unknown
+    prediction type.
+    """
+    return prediction_of(kind).velocity(prediction, z, a)
 
 
 def ddim_step(prediction: Tensor, z: Tensor, a: Tensor, a_next: Tensor, kind: str) -> Tensor:

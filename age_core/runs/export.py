@@ -89,8 +89,8 @@ def _check(eraser: Eraser, path: Path, kind: str) -> None:
         raise AgeError("At strength 0 an eraser changes nothing and cannot be exported: choose another strength.")
     safe_name(path.name)
     check_unused(path)
-    if eraser.directions and kind != "delta":
-        raise AgeError("This eraser acts on values while the model runs, not on its weights: export it as 'delta'.")
+    if (eraser.directions or eraser.prompts) and kind != "delta":
+        raise AgeError("This eraser acts while the model draws, not on its weights: export it as 'delta'.")
     if kind == "lora":
         factored = {key.removesuffix(".lora_A.weight") + ".weight" for key in eraser.lora if ".lora_A." in key}
         if not factored:

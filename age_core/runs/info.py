@@ -84,6 +84,7 @@ def describe_eraser(eraser: Eraser) -> dict[str, Any]:
         "mean_square_change": square / count if count else 0.0,
         "low_rank_factors": len(eraser.lora) // 2,
         "value_directions": len(eraser.directions),
+        "prompt_pairs": len(eraser.prompts.get("concept", ())),
     }
 
 

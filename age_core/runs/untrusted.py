@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from age_core.erasure.events import EraseEvent
 from age_core.erasure.options import NAMES, EraseOptions
 from age_core.errors import AgeError
+from age_core.models.differential import are_pairs
 from age_core.models.eraser import ANSWERS, Eraser
 from age_core.runs.config import RunConfig, blamed
 from age_core.runs.status import ENDED, WORDS, RunStatus
@@ -110,9 +111,9 @@ def check_eraser(path: Path, run: str) -> None:
         except AgeError as error:
             raise ValueError("it is damaged, or no eraser of this version") from error
         _check_info(eraser)
-        if not eraser.delta and not eraser.directions:
+        if not (eraser.delta or eraser.directions or eraser.prompts):
             raise ValueError("it changes nothing")
-        for kind in (eraser.delta, eraser.lora, eraser.directions):
+        for kind in (eraser.delta, eraser.lora, eraser.directions, eraser.prompts):
             for name, weight in kind.items():
                 if len(name) > TEXT or not WEIGHT.fullmatch(name):
                     raise ValueError(f"{name[:40]!r} names no weight")
@@ -214,7 +215,7 @@ def _check_info(eraser: Eraser) -> None:
 
 
 def _check_shapes(eraser: Eraser) -> None:
-    """Low-rank factors come in pairs whose product has the shape of a change; directions are rows."""
+    """Low-rank factors come in pairs whose product has the shape of a change; directions are rows, prompts pairs."""
     for name in eraser.lora:
         module = name.split(".lora_")[0]
         down, up = (eraser.lora.get(f"{module}.lora_{part}.weight") for part in "AB")
@@ -226,3 +227,5 @@ def _check_shapes(eraser: Eraser) -> None:
     for name, rows in eraser.directions.items():
         if rows.ndim != 2:
             raise ValueError(f"{name!r} holds no directions")
+    if eraser.prompts and not are_pairs(eraser.prompts):
+        raise ValueError("its prompts are no pairs of a concept's and a target's")

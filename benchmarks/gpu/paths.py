@@ -56,7 +56,7 @@ def erased(pipe: DiffusionPipeline, method: str = "age", train: str | None = Non
         applied = weights_hash(pipe.unet)
     return {
         "finite": all(bool(torch.isfinite(delta).all()) for delta in eraser.delta.values()),
-        "changed": applied != before or bool(eraser.directions),
+        "changed": applied != before or bool(eraser.directions or eraser.prompts),
         "restored": weights_hash(pipe.unet) == before,
     }
 

@@ -194,7 +194,9 @@ def test_every_method_restores_the_model_and_survives_a_file(tiny_sd, tmp_path, 
         assert torch.equal(predict(tiny_sd, z, t, states), original)
     assert all(torch.equal(value, before[name]) for name, value in tiny_sd.unet.state_dict().items())
     changed = {name.removesuffix(".weight") for name in (*eraser.delta, *eraser.directions)}
-    assert changed and all(name.endswith((".attn2.to_k", ".attn2.to_v", ".attn2.to_out.0")) for name in changed)
+    assert (changed or eraser.prompts) and all(
+        name.endswith((".attn2.to_k", ".attn2.to_v", ".attn2.to_out.0")) for name in changed
+    )
 
 
 def test_sdxl_is_edited_on_its_tokens_and_not_on_its_pooled_vector(tmp_path):
@@ -234,7 +236,7 @@ def test_the_subject_is_found_within_a_template(emoji_pipe):
 @pytest.mark.parametrize(
     ("method", "targets", "preserve", "options", "sentence"),
     [
-        ("sld", {"dog": ""}, (), {}, "uce, rece, speed, oce, adavd, dp, cure, casteer"),
+        ("sld", {"dog": ""}, (), {}, "uce, rece, speed, oce, adavd, dp, cure, casteer, dve"),
         ("uce", {}, (), {}, "name one"),
         ("uce", {" ": "fox"}, (), {}, "name one"),
         ("uce", {"dog": "fox"}, ("cat", "dog"), {}, "at once"),
@@ -249,6 +251,7 @@ def test_the_subject_is_found_within_a_template(emoji_pipe):
         ("cure", {"dog": "fox"}, (), {"cure_alpha": 0.0}, "'cure_alpha' must be above 0"),
         ("casteer", {"dog": "fox"}, (), {"steer_pairs": 0}, "'steer_pairs' must be at least 1"),
         ("casteer", {"dog": "fox"}, (), {"steer_strength": -1.0}, "'steer_strength' must be above 0"),
+        ("dve", {"dog": "fox"}, (), {"dve_strength": 0.0}, "'dve_strength' must be above 0"),
     ],
 )
 def test_bad_input_is_explained(tiny_sd, method, targets, preserve, options, sentence):
@@ -280,7 +283,9 @@ def judged(pipe, probe, eraser: Eraser | None) -> tuple[float, float]:
     return 100 * (1 - cats.mean()), 100 * hits(pipe, probe, EMOJI, OTHERS, 1, eraser)["top1"].mean()
 
 
-@pytest.mark.parametrize("method", CLOSED_FORMS)
+@pytest.mark.parametrize(
+    "method", sorted(CLOSED_FORMS.keys() - {"dve"})
+)  # which has another target: test_differential.py
 def test_cats_vanish_from_the_bundled_model_and_the_rest_stays(
     emoji_pipe, emoji_probe, cat_and_all_others, originally, method
 ):

@@ -16,6 +16,7 @@ from age_core.erasure.by_method import erase_by
 from age_core.erasure.closed_form.methods import closed_form
 from age_core.measure.noise_shift import noise_shift
 from age_core.models.families import predict
+from age_core.models.sampling import sample_latents
 from age_core.study.baseline import Original
 
 WAITS_A_STEP = 3  # pi's draws to the device, its gradient back, and the losses
@@ -126,12 +127,13 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(shadow, pool, changes):
     assert again.logits == whole[-1].logits
 
 
-@pytest.mark.parametrize("method", ["uce", "rece", "speed", "oce", "adavd", "dp", "cure", "casteer"])
+@pytest.mark.parametrize("method", ["uce", "rece", "speed", "oce", "adavd", "dp", "cure", "casteer", "dve"])
 def test_closed_forms_are_solved_and_applied_there(plain, shadow, method):
     before = {name: weight.held.clone() for name, weight in shadow.unet.named_parameters()}
     with pretending():
         eraser = closed_form(shadow, method, {"dog": "pizza"}, ("cat",))
         with eraser.applied_to(shadow):
+            _prediction(shadow)  # after which tables are there
             del WAITS[:]
             moved = _prediction(shadow).cpu()
             assert len(WAITS) <= 4, WAITS  # the word, the latents, their timestep, and the answer
@@ -140,6 +142,16 @@ def test_closed_forms_are_solved_and_applied_there(plain, shadow, method):
     assert all(type(delta) is torch.Tensor for delta in eraser.delta.values()) and close(eraser.delta, here.delta)
     with here.applied_to(plain):
         assert torch.allclose(_prediction(plain), moved, atol=1e-4)
+
+
+def test_what_acts_while_drawing_draws_under_guidance_there(plain, shadow):
+    for method in ("adavd", "casteer", "dve"):
+        eraser = closed_form(plain, method, {"dog": "pizza"})
+        with pretending(), eraser.applied_to(shadow):
+            drawn = sample_latents(shadow, encode_text(shadow, ["dog", "cat"]), [1, 2], steps=2).cpu()
+        with eraser.applied_to(plain):
+            here = sample_latents(plain, encode_text(plain, ["dog", "cat"]), [1, 2], steps=2)
+        assert (drawn - here).norm() < 1e-3 * here.norm()
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from torch import nn
 from age_core import AgeError, Concept, Eraser, encode_text, erase_by, generate
 from age_core.models.families import editable, embed_concepts
 
-METHODS = ("uce", "age", "esd-x", "speed", "adavd")
+METHODS = ("uce", "age", "esd-x", "speed", "adavd", "dve")
 
 
 @pytest.fixture(scope="module")

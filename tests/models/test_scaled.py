@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
-from age_core import AgeError, Eraser, generate
+from age_core import AgeError, Eraser, encode_text, generate
 from age_core.models.eraser import STRONGEST
 
 PROMPTS = ["a photo of a dog", "a photo of a cat"]
 
 
-@pytest.fixture(scope="module", params=["dense", "low-rank", "directions"])
+@pytest.fixture(scope="module", params=["dense", "low-rank", "directions", "prompts"])
 def made(request, tiny_sd) -> Eraser:
     """An eraser of each kind."""
     random = torch.Generator().manual_seed(0)
@@ -21,6 +21,9 @@ def made(request, tiny_sd) -> Eraser:
     if request.param == "directions":
         rows = {name: torch.randn(1, part.out_features, generator=random) for name, part in modules.items()}
         return Eraser({}, {"sharpness": 20.0, "threshold": 0.0, "strength": 2.0}, directions=rows)
+    if request.param == "prompts":  # each way, so that one of the two is there to take out
+        states = encode_text(tiny_sd, ["dog", "cat"])
+        return Eraser({}, {}, prompts={"concept": states, "target": states.flip(0)})
     delta, lora = {}, {}
     for name, part in modules.items():
         down = torch.randn(2, part.in_features, generator=random) * 0.3

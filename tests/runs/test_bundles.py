@@ -152,12 +152,14 @@ def test_other_kinds_of_erasers_come_through(kept, contents, root, tmp_path, tin
     down, up = torch.randn(2, wide), torch.randn(out, 2)
     factors = {f"{module}.lora_A.weight": down, f"{module}.lora_B.weight": up}
     info = {"concepts": ["dog"], "sharpness": 20.0, "threshold": 0.7}
-    for row, eraser in enumerate([Eraser({weight: up @ down}, {}, factors), Eraser({}, info, {}, {module: up.T})]):
+    erasers = [Eraser({weight: up @ down}, {}, factors), Eraser({}, info, {}, {module: up.T})]
+    prompts = {side: torch.randn(2, 20, 32) for side in ("concept", "target")}
+    for row, eraser in enumerate([*erasers, Eraser({}, {"concepts": ["dog"]}, prompts=prompts)]):
         eraser.save(tmp_path / "e")
         path = packed(contents | {"eraser.safetensors": (tmp_path / "e").read_bytes()}, tmp_path / f"{row}.zip")
         found = import_bundle(path, root).eraser()
         assert same_eraser(found, eraser) and found.lora.keys() == eraser.lora.keys()
-        assert found.directions.keys() == eraser.directions.keys()
+        assert found.directions.keys() == eraser.directions.keys() and found.prompts.keys() == eraser.prompts.keys()
 
 
 @pytest.mark.parametrize(
@@ -169,6 +171,7 @@ def test_other_kinds_of_erasers_come_through(kept, contents, root, tmp_path, tin
         ("uce", ["dog", "cat"], {}),
         ("adavd", ["dog"], {"target": ""}),
         ("casteer", ["dog"], {"target": "cat"}),
+        ("dve", ["hot dog", "dog"], {}),
     ],
 )
 def test_what_the_program_records_it_takes_in(tiny, root, tmp_path, method, names, asked):
@@ -627,6 +630,11 @@ ONE, K, A, B = torch.ones(2, 2), "delta:a.to_k.weight", "lora:a.to_k.lora_A.weig
         (weights({K: ONE, A: ONE[:1].clone(), B: ONE.clone()}), "shape of its change"),
         (weights({"directions:a.to_v": ONE}), "how it acts"),
         (weights({"directions:a.to_v": ONE[0].clone()}, info='{"sharpness": 1, "threshold": 0}'), "no directions"),
+        (weights({"prompts:concept": torch.ones(1, 2, 2)}), "no pairs"),
+        (weights({"prompts:concept": torch.ones(1, 2, 2), "prompts:other": torch.ones(1, 2, 2)}), "no pairs"),
+        (weights({"prompts:concept": torch.ones(1, 2, 2), "prompts:target": torch.ones(2, 2, 2)}), "no pairs"),
+        (weights({"prompts:concept": ONE, "prompts:target": ONE.clone()}), "no pairs"),
+        (weights({"prompts:concept": torch.ones(1, 2, 2) * torch.nan}), "is not finite"),
     ],
 )
 def test_erasers_that_are_none(contents, root, tmp_path, make, words):

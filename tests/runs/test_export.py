@@ -11,7 +11,7 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from support import build_tiny_sd
 
-from age_core import AgeError, Eraser, generate
+from age_core import AgeError, Eraser, encode_text, generate
 from age_core.errors import RunFailed
 from age_core.files import read_json
 from age_core.runs.export import NOTE, export_eraser
@@ -43,6 +43,11 @@ def value_directions(pipe):
     names = [name for name in modules if name.endswith(".attn2.to_v")]
     directions = {name: torch.randn(1, modules[name].out_features) for name in names}
     return Eraser({}, {"concept": "dog", "sharpness": 20.0, "threshold": 0.0}, directions=directions)
+
+
+def prompt_pairs(pipe):
+    states = encode_text(pipe, ["dog", "cat"])  # each way, so that one of the two is there to take out
+    return Eraser({}, {"concept": "dog"}, prompts={"concept": states, "target": states.flip(0)})
 
 
 def pictures(pipe):
@@ -79,7 +84,7 @@ def test_a_half_precision_pipeline_keeps_its_number_format(tmp_path, tmp_path_fa
     assert again.unet.dtype == torch.bfloat16 and done.edit_size > 0.01
 
 
-@pytest.mark.parametrize("make", [dense, low_rank, value_directions])
+@pytest.mark.parametrize("make", [dense, low_rank, value_directions, prompt_pairs])
 def test_a_delta_export_is_the_eraser(tiny_sd, tmp_path, make):
     eraser = make(tiny_sd)
     done = export_eraser(tiny_sd, eraser, tmp_path / "dog.safetensors", "delta")
@@ -107,6 +112,8 @@ def test_a_lora_export_loads_with_load_lora_weights(tiny_sd, tmp_path):
         (dense, "lora", "not trained as low-rank"),
         (value_directions, "pipeline", "export it as 'delta'"),
         (value_directions, "lora", "export it as 'delta'"),
+        (prompt_pairs, "pipeline", "export it as 'delta'"),
+        (prompt_pairs, "lora", "export it as 'delta'"),
         (dense, "onnx", "pipeline, delta, lora"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 from support import QUICK, WORLD
-from test_export import dense, edited_pictures, low_rank, pictures, value_directions
+from test_export import dense, edited_pictures, low_rank, pictures, prompt_pairs, value_directions
 
 from age_core import AgeError, Eraser, export_bundle, import_bundle, start_run
 from age_core.errors import RunFailed
@@ -67,7 +67,8 @@ def test_a_failed_write_leaves_the_eraser_as_it_was_made(finished, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("make", "kind"), [(dense, "pipeline"), (low_rank, "lora"), (dense, "delta"), (value_directions, "delta")]
+    ("make", "kind"),
+    [(dense, "pipeline"), (low_rank, "lora"), (dense, "delta"), (value_directions, "delta"), (prompt_pairs, "delta")],
 )
 def test_an_export_at_a_strength_draws_as_the_scaled_eraser_does(tiny_sd, tmp_path, make, kind):
     made = make(tiny_sd)

@@ -1,5 +1,7 @@
 """Erasure in closed form: a few linear solves on the keys and values of cross-attention, and no training.
 
+What edits no weight, and acts while the model draws, stands in `while_drawing`.
+
 Measured on the bundled emoji world, "cat" to "tiger", from pure noise as noise shift (1: as far as if the words had
 been deleted), with all other concepts preserved and with none: the empty prompt's prediction moves by at most 0.0002 of
 its own size under every method. "an emoji of a pizza" moves by 0.004 and 0.03 (UCE), 0.009 and 0.07 (RECE), 0.0003 and
@@ -10,7 +12,6 @@ and padding tokens as the concept does not leak through them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor
 from age_core.erasure.closed_form import algebra
 from age_core.erasure.closed_form.algebra import revival_states
 from age_core.erasure.closed_form.problem import ClosedFormOptions, ErasureProblem, algebra_device, target_rows
-from age_core.erasure.closed_form.steering import orthonormal, steering_vectors
+from age_core.erasure.closed_form.while_drawing import adavd, casteer, dve
 from age_core.errors import AgeError
 from age_core.models.eraser import Eraser
 
@@ -29,7 +30,7 @@ __all__ = ["CLOSED_FORMS", "ClosedFormOptions", "ErasureProblem", "closed_form",
 
 def uce(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     """Unified Concept Editing (arXiv 2308.14761): every concept's keys and values become its target's."""
-    return _eraser(problem, "uce", targets, uce_changes(problem, targets))
+    return problem.eraser("uce", targets, uce_changes(problem, targets))
 
 
 def uce_changes(problem: ErasureProblem, targets: Mapping[str, str]) -> dict[str, Tensor]:
@@ -62,7 +63,7 @@ def rece(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
         edited = {n: W + algebra.uce_change(W, erased, both[n], factor) for n, W in edited.items()}
     c = revival_states(list(edited.values()), list(original.values()), C, options.rho)
     revived.append(_revived(edited, original, c, C))
-    return _eraser(problem, "rece", targets, {n: edited[n] - W for n, W in original.items()}, revived=revived)
+    return problem.eraser("rece", targets, {n: edited[n] - W for n, W in original.items()}, revived=revived)
 
 
 def speed(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
@@ -86,7 +87,7 @@ def speed(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
         "free_share": free_share,
         "preserved_after_filter": len(R),
     }
-    return _eraser(problem, "speed", targets, {n: W @ T for n, W in values.items()}, **facts)
+    return problem.eraser("speed", targets, {n: W @ T for n, W in values.items()}, **facts)
 
 
 def oce(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
@@ -102,20 +103,7 @@ def oce(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
         n: algebra.rotation(W, C, C_star, held, o.oce_erase, o.oce_relative) @ W - W
         for n, W in problem.values().items()
     }
-    return _eraser(problem, "oce", targets, delta)
-
-
-def adavd(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
-    """No edit of weights: each value loses its share along the concept's (AdaVD, arXiv 2412.06143). No target.
-
-    In the emoji world a concept's value within a prompt has a cosine of 0.9 or more with that of the bare word for 95 %
-    of concepts, while other concepts reach 0.52 at the 99th percentile: the default threshold of 0.7 lies between.
-    Strength 1, which takes the share out, erased 15 of 16 cats; strength 2, which mirrors it, all of them.
-    """
-    C, o = problem.words.only_last(), problem.options
-    directions = {n.removesuffix(".weight"): (C @ W.T).float().cpu().contiguous() for n, W in problem.values().items()}
-    strengths: dict[str, Any] = {"sharpness": o.sharpness, "threshold": o.threshold, "strength": o.strength}
-    return _eraser(problem, "adavd", dict.fromkeys(problem.concepts), {}, directions, **strengths)
+    return problem.eraser("oce", targets, delta)
 
 
 def dp(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
@@ -132,7 +120,7 @@ def dp(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     S = torch.cat([problem.read_targets(targets).only_last(), _nearest(problem.kept, C, o.dp_safe)])
     T, P = algebra.double_projection(C, S, torch.cat([problem.empty, problem.kept]), o.dp_rank)
     share = _free_share(C, P, "Double Projections")
-    return _eraser(problem, "dp", targets, {n: W @ T for n, W in problem.weights.items()}, free_share=share)
+    return problem.eraser("dp", targets, {n: W @ T for n, W in problem.weights.items()}, free_share=share)
 
 
 def cure(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
@@ -147,25 +135,7 @@ def cure(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     if len(problem.kept):
         forget = forget - forget @ algebra.spectral_projection(problem.kept, o.cure_alpha)
     delta = {n: -W @ forget for n, W in problem.weights.items()}
-    return _eraser(problem, "cure", dict.fromkeys(problem.concepts), delta)
-
-
-def casteer(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
-    """No edit of weights: each patch's answer of cross-attention is mirrored where it points to the concept (CASteer,
-    arXiv 2503.09630).
-
-    It points from what the model draws of the target to what it draws of the concept, in `steer_pairs` pairs of
-    pictures. Inferred: pairs are the concept and its target in the same template, and one vector serves all steps, as
-    the paper does with vectors of a distilled model; several concepts' vectors are made orthogonal in turn. A target
-    of the same class harms others least: away from the empty prompt, near ones of cat move eight times as far.
-    """
-    o = problem.options
-    vectors = [
-        steering_vectors(problem.pipe, concept, targets[concept].strip(), o.templates, o.steer_pairs)
-        for concept in problem.concepts
-    ]
-    directions = {name: orthonormal(torch.stack([v[name] for v in vectors])).float() for name in vectors[0]}
-    return _eraser(problem, "casteer", targets, {}, directions, strength=o.steer_strength)
+    return problem.eraser("cure", dict.fromkeys(problem.concepts), delta)
 
 
 CLOSED_FORMS: dict[str, Callable[[ErasureProblem, Mapping[str, str]], Eraser]] = {
@@ -177,6 +147,7 @@ CLOSED_FORMS: dict[str, Callable[[ErasureProblem, Mapping[str, str]], Eraser]] =
     "dp": dp,
     "cure": cure,
     "casteer": casteer,
+    "dve": dve,
 }
 
 
@@ -229,25 +200,3 @@ def _revived(edited: Mapping[str, Tensor], original: Mapping[str, Tensor], c: Te
     """1 - |W' c' - W c|^2 / |W c|^2 over all projections."""
     missed = sum((c @ edited[n].T - C @ W.T).square().sum() for n, W in original.items())
     return float(1 - missed / sum((C @ W.T).square().sum() for W in original.values()))
-
-
-def _eraser(
-    problem: ErasureProblem,
-    method: str,
-    targets: Mapping[str, str | None],
-    delta: Mapping[str, Tensor],
-    directions: Mapping[str, Tensor] | None = None,
-    **facts: Any,
-) -> Eraser:
-    concepts = list(problem.concepts)
-    info = {
-        "method": method,
-        "concept": concepts[0],
-        "concepts": concepts,
-        "target": targets[concepts[0]],
-        "targets": {concept: targets[concept] for concept in concepts},
-        "preserve": list(problem.preserve),
-        "options": asdict(problem.options) | {"templates": list(problem.options.templates)},
-        **facts,
-    }
-    return Eraser({n: change.float().cpu() for n, change in delta.items()}, info, directions=directions or {})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import torch
 from diffusers import DiffusionPipeline
@@ -14,6 +14,7 @@ from age_core.concepts.captions import article_of
 from age_core.concepts.concept_set import fill
 from age_core.erasure.closed_form.algebra import uce_factor
 from age_core.errors import AgeError
+from age_core.models.eraser import Eraser
 from age_core.models.families import device_of, editable, encode_text, family_of, token_states
 from age_core.models.parameters import sees_text
 
@@ -60,6 +61,7 @@ class ClosedFormOptions:
     cure_alpha: float = 2.0  # CURE's alpha, published for objects and artists
     steer_pairs: int = 8  # CASteer: pairs of pictures, as is the next
     steer_strength: float = 2.0  # beta
+    dve_strength: float = 2.0  # DVE: times the share that is taken out of a prediction
 
     def check(self) -> None:
         """Raise AgeError on values that cannot work."""
@@ -73,7 +75,7 @@ class ClosedFormOptions:
             if getattr(self, field) < least:
                 raise AgeError(f"The option {field!r} must be at least {least}, not {getattr(self, field)}.")
         positive = ("lam", "erase", "rho", "null_threshold", "sharpness", "strength", "oce_lam", "cure_alpha")
-        for field in (*positive, "steer_strength"):
+        for field in (*positive, "steer_strength", "dve_strength"):
             if not getattr(self, field) > 0:
                 raise AgeError(f"The option {field!r} must be above 0, not {getattr(self, field)}.")
         for field in ("preserve", "oce_erase", "oce_keep", "oce_world"):
@@ -221,3 +223,28 @@ class ErasureProblem:
     def values(self) -> dict[str, Tensor]:
         """The value projections among the weights."""
         return {name: weight for name, weight in self.weights.items() if ".to_v." in name}
+
+    def eraser(
+        self,
+        method: str,
+        targets: Mapping[str, str | None],
+        delta: Mapping[str, Tensor],
+        *,
+        directions: Mapping[str, Tensor] | None = None,
+        prompts: Mapping[str, Tensor] | None = None,
+        **facts: Any,
+    ) -> Eraser:
+        """What a method made of this problem, and where it came from."""
+        concepts = list(self.concepts)
+        info = {
+            "method": method,
+            "concept": concepts[0],
+            "concepts": concepts,
+            "target": targets[concepts[0]],
+            "targets": {concept: targets[concept] for concept in concepts},
+            "preserve": list(self.preserve),
+            "options": asdict(self.options) | {"templates": list(self.options.templates)},
+            **facts,
+        }
+        changes = {n: change.float().cpu() for n, change in delta.items()}
+        return Eraser(changes, info, directions=directions or {}, prompts=prompts or {})
