@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -59,13 +60,6 @@ def parts_address() -> Iterator[str]:
         server.wait(20)
 
 
-@pytest.fixture
-def opened(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]]:
-    """Opens the page, anew for each test."""
-    with watched(browser, parts_address) as open_page:
-        yield open_page
-
-
 @pytest.fixture(scope="module")
 def opened_once(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]]:
     """Opens the page for tests that leave it as they found it: a start takes seconds."""
@@ -73,21 +67,44 @@ def opened_once(browser: Browser, parts_address: str) -> Iterator[Callable[..., 
         yield open_page
 
 
+@pytest.fixture
+def opened(opened_once: Callable[..., Page]) -> Iterator[Callable[..., Page]]:
+    """Opens the page, anew for each test."""
+    pages: list[Page] = []
+
+    def open_page(*given, **options) -> Page:
+        pages.append(opened_once(*given, **options))
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
+        page.close()
+
+
 @contextmanager
 def watched(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]]:
-    """Sessions that must talk to the page's own server alone and raise no script error."""
+    """Pages that must talk to their own server alone and raise no script error.
+
+    Those of the same options share what the browser keeps, unless one is to be opened `anew`: scripts that were read
+    and compiled before take half as long.
+    """
     hosts: set[str] = set()
     errors: list[str] = []
     complaints: list[tuple[str, str | None]] = []  # of the console, and how those begin that a test brings about
-    contexts: list[BrowserContext] = []
+    contexts: dict[str, BrowserContext] = {}
 
-    def open_page(query: str = "", excused: str | None = None, **options) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1000, "height": 900}, **options})
-        contexts.append(context)
+    def context_of(options: dict[str, Any]) -> BrowserContext:
+        context = browser.new_context(**options)
         context.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
         context.on("weberror", lambda error: errors.append(str(error.error)))
-        context.on("console", lambda line: complaints.append((line.text, excused)) if line.type == "error" else None)
+        return context
+
+    def open_page(query: str = "", excused: str | None = None, anew: bool = False, **options: Any) -> Page:
+        options = {"viewport": {"width": 1000, "height": 900}, **options}
+        key = f"{options} {len(contexts) if anew else ''}"
+        context = contexts.get(key) or contexts.setdefault(key, context_of(options))
         page = context.new_page()
+        page.on("console", lambda line: complaints.append((line.text, excused)) if line.type == "error" else None)
         page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{parts_address}/{query}")
         page.wait_for_selector("#concept-map .cg[data-ready=yes]", timeout=60_000)
@@ -95,7 +112,7 @@ def watched(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page
         return page
 
     yield open_page
-    for context in contexts:
+    for context in contexts.values():
         context.close()
     assert hosts <= {urlsplit(parts_address).netloc, ""}, f"requests went to other hosts: {hosts}"
     errors += [text for text, excused in complaints if not (excused and text.startswith(excused))]

@@ -185,9 +185,9 @@ def test_search_finds_a_concept_by_its_synonym(chooser: Page) -> None:
     expect(page.locator("#concept-map .label.pick")).to_have_text("dog")
 
 
-def test_picks_that_come_while_the_model_draws_end_with_the_pictures_of_the_last(page: Page) -> None:
+def test_picks_that_come_while_the_model_draws_end_with_the_pictures_of_the_last(chooser: Page) -> None:
     """Gradio gives up an event that is asked for again before it has answered, unless it is told not to."""
-    page.locator("#concept-map").scroll_into_view_if_needed()
+    page = chooser
     for name in ("cat", "guitar", "castle", "piano"):
         page.mouse.click(*page.evaluate(NODE_JS, name))
         expect(page.locator("#selection h2")).to_have_text(name)
@@ -274,7 +274,10 @@ def test_a_click_shows_whom_the_erasure_hurt_by_their_own_pictures(
     expect(page.locator("#locality .plot .scatterlayer path.point").first).to_be_visible()
 
 
-def test_faces_flip_by_key_and_places_change(page: Page) -> None:
+def test_faces_flip_by_key_and_places_change(chooser: Page) -> None:
+    page = chooser
+    choose(page, "dog")
+    expect(page.locator("#counting")).to_contain_text("Erasing dog by ESD")
     assert face(page) == "changed"
     page.locator("#concept-map .cg").focus()
     page.keyboard.down("f")
@@ -289,9 +292,12 @@ def test_faces_flip_by_key_and_places_change(page: Page) -> None:
     page.get_by_text("Heat map", exact=True).click()
     expect(page.locator("#heat-map .plot .heatmaplayer image")).to_be_visible()
     expect(page.locator("#concept-map")).to_be_hidden()
+    page.get_by_text("Atlas", exact=True).click()
+    expect(page.locator("#concept-map")).to_be_visible()
 
 
-def test_erase_it_now_repaints_the_atlas_and_follows_the_strength(page: Page) -> None:
+def test_erase_it_now_repaints_the_atlas_and_follows_the_strength(chooser: Page) -> None:
+    page = chooser
     choose(page, "pizza")
     expect(page.locator("#selection h2")).to_have_text("pizza")
     page.click("#erase-now")
@@ -337,6 +343,9 @@ def test_a_run_is_predicted_stopped_resumed_finished_seen_again_and_compared(pag
     assert page.locator("#live-previews img").count() == 9  # the concept and its eight nearest
     expect(page.locator("#now-status")).to_contain_text("Drawn anew", timeout=RUN_MS)  # the atlas, as the run draws it
     expect(page.locator("#by")).to_contain_text("dog-age-")
+    for name in ("cat", "dog"):  # away and back, which ends the drawing
+        choose(page, name)
+        expect(page.locator("#selection h2")).to_have_text(name)
     expect(page.locator("#live-history polyline")).to_have_count(5)
     page.fill("#scrub input[type=number]", "10")
     page.keyboard.press("Enter")
@@ -367,7 +376,8 @@ def test_a_run_is_predicted_stopped_resumed_finished_seen_again_and_compared(pag
     expect(page.locator("#prediction-scatter .plot .scatterlayer path.point").first).to_be_visible()
 
 
-def test_a_run_is_renamed_exported_imported_and_deleted(page: Page, tmp_path: Path) -> None:
+def test_a_run_is_renamed_exported_imported_and_deleted(chooser: Page, tmp_path: Path) -> None:
+    page = chooser
     choose(page, "guitar")
     set_steps(page, 4)
     set_method(page, "UCE")
@@ -405,9 +415,9 @@ def test_a_run_is_renamed_exported_imported_and_deleted(page: Page, tmp_path: Pa
     expect(page.locator("#messages .message")).to_be_visible(timeout=RUN_MS)
 
 
-def test_two_people_wait_for_each_other_and_see_only_their_own(browser: Browser, address: str) -> None:
-    ann, ben = browser.new_context(), browser.new_context()
-    first, second = open_page(ann, address), open_page(ben, address)
+def test_two_people_wait_for_each_other_and_see_only_their_own(browser: Browser, page: Page, address: str) -> None:
+    ben = browser.new_context()
+    first, second = page, open_page(ben, address)
     for page, steps in ((first, 500), (second, 20)):
         set_steps(page, steps)
         set_preset(page, "Fast")
@@ -434,7 +444,6 @@ def test_two_people_wait_for_each_other_and_see_only_their_own(browser: Browser,
         expect(second.locator("#selection h2")).to_have_text(name)
     expect(second.locator("#counting")).to_contain_text("Erasing cat by ESD")
     expect(second.locator("#by")).not_to_contain_text("UCE")
-    ann.close()
     ben.close()
 
 
@@ -581,10 +590,15 @@ def test_addresses_are_untrusted(context: BrowserContext, address: str) -> None:
     assert not other.locator("#messages img").count()
 
 
+@pytest.fixture(scope="module")
+def phone(browser: Browser) -> Iterator[BrowserContext]:
+    with browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as context:
+        yield context
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, address: str, theme: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page = open_page(context, f"{address}/?__theme={theme}")
+def test_a_phone_shows_everything_without_scrolling_sideways(phone: BrowserContext, address: str, theme: str) -> None:
+    page = open_page(phone, f"{address}/?__theme={theme}")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     name = page.evaluate(LONELY_JS, picked(page))
     page.locator("#concept-map").scroll_into_view_if_needed()
@@ -593,4 +607,4 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, a
     for tab in ("Erase", "Compare", "Learn", "Runs", "Concept"):
         open_tab(page, tab)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()
+    page.close()

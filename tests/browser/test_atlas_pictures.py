@@ -180,7 +180,7 @@ def test_who_wants_no_motion_sees_the_repaint_at_once(opened: Callable[..., Page
 
 
 def test_the_same_key_only_adds_and_loads_no_sheet_again(opened: Callable[..., Page]) -> None:
-    page = pictured(opened())  # which has loaded none before
+    page = pictured(opened(anew=True))  # which has loaded none before
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.click("#live")

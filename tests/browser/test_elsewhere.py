@@ -79,17 +79,30 @@ def visit(context: BrowserContext, address: str) -> Page:
     return page
 
 
-def test_where_storage_is_blocked_the_page_comes_up_every_time(browser: Browser, address: str) -> None:
-    for _ in range(3):
-        context = browser.new_context()
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One for all tests: a new one would read and compile the page's scripts anew."""
+    with browser.new_context() as context:
+        yield context
+
+
+@pytest.fixture(scope="module")
+def blocked(browser: Browser) -> Iterator[BrowserContext]:
+    """The same where storage is blocked."""
+    with browser.new_context() as context:
         context.add_init_script(BLOCKED_JS)
-        errors: list[str] = []
-        context.on("weberror", lambda error, errors=errors: errors.append(str(error.error)))
-        page = visit(context, address)
+        yield context
+
+
+def test_where_storage_is_blocked_the_page_comes_up_every_time(blocked: BrowserContext, address: str) -> None:
+    errors: list[str] = []
+    blocked.on("weberror", lambda error: errors.append(str(error.error)))
+    for _ in range(3):
+        page = visit(blocked, address)
         page.get_by_role("tab", name="Runs").click()
         expect(page.locator("#run-table")).to_contain_text("shipped")
-        assert not errors, errors
-        context.close()
+        page.close()
+    assert not errors, errors
 
 
 @pytest.fixture
@@ -112,18 +125,15 @@ def other_site(address: str) -> Iterator[str]:
         server.shutdown()
 
 
-def test_in_a_frame_of_another_site_too(browser: Browser, other_site: str) -> None:
-    context = browser.new_context()
-    context.add_init_script(BLOCKED_JS)
-    page = context.new_page()
+def test_in_a_frame_of_another_site_too(blocked: BrowserContext, other_site: str) -> None:
+    page = blocked.new_page()
     page.goto(other_site)
     frame = page.frame_locator("iframe")
     frame.locator("#own-pictures img").first.wait_for(timeout=PATIENCE_MS)
-    context.close()
+    page.close()
 
 
-def test_where_there_is_storage_a_person_stays_the_same(browser: Browser, address: str) -> None:
-    context = browser.new_context()
+def test_where_there_is_storage_a_person_stays_the_same(context: BrowserContext, address: str) -> None:
     context.add_init_script("localStorage.setItem('age-owner', 'U2FsdGVkX1/of an earlier version')")
     tokens = []
     for _ in range(2):
@@ -131,19 +141,17 @@ def test_where_there_is_storage_a_person_stays_the_same(browser: Browser, addres
         page.wait_for_function("localStorage.getItem('age-token')")
         tokens.append(page.evaluate("localStorage.getItem('age-token')"))
         page.close()
-    context.close()
     assert tokens[0] == tokens[1] and re.fullmatch("[0-9a-f]{32}", tokens[0])
 
 
-def test_pictures_and_charts_are_served_from_an_odd_path(browser: Browser, address: str) -> None:
-    context = browser.new_context()
+def test_pictures_and_charts_are_served_from_an_odd_path(context: BrowserContext, address: str) -> None:
     failed: list[str] = []
     context.on("response", lambda got: failed.append(got.url) if got.status >= 400 else None)
     page = visit(context, address)
     page.wait_for_function("window.Plotly && document.querySelector('#locality .main-svg')", timeout=PATIENCE_MS)
     page.click("#erase-now")  # pictures that are made while the page runs
     expect(page.locator("#now-status")).to_contain_text("Drawn anew: ", timeout=PATIENCE_MS)
-    context.close()
+    page.close()
     assert not failed, failed
 
 
@@ -154,8 +162,9 @@ NO_CONCEPTS = {
 }
 
 
-def test_a_file_that_holds_no_concepts_is_refused_in_a_sentence(browser: Browser, address: str, tmp_path: Path) -> None:
-    context = browser.new_context()
+def test_a_file_that_holds_no_concepts_is_refused_in_a_sentence(
+    context: BrowserContext, address: str, tmp_path: Path
+) -> None:
     page = visit(context, address)
     page.click("#model-chip")
     for name, content in NO_CONCEPTS.items():
@@ -167,4 +176,4 @@ def test_a_file_that_holds_no_concepts_is_refused_in_a_sentence(browser: Browser
         expect(page.locator("#model-status")).to_have_text("")
         assert "/" not in page.locator("#messages").inner_text()  # no folder of the server
         page.click("#own-concepts button[aria-label=Clear]")
-    context.close()
+    page.close()

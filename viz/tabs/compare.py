@@ -24,7 +24,7 @@ from viz.tabs.compare_view import (
     rows_of,
     with_strength,
 )
-from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, answers, clear
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, answers, clear, concept_in
 from viz.tabs.live import LIVE, follow
 from viz.tabs.map_data import MapData
 from viz.tabs.repaint import STRONGEST
@@ -148,9 +148,13 @@ def on_erasers(_data: MapData, ui: SimpleNamespace, titles: list[str]) -> Update
 
 
 @answers(grid=NOTHING_YET)
-def on_concept(data: MapData, ui: SimpleNamespace, name: str) -> Updates:
-    """What was recorded of the concept that was picked."""
-    return {ui.grid: recorded(data, name) or NOTHING_YET}
+def on_concept(data: MapData, ui: SimpleNamespace, line: str, picked: str) -> Updates:
+    """What was recorded of the concept that everything is about, as the `line` says which the page was just given.
+
+    What the atlas shows, `picked`, may lag behind that by one pick; it stands where a run of several was opened.
+    """
+    name = concept_in(line)
+    return {ui.grid: recorded(data, name if name in data.concepts.names else picked) or NOTHING_YET}
 
 
 @answers()
@@ -217,7 +221,7 @@ def connect(link: Link) -> None:
     pictures = ("drawn", "compare_status", "pair", "slider")
     link.on(ui.compare.click, on_compare, drawing, pictures, STREAMED)
     link.on(ui.erasers.change, on_erasers, ["erasers"], STRENGTHS, QUICK)
-    link.on(ui.where.change, on_concept, ["graph"], ["grid"], QUICK)  # as soon as another is picked
+    link.on(ui.where.change, on_concept, ["where", "graph"], ["grid"], QUICK)  # as soon as another is picked
     link.on(ui.pair.input, on_pair, ("session", "pair"), ["slider"], QUICK)
     measured = ("scores", "scatter", "compare_status", "graph", "caption")
     link.on(ui.judge.click, on_judge, ("session", "erasers", *STRENGTHS), measured, STREAMED)

@@ -5,6 +5,7 @@ import functools
 import html
 import inspect
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -163,6 +164,12 @@ def where(concept: str, run: str = "") -> str:
     of_run = f" · Run <b>{html.escape(run)}</b>" if run else ""
     data = f'data-concept="{html.escape(concept)}" data-run="{html.escape(run)}"'
     return f'<div class="age where" {data}><span>Concept <b>{html.escape(concept)}</b>{of_run}</span></div>'
+
+
+def concept_in(line: str) -> str:
+    """The concept that a line of `where` is about."""
+    match = re.search('data-concept="([^"]*)"', line or "")
+    return html.unescape(match[1]) if match else ""
 
 
 def by_region(ui: SimpleNamespace, regions: dict[str, str]) -> Updates:

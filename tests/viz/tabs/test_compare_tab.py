@@ -7,6 +7,7 @@ import pytest
 
 from age_core import Eraser
 from viz.tabs import compare as tab
+from viz.tabs.events import concept_in, where
 from viz.tabs.session import MOST_ERASERS, EditedModel
 
 
@@ -52,6 +53,21 @@ def test_too_many_prompts_are_refused_and_leave_what_was_drawn(data, ui, edited)
     edited.pairs["old"] = (None, None)
     *_, last = tab.on_compare(data, ui, edited, ["dog-uce-001"], "a cat\n" * 9, 0, 1)
     assert "at most 8 lines" in last["messages"] and list(edited.pairs) == ["old"]
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (where("wolf"), "wolf"),
+        (where('<b>"cat" & co', "run"), "dog"),
+        (where("wolf, cat", "both"), "dog"),
+        (None, "dog"),
+    ],
+)
+def test_what_was_recorded_is_of_what_the_page_says_it_is_about(data, ui, monkeypatch, line, name):
+    assert concept_in(where('<b>"cat" & co')) == '<b>"cat" & co'
+    monkeypatch.setattr(tab, "recorded", lambda _data, name: f"of {name}")
+    assert tab.on_concept(data, ui, line, "dog") == {"grid": f"of {name}"}
 
 
 def test_scores_need_a_probe(data, ui, edited):
