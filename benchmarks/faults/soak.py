@@ -58,7 +58,6 @@ def pick(page: Page, chance: random.Random) -> None:
 
 def erase_now(page: Page, chance: random.Random) -> None:
     """Erase by a closed form, watch its first pictures come, and turn away."""
-    page.get_by_role("tab", name="Concept").click()
     page.click("#erase-now:not([disabled])")
     page.wait_for_function(NOW_JS)
     page.wait_for_timeout(chance.randrange(500, 3000))
@@ -76,7 +75,6 @@ def take_in(page: Page, bundle: Path) -> None:
     page.click("#delete-run")
     page.click("#delete-yes")
     page.wait_for_function("() => document.querySelector('#runs-status')?.textContent.includes('was deleted')")
-    page.get_by_role("tab", name="Concept").click()
 
 
 def sample(app: App, pages: list[Page], minute: float, done: int) -> dict[str, Any]:
@@ -114,11 +112,12 @@ def soak(app: App, bundle: Path, minutes: float, out: Path) -> None:
                 lambda page: erase_now(page, chance),
                 lambda page: take_in(page, bundle),
             ]
-            for page in pages:
+            for number, page in enumerate(pages):
                 try:
+                    page.get_by_role("tab", name="Concept").click()
                     acts[done % len(acts)](page)
                 except PlaywrightError as error:  # a slow machine; the next act begins anew
-                    print(str(error).splitlines()[0], flush=True)
+                    print(f"page {number}, act {done}:", str(error)[:400], flush=True)
             done += 1
         add_row(out, sample(app, pages, minutes, done))
         browser.close()
