@@ -128,6 +128,7 @@ def test_closed_forms_have_runs_too(model, tmp_path):
     assert len(run.eraser().delta) == len(last.eraser.delta) > 1 and any(d.any() for d in last.eraser.delta.values())
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_evaluate_takes_runs_and_files(model, finished, tmp_path, capsys):
     copy = tmp_path / "copy.safetensors"
     Run.open(finished).eraser().save(copy)
@@ -138,6 +139,7 @@ def test_evaluate_takes_runs_and_files(model, finished, tmp_path, capsys):
     assert found["table"][1]["psr1"] == found["table"][2]["psr1"]
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_erasers_of_the_same_file_name_are_all_measured(model, finished, tmp_path, capsys):
     """Every run folder holds an eraser.safetensors, and one may be called as the original's row is."""
     eraser = Run.open(finished).eraser()
@@ -406,8 +408,8 @@ def test_going_on_uses_the_runs_own_number_of_threads(model, tmp_path):
     mine = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        *_, whole = start_run(pipe, tmp_path, "age", "dog", concepts, model, **FOUR_STEPS)[1]
-        run, events = start_run(pipe, tmp_path, "age", "dog", concepts, model, **FOUR_STEPS)
+        *_, whole = start_run(pipe, tmp_path, "random", "dog", concepts, model, **FOUR_STEPS)[1]
+        run, events = start_run(pipe, tmp_path, "random", "dog", concepts, model, **FOUR_STEPS)
         for event in events:
             if event.step == 2:
                 events.close()

@@ -79,7 +79,7 @@ def test_progress_is_shown_on_one_component(page):
     assert before == [None] and after == [[next(iter(page.blocks))]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fields():
     """A page that answers with what its handler was given."""
     with gr.Blocks(analytics_enabled=False) as page:
