@@ -35,11 +35,18 @@ def same_group(concepts: ConceptSet, damage: pd.DataFrame) -> pd.DataFrame:
 def excess(damage: pd.DataFrame, inside: pd.DataFrame) -> Interval:
     """Locality: mean damage inside less mean damage outside, averaged over erased concepts, with 95 % interval.
 
-    Erased concepts with nobody inside, or nobody outside, do not count.
+    `inside`: bool, of the same rows and columns. Erased concepts with nobody inside, or nobody outside, do not count.
     """
-    known = damage.notna()
-    gaps = damage.where(inside & known).mean(axis=1) - damage.where(~inside & known).mean(axis=1)
-    return mean_with_interval(gaps.dropna().to_numpy())
+    values, inside_values = damage.to_numpy(float), inside.to_numpy(bool)
+    known = ~np.isnan(values)
+    gaps = _row_means(values, inside_values & known) - _row_means(values, ~inside_values & known)
+    return mean_with_interval(gaps[~np.isnan(gaps)])
+
+
+def _row_means(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The mean of each row's `chosen` values; nan where there are none. In numpy: chance is asked hundreds of times."""
+    with np.errstate(invalid="ignore"):
+        return np.where(chosen, values, 0.0).sum(axis=1) / chosen.sum(axis=1)
 
 
 def by_nearness(damage: pd.DataFrame, distances: pd.DataFrame, edges: Sequence[int] = RANKS) -> pd.DataFrame:
@@ -83,13 +90,12 @@ def rank_correlation(damage: pd.DataFrame, other: pd.DataFrame) -> Interval:
 
 def spearman(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
     """Spearman's rank correlation of each row of `a` with that of `b`, where both are known; nan where one is even."""
-    b = b.reindex_like(a)
-    known = a.notna() & b.notna()
-    x, y = (
-        table.where(known).rank(axis=1).sub(table.where(known).rank(axis=1).mean(axis=1), axis=0) for table in (a, b)
-    )
+    known = (a.notna() & b.reindex_like(a).notna()).to_numpy()
+    x, y = (pd.DataFrame(np.where(known, table, np.nan)).rank(axis=1).to_numpy() for table in (a, b.reindex_like(a)))
+    x, y = (np.where(known, ranks - _row_means(ranks, known)[:, None], 0.0) for ranks in (x, y))
     spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    return ((x * y).sum(axis=1) / spread).where((spread > 0) & (known.sum(axis=1) > 2))
+    defined = (spread > 0) & (known.sum(axis=1) > 2)
+    return pd.Series(np.divide((x * y).sum(axis=1), spread, out=np.full(len(a), np.nan), where=defined), a.index)
 
 
 def asymmetry(damage: pd.DataFrame) -> float:
@@ -98,7 +104,8 @@ def asymmetry(damage: pd.DataFrame) -> float:
     0: as much back as forth; 1: every damage goes one way only. Benefits count as no damage; nan where there is none.
     """
     both = [name for name in damage.index if name in damage.columns]
-    square = damage.loc[both, both].clip(lower=0).to_numpy(float)
+    rows, columns = damage.index.get_indexer(both), damage.columns.get_indexer(both)
+    square = damage.to_numpy(float)[np.ix_(rows, columns)].clip(min=0)
     upper = np.triu_indices(len(both), 1)
     one, other = square[upper], square.T[upper]
     known = np.isfinite(one) & np.isfinite(other)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 
@@ -13,3 +15,11 @@ def model(tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("tiny")
     build_tiny_sd(folder, "epsilon").save_pretrained(folder / "sd")
     return str(folder / "sd")
+
+
+@pytest.fixture
+def few_pictures(monkeypatch):
+    """`evaluate` draws two pictures of an erased concept: for the names of its rows, and whether they differ."""
+    from age_core.measure.evaluation import evaluate
+
+    monkeypatch.setattr("age_core.cli.evaluate.evaluate", partial(evaluate, erased_images=2))

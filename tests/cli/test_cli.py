@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from support import build_tiny_sd
+from support import QUICK, build_tiny_sd
 
 from age_core import AgeError, ConceptSet, Eraser, load_pipeline
 from age_core.__main__ import main
@@ -45,6 +45,7 @@ SMALL = [
     "min_candidate_distance=0.0",
 ]
 FEW = ["--pool", "5", *SMALL]  # a look-ahead tries each candidate
+BUNDLED = "emoji-netfive"  # few concepts, for what asks for any that are known by their name
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def answer(capsys, *arguments: object, code: int = 0) -> dict:
 
 def test_erase_leaves_a_run_and_an_eraser(model, tmp_path, capsys):
     out = tmp_path / "out" / "dog.safetensors"
-    arguments = ["--model", model, "erase", "dog", "--steps", "2", "--out", out, *FEW]
+    arguments = ["--model", model, "--concepts", BUNDLED, "erase", "dog", "--steps", "2", "--out", out, *FEW]
     found = answer(capsys, *arguments)
     run = Run.open(found["run"])
     assert run.status == "finished" and run.path.parent == out.parent and found["status"] == "finished"
@@ -80,10 +81,10 @@ def test_erase_leaves_a_run_and_an_eraser(model, tmp_path, capsys):
 
 def test_a_bar_where_somebody_watches(model, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    arguments = ["--model", model, "erase", "dog", "--steps", "2", "--run", str(tmp_path / "a"), *FEW]
-    assert main(arguments) == 0 and "dog:" in capsys.readouterr().err
-    arguments[arguments.index(str(tmp_path / "a"))] = str(tmp_path / "b")
-    assert main([*arguments, "--json"]) == 0 and "dog:" not in capsys.readouterr().err
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    arguments = ["--model", model, "--concepts", BUNDLED, "erase", "dog", "--steps", "2", *FEW]
+    assert main([*arguments, "--run", a]) == 0 and "dog:" in capsys.readouterr().err
+    assert main([*arguments, "--run", b, "--json"]) == 0 and "dog:" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,7 @@ def test_closed_forms_have_runs_too(model, tmp_path):
     assert len(run.eraser().delta) == len(last.eraser.delta) > 1 and any(d.any() for d in last.eraser.delta.values())
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_evaluate_takes_runs_and_files(model, finished, tmp_path, capsys):
     copy = tmp_path / "copy.safetensors"
     Run.open(finished).eraser().save(copy)
@@ -137,6 +139,7 @@ def test_evaluate_takes_runs_and_files(model, finished, tmp_path, capsys):
     assert found["table"][1]["psr1"] == found["table"][2]["psr1"]
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_erasers_of_the_same_file_name_are_all_measured(model, finished, tmp_path, capsys):
     """Every run folder holds an eraser.safetensors, and one may be called as the original's row is."""
     eraser = Run.open(finished).eraser()
@@ -291,8 +294,8 @@ def test_compare_refuses_seeds_that_torch_does_not_take(finished, tmp_path, caps
 
 
 def test_divergence_is_code_1_and_the_run_says_why(model, tmp_path, capsys):
-    arguments = ["--model", model, "erase", "dog", "--steps", "9", "--run", tmp_path / "x", "--set", "lr=1e30", *FEW]
-    found = answer(capsys, *arguments, code=1)
+    diverging = ["--steps", "3", "--run", tmp_path / "x", "--set", "lr=1e30", *FEW]
+    found = answer(capsys, "--model", model, "--concepts", BUNDLED, "erase", "dog", *diverging, code=1)
     assert "diverged" in found["error"] and "'x'" in found["error"]
     assert Run.open(tmp_path / "x").status.startswith("failed: The training diverged")
 
@@ -309,7 +312,7 @@ STEPS = ["--steps", "18", "--set", "checkpoint_every=3"]
 
 
 def started(model: str, run: Path) -> subprocess.Popen:
-    arguments = ["--model", model, "erase", "dog", "--run", str(run), *STEPS]
+    arguments = ["--model", model, "--concepts", BUNDLED, "erase", "dog", "--run", str(run), *STEPS]
     return subprocess.Popen(
         [sys.executable, "-m", "age_core", *arguments, *FEW],
         cwd=ROOT,
@@ -356,7 +359,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_bits(model, tmp_path, caps
     refused = answer(capsys, "--model", other, "erase", "--run", run, "--resume", code=2)
     assert "another model" in refused["error"]
     assert answer(capsys, "erase", "--run", run, "--resume")["status"] == "finished"  # the model is the run's own
-    whole = ["erase", "dog", "--run", tmp_path / "whole", *STEPS, *FEW]
+    whole = ["--concepts", BUNDLED, "erase", "dog", "--run", tmp_path / "whole", *STEPS, *FEW]
     torch.set_num_threads(int(Run.open(run).config.machine["threads"]))  # as the resumed one did
     answer(capsys, "--model", model, *whole)
     one, two = Run.open(run).eraser(), Run.open(tmp_path / "whole").eraser()
@@ -382,38 +385,31 @@ def test_the_identity_sees_every_weight_and_the_configuration(tmp_path):
     assert model_identity(build_tiny_sd(tmp_path, "v_prediction")) != first
 
 
+FOUR_STEPS = {**QUICK, "steps": 4, "pool": 5}
+
+
 def test_another_vocabulary_is_refused(model, tmp_path):
-    pipe, concepts = load_pipeline(model), ConceptSet.load("emoji")
-    small = {"steps": 4, "batch": 2, "samples": 2, "candidate_samples": 1, "sample_steps": 2, "preview_every": 0}
-    run, events = start_run(pipe, tmp_path, "age", "dog", concepts, model, **small)
+    pipe, concepts = load_pipeline(model), ConceptSet.load(BUNDLED)
+    run, events = start_run(pipe, tmp_path, "age", "dog", concepts, model, **FOUR_STEPS)
     for event in events:
         if event.step == 2:
             events.close()
-    smaller = replace(concepts, concepts=concepts.concepts[:100])
+    smaller = replace(concepts, concepts=concepts.concepts[:20])
     assert vocabulary_hash(smaller) != vocabulary_hash(concepts)
     with pytest.raises(AgeError, match="another vocabulary"):
         resume_run(pipe, run, smaller)
     with pytest.raises(AgeError, match="another pool"):
-        run.resume_state(make_config(pipe, plan("age", "dog", concepts, pool=7, **small), concepts, model))
+        run.resume_state(make_config(pipe, plan("age", "dog", concepts, **FOUR_STEPS | {"pool": 7}), concepts, model))
     assert [event.step for event in resume_run(pipe, run, concepts)] == [3, 4]
 
 
 def test_going_on_uses_the_runs_own_number_of_threads(model, tmp_path):
-    pipe, concepts = load_pipeline(model), ConceptSet.load("emoji")
-    small = {
-        "pool": 5,
-        "steps": 4,
-        "batch": 2,
-        "samples": 2,
-        "candidate_samples": 1,
-        "sample_steps": 2,
-        "preview_every": 0,
-    }
+    pipe, concepts = load_pipeline(model), ConceptSet.load(BUNDLED)
     mine = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        *_, whole = start_run(pipe, tmp_path, "age", "dog", concepts, model, **small)[1]
-        run, events = start_run(pipe, tmp_path, "age", "dog", concepts, model, **small)
+        *_, whole = start_run(pipe, tmp_path, "random", "dog", concepts, model, **FOUR_STEPS)[1]
+        run, events = start_run(pipe, tmp_path, "random", "dog", concepts, model, **FOUR_STEPS)
         for event in events:
             if event.step == 2:
                 events.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -18,15 +19,23 @@ from age_core.runs.record import Place, start_run
 from age_core.runs.run import Run
 
 
-@pytest.fixture
-def begun(model, tmp_path):
-    """A run in bfloat16, stopped after its first step, with activations that are computed again."""
+@pytest.fixture(scope="module")
+def stopped(model, tmp_path_factory):
+    """A run in bfloat16, stopped after its first step, with activations that are computed again; never changed."""
     pipe = load_pipeline(model, dtype="bfloat16", gradient_checkpointing=True)
     request = QUICK | {"steps": 3, "checkpoint_every": 1}
-    run, events = start_run(pipe, tmp_path, "random", "dog", ConceptSet.load("emoji"), model, pool=4, **request)
+    run, events = start_run(
+        pipe, tmp_path_factory.mktemp("runs"), "random", "dog", ConceptSet.load("emoji"), model, pool=4, **request
+    )
     next(event for event in events if event.step == 1)
     events.close()
     return run
+
+
+@pytest.fixture
+def begun(stopped, tmp_path):
+    """A copy of it."""
+    return Run.open(shutil.copytree(stopped.path, tmp_path / stopped.path.name))
 
 
 def written(run: Run, **machine: str) -> Run:

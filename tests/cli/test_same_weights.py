@@ -92,6 +92,7 @@ def test_what_an_earlier_version_recorded_is_of_all_that_share_the_weights(model
         SideEffects(pd.concat([both, table.assign(identity=f"{early}-{'0' * 8}")]))
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_a_run_is_looked_at_with_the_model_that_it_edited(models, tmp_path, capsys):
     place = tmp_path / "mine"
     shutil.copytree(models / "alice", place)

@@ -55,6 +55,7 @@ def judged_by(monkeypatch, esr1) -> list[Eraser]:
 # --- --strength -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_evaluate_has_a_row_for_each_strength(model, eraser, capsys):
     arguments = ["--model", model, "--concepts", SIX, "evaluate", "--probe", "emoji", "--images", "1", eraser]
     table = answer(capsys, *arguments, "--strength", "0", "--strength", "0.5", "--strength", "1")["table"]

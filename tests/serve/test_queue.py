@@ -90,18 +90,18 @@ def test_a_run_that_nobody_watches_ends_unless_it_is_kept(tiny_sd, tmp_path):
     kept = start(tmp_path, "empty", "cat", keep=True, **quick(steps=30))
     wait_for(lambda: kept.ended)
     assert (alone.state, kept.state) == ("stopped", "finished")
-    watched = start(tmp_path, "empty", "dog", **quick(steps=60))
+    watched = start(tmp_path, "empty", "dog", **quick(steps=30))
     assert until_ended(queue, watched)[0].state == "finished"
     queue.close()
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(queue, start, tiny_sd, tmp_path):
-    request = quick(steps=24, checkpoint_every=2)
+    request = quick(steps=16, checkpoint_every=2)
     queued = start(tmp_path, "age", "dog", **request)
-    wait_for(lambda: queued.events and queued.events[-1].step >= 6)
+    wait_for(lambda: queued.events and queued.events[-1].step >= 4)
     queue.stop(queued)
     wait_for(lambda: queued.ended)
-    assert Run.open(queued.run.path).status == "stopped" and queued.events[-1].step < 24
+    assert Run.open(queued.run.path).status == "stopped" and queued.events[-1].step < 16
     more = queue.resume(tiny_sd, WORLD, Run.open(queued.run.path))
     with pytest.raises(AgeError, match="already waiting or running"):
         queue.resume(tiny_sd, WORLD, Run.open(queued.run.path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from transformers import ResNetConfig, ResNetForImageClassification
 from age_core import AgeError, ConceptSet, Eraser, Probe
 from age_core.__main__ import main
 from age_core.concepts.concept_set import Concept
+from age_core.measure.evaluation import evaluate
 from age_core.study.baseline import FILE, Original
 from age_core.study.build import FLOOR_FILE, Job, MeasureSetup, Task, build_side_effects, keep_floor
 from age_core.study.floor import UNEDITED
@@ -251,7 +253,8 @@ def test_the_command_line_refuses_in_one_sentence(arguments, words, capsys):
     assert words in said and "Traceback" not in said
 
 
-def test_the_command_line_erases_and_evaluates(tmp_path, capsys):
+def test_the_command_line_erases_and_evaluates(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("age_core.cli.evaluate.evaluate", partial(evaluate, erased_images=6))
     concepts = tmp_path / "few.csv"
     names = ("dog", "wolf", "cat", "truck", "trumpet", "church", "television")
     concepts.write_text("\n".join(["name,group,general,synonyms", *(f"{name},g,thing," for name in names)]))
@@ -262,7 +265,7 @@ def test_the_command_line_erases_and_evaluates(tmp_path, capsys):
         assert f"saved {out}" in capsys.readouterr().out
         return Eraser.load(out)
 
-    trained = erase("trained", "--target", "fixed", "--steps", "1", "--set", "samples=4")
+    trained = erase("trained", "--target", "fixed", "--steps", "1", "--set", "samples=4", "--set", "sample_steps=2")
     assert {key: trained.info[key] for key in ("concept", "target")} == {"concept": "dog", "target": ""}
     assert trained.info["options"]["steps"] == 1 and trained.info["options"]["samples"] == 4
     erase("closed", "--method", "uce")

@@ -10,6 +10,7 @@ from unittest import mock
 
 import pandas as pd
 import pytest
+from joblib.externals.loky.backend.context import set_start_method
 from support import build_tiny_sd
 
 from age_core import AgeError, ConceptSet, RunFailed
@@ -29,6 +30,15 @@ def source(tmp_path_factory) -> Source:
     return Source(model=str(folder / "sd"), concepts="emoji-netfive")
 
 
+@pytest.fixture
+def imported(context):
+    """Joblib's workers start as processes that have the imports done."""
+    set_start_method("forkserver")
+    yield
+    set_start_method(None, force=True)
+
+
+@pytest.mark.usefixtures("imported")
 def test_two_workers_find_what_one_finds_and_a_restart_recomputes_nothing(source, tmp_path):
     alone, together = tmp_path / "alone", tmp_path / "together"
     list(build_in_parallel(source, TASK, NAMES[:3], alone, workers=1))
@@ -43,6 +53,7 @@ def test_two_workers_find_what_one_finds_and_a_restart_recomputes_nothing(source
     assert not list(together.glob(".workers*"))
 
 
+@pytest.mark.usefixtures("imported")
 def test_a_failed_erasure_does_not_stop_the_others(source, tmp_path):
     diverging = Task.of(
         "random",

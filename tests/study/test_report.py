@@ -13,6 +13,8 @@ import pytest
 
 from age_core.__main__ import main
 from age_core.assets import ASSETS
+from age_core.measure import noise_shift, verdicts
+from age_core.models.sampling import generate
 from age_core.study import report
 from age_core.study.build import Source, Task
 from age_core.study.predict import output_distance, text_distance
@@ -36,9 +38,13 @@ def setup(watched):
 
 
 @pytest.fixture(autouse=True)
-def one_picture_each(monkeypatch):
-    """Nothing here rests on looks, and drawing takes longest: one picture tells what a concept looks like."""
+def rough_pictures(monkeypatch):
+    """Nothing here rests on looks, and drawing takes longest: one picture tells them, and two steps draw it."""
     monkeypatch.setattr(report, "output_distance", partial(output_distance, images=1))
+    monkeypatch.setattr(noise_shift, "STEPS", 2)
+    monkeypatch.setattr(
+        verdicts, "generate", lambda pipe, prompts, seeds, steps, *how: generate(pipe, prompts, seeds, 2, *how)
+    )
 
 
 def table_of(concepts, damage, method, seeds=(0,)):
@@ -106,9 +112,9 @@ def test_the_command_line_reads_tables_and_refuses_others(setup, watched, tmp_pa
     near = text_distance(setup.pipe, setup.watched, setup.watched.names)
     path = tmp_path / "table.parquet"
     table = table_of(setup.watched, lambda a, b, rng: 0 if a == b else 1 - near.loc[a, b], "mine")
-    table[table["erased"].isin(setup.watched.names[::2])].to_parquet(path)  # each erased one costs a look-ahead
+    table[table["erased"].isin(setup.watched.names[::4])].to_parquet(path)  # each erased one costs a look-ahead
     graph = tmp_path / "graph.graphml"
-    asked = ["--json", "statistics", str(path), "--metric", "DS-1", "--watched", watched]
+    asked = ["--json", "--concepts", watched, "statistics", str(path), "--metric", "DS-1", "--watched", watched]
     assert main([*asked, "--predict", "--graphml", str(graph)]) == 0
     found = json.loads(capsys.readouterr().out)["methods"]["mine"]
     assert {row["statistic"] for row in found["statistics"]} >= {"one-way share", "excess in the same group"}

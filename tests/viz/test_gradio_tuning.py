@@ -39,13 +39,21 @@ def test_gradio_writes_a_stub_for_each_component_unless_its_file_is_unknown():
 
 
 def test_no_stubs_are_written_beside_components(tmp_path):
-    (tmp_path / "mine.py").write_text("import gradio as gr\n\n\nclass Mine(gr.HTML):\n    pass\n")
+    for name in ("plain", "tuned"):
+        (tmp_path / f"{name}.py").write_text("import gradio as gr\n\n\nclass Mine(gr.HTML):\n    pass\n")
+    told = """
+import inspect, plain
+import viz.gradio_tuning, tuned
+for module in (plain, tuned):
+    module.Mine()
+    print(inspect.getfile(module.Mine))
+"""
     path = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "GRADIO_ANALYTICS_ENABLED": "False"}
-    for tuning, stub in (("viz.gradio_tuning, ", False), ("", True)):
-        told = f"import {tuning}inspect, mine; mine.Mine(); print(inspect.getfile(mine.Mine))"
-        command = [sys.executable, "-c", told]
-        done = subprocess.run(command, env=os.environ | path, capture_output=True, text=True, check=True)
-        assert done.stdout.split() == [str(tmp_path / "mine.py")] and (tmp_path / "mine.pyi").exists() == stub
+    done = subprocess.run(
+        [sys.executable, "-c", told], env=os.environ | path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(tmp_path / "plain.py"), str(tmp_path / "tuned.py")]
+    assert [path.name for path in tmp_path.glob("*.pyi")] == ["plain.pyi"]
 
 
 class Watcher(gr.HTML):
@@ -71,7 +79,7 @@ def test_progress_is_shown_on_one_component(page):
     assert before == [None] and after == [[next(iter(page.blocks))]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fields():
     """A page that answers with what its handler was given."""
     with gr.Blocks(analytics_enabled=False) as page:
