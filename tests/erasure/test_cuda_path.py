@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from shadow_cuda import WAITS, move_pipeline, pretending
-from support import QUICK, SMALL, WORDS, WORLD, build_tiny_sd, build_tiny_sdxl
+from support import ONE_BLOCK, QUICK, SMALL, WORDS, WORLD, build_tiny_sd, build_tiny_sdxl
 
 from age_core import Vocabulary, encode_text, erase, evaluate, generate
 from age_core.erasure.by_method import erase_by
@@ -44,7 +44,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon")
+    return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon", **ONE_BLOCK)
 
 
 @pytest.fixture(scope="module")
