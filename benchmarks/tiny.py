@@ -36,6 +36,8 @@ ONE_BLOCK = {
     "down_block_types": ("CrossAttnDownBlock2D",),
     "mid_block_type": None,
     "up_block_types": ("CrossAttnUpBlock2D",),
+    "attention_head_dim": 8,
+    "transformer_layers_per_block": 1,
 }
 QUICK = {
     "steps": 2,
@@ -143,28 +145,28 @@ def build_tiny_sd(folder: Path, prediction_type: str, **changes: object) -> Stab
     return pipe
 
 
-def build_tiny_sdxl(folder: Path) -> StableDiffusionXLPipeline:
+def build_tiny_sdxl(folder: Path, **changes: object) -> StableDiffusionXLPipeline:
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer(folder)
     text = {"intermediate_size": 37, "num_hidden_layers": 3, "num_attention_heads": 4} | text_numbers(tokenizer)
     first, second = CLIPTextConfig(hidden_size=16, **text), CLIPTextConfig(hidden_size=32, projection_dim=24, **text)
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=48,
-        attention_head_dim=(2, 4),
-        norm_num_groups=8,
-        transformer_layers_per_block=(1, 2),
-        use_linear_projection=True,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=24 + 6 * 8,
-    )
+    shape: dict[str, object] = {
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "block_out_channels": (32, 64),
+        "layers_per_block": 1,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "cross_attention_dim": 48,
+        "attention_head_dim": (2, 4),
+        "norm_num_groups": 8,
+        "transformer_layers_per_block": (1, 2),
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 24 + 6 * 8,
+    }
     scheduler = EulerDiscreteScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1, timestep_spacing="leading"
     )
@@ -174,6 +176,6 @@ def build_tiny_sdxl(folder: Path) -> StableDiffusionXLPipeline:
         tokenizer=tokenizer,
         text_encoder_2=CLIPTextModelWithProjection(second).eval(),
         tokenizer_2=tokenizer,
-        unet=unet.eval(),
+        unet=UNet2DConditionModel(**shape | changes).eval(),
         scheduler=scheduler,
     )

@@ -187,7 +187,7 @@ def test_it_evaluates_and_draws_baselines_there(shadow, tmp_path):
 
 
 def test_sdxl_trains_and_draws_there(tmp_path, pool):
-    pipe = on_cuda(build_tiny_sdxl(tmp_path))
+    pipe = on_cuda(build_tiny_sdxl(tmp_path, **ONE_BLOCK))
     with pretending():
         waits = waits_between(erase(pipe, "dog", pool, replace(SHORT, steps=3)))
         generate(pipe, ["dog"], [1], steps=2)
