@@ -261,7 +261,7 @@ def test_mismatched_projections_cannot_be_revived():
         revival_states([random(4, 6)], [], random(1, 6))
 
 
-OTHERS = (*EMOJI.names[::56], "lion", "dog")
+OTHERS = (*EMOJI.names[::28], "lion", "tiger", "dog", "fox")
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +275,7 @@ def originally(emoji_pipe, emoji_probe) -> tuple[float, float]:
 
 
 def judged(pipe, probe, eraser: Eraser | None) -> tuple[float, float]:
-    """ESR-1 on "cat" and PSR-1 on some ten other concepts, in percent."""
+    """ESR-1 on "cat" and PSR-1 on some twenty other concepts, in percent."""
     cats = hits(pipe, probe, EMOJI, ["cat"], 8, eraser)["top1"]
     return 100 * (1 - cats.mean()), 100 * hits(pipe, probe, EMOJI, OTHERS, 1, eraser)["top1"].mean()
 
@@ -286,7 +286,6 @@ def test_cats_vanish_from_the_bundled_model_and_the_rest_stays(
 ):
     eraser = CLOSED_FORMS[method](cat_and_all_others, {"cat": "tiger"})
     esr, psr = judged(emoji_pipe, emoji_probe, eraser)
-    print(method, esr, psr, originally)
     assert originally[0] <= 20  # the model did draw cats
     # UCE's published weight of preserved words is at least 0.1 each, so 449 of them hold back its edit: measured 83;
     # CURE leaves what the concept shares with them: measured 88

@@ -97,7 +97,6 @@ def test_uce_is_scaled_to_the_least_strength_that_erases_a_car(emoji_pipe, emoji
     concepts = replace(everyone, concepts=(everyone["car"], *everyone.concepts[::20]))
     *_, last = erase_by(emoji_pipe, "uce", "car", concepts)
     eraser, scaling = scaled_until(emoji_pipe, emoji_probe, concepts, last.eraser, 100, images=1)
-    print(scaling.tries)
     assert isinstance(scaling, Scaling) and scaling.reached and 0 < scaling.chosen.strength < 1
     below = {one.strength: one.esr1 for one in scaling.tries}[(round(PARTS * scaling.chosen.strength) - 1) / PARTS]
     assert below < 100 == scaling.chosen.esr1 and scaling.chosen.esr1_low < 100 == scaling.chosen.esr1_high
