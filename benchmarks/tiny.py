@@ -30,6 +30,15 @@ WORLD = ConceptSet(
     ),
     "a photo of {a_noun}",
 )
+# changes of the UNet, which make of it all that is computed with and nothing twice
+ONE_BLOCK = {
+    "block_out_channels": (32,),
+    "down_block_types": ("CrossAttnDownBlock2D",),
+    "mid_block_type": None,
+    "up_block_types": ("CrossAttnUpBlock2D",),
+    "attention_head_dim": 8,
+    "transformer_layers_per_block": 1,
+}
 QUICK = {
     "steps": 2,
     "batch": 2,
@@ -107,25 +116,26 @@ def assembled(
     return pipe
 
 
-def build_tiny_sd(folder: Path, prediction_type: str) -> StableDiffusionPipeline:
-    """The classes of Stable Diffusion 1.x and 2.x, randomly initialised and small."""
+def build_tiny_sd(folder: Path, prediction_type: str, **changes: object) -> StableDiffusionPipeline:
+    """The classes of Stable Diffusion 1.x and 2.x, randomly initialised and small; `changes` make another UNet."""
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer(folder)
     text = CLIPTextConfig(
         hidden_size=32, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4, **text_numbers(tokenizer)
     )
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=32,
-        attention_head_dim=8,
-        norm_num_groups=8,
-    )
+    shape: dict[str, object] = {
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "block_out_channels": (32, 64),
+        "layers_per_block": 1,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "cross_attention_dim": 32,
+        "attention_head_dim": 8,
+        "norm_num_groups": 8,
+    }
+    unet = UNet2DConditionModel(**shape | changes)
     with torch.no_grad():  # at random the text hardly matters; let it, as in a trained model
         for name, weight in unet.named_parameters():
             if ".attn2.to_" in name and weight.ndim == 2:
@@ -135,28 +145,29 @@ def build_tiny_sd(folder: Path, prediction_type: str) -> StableDiffusionPipeline
     return pipe
 
 
-def build_tiny_sdxl(folder: Path) -> StableDiffusionXLPipeline:
+def build_tiny_sdxl(folder: Path, **changes: object) -> StableDiffusionXLPipeline:
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer(folder)
     text = {"intermediate_size": 37, "num_hidden_layers": 3, "num_attention_heads": 4} | text_numbers(tokenizer)
     first, second = CLIPTextConfig(hidden_size=16, **text), CLIPTextConfig(hidden_size=32, projection_dim=24, **text)
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=48,
-        attention_head_dim=(2, 4),
-        norm_num_groups=8,
-        transformer_layers_per_block=(1, 2),
-        use_linear_projection=True,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=24 + 6 * 8,
-    )
+    shape: dict[str, object] = {
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "block_out_channels": (32, 64),
+        "layers_per_block": 1,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "cross_attention_dim": 48,
+        "attention_head_dim": (2, 4),
+        "norm_num_groups": 8,
+        "transformer_layers_per_block": (1, 2),
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 24 + 6 * 8,
+    }
+    unet = UNet2DConditionModel(**shape | changes)
     scheduler = EulerDiscreteScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1, timestep_spacing="leading"
     )

@@ -8,7 +8,7 @@ has no values, and without a CUDA build it cannot index. Not seen: kernels, stre
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -17,11 +17,13 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 GIB = 2**30
 MEMORY: dict[str, Any] = {"mem_get_info": (80 * GIB, 80 * GIB), "get_device_name": "a shadow"}
 MEMORY |= dict.fromkeys(("memory_reserved", "memory_allocated", "max_memory_allocated", "reset_peak_memory_stats"), 0)
+
+
+DEVICE, IS_CUDA = torch.Tensor.device.__get__, torch.Tensor.is_cuda.__get__  # type: ignore[attr-defined]
 
 
 class Waits(list[tuple[str, str]]):
@@ -46,6 +48,7 @@ class ShadowTensor(torch.Tensor):
     """`held`, a tensor on the CPU, taken for one on cuda:0."""
 
     held: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # what is needed is below
 
     @staticmethod
     def __new__(cls, held: Tensor) -> ShadowTensor:
@@ -61,35 +64,44 @@ class ShadowTensor(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         name = func.__name__
-        tensors = [value for value in tree_leaves((args, kwargs or {})) if isinstance(value, torch.Tensor)]
-        mine = [value for value in tensors if isinstance(value, ShadowTensor)]
-        others = [value for value in tensors if not isinstance(value, ShadowTensor) and value.ndim]
         if name.startswith("_local_scalar_dense"):
             WAITS.note("item")
             return args[0].held.item()
         if name.startswith("nonzero"):
             WAITS.note("nonzero")
-        if mine and others:  # but for single numbers, which may come from the CPU
+        shadows: dict[int, ShadowTensor] = {}
+        others: list[Tensor] = []
+
+        def inner(value: Any) -> Any:
+            if isinstance(value, ShadowTensor):
+                shadows[id(value.held)] = value
+                return value.held
+            if isinstance(value, torch.Tensor) and value.ndim:  # single numbers may come from the CPU
+                others.append(value)
+            return value
+
+        def outer(value: Any) -> Any:
+            if type(value) is not torch.Tensor:
+                return value
+            return shadows[id(value)] if id(value) in shadows else ShadowTensor(value)
+
+        here = [_of_each(inner, value) for value in args]
+        named = {key: _of_each(inner, value) for key, value in (kwargs or {}).items()}
+        if shadows and others:
             indexed = name.startswith(("index.Tensor", "index_put", "_index_put")) and isinstance(args[0], ShadowTensor)
             numbers = not any(value.is_floating_point() for value in others)
             if not name.startswith("copy_") and not (indexed and numbers):
                 raise RuntimeError(f"{name} mixes cuda:0 and cpu at {_line()}")
             WAITS.note("copy")
-
-        def inner(value: Any) -> Any:
-            return value.held if isinstance(value, ShadowTensor) else value
-
-        answer = func(*tree_map(inner, args), **tree_map(inner, kwargs or {}))
+        answer = func(*here, **named)
         if name.startswith("copy_") and not isinstance(args[0], ShadowTensor):
             return args[0]
-        known = {id(value.held): value for value in mine}
+        return _of_each(outer, answer)
 
-        def outer(value: Any) -> Any:
-            if type(value) is not torch.Tensor:
-                return value
-            return known[id(value)] if id(value) in known else ShadowTensor(value)
 
-        return tree_map(outer, answer)
+def _of_each(change: Callable[[Any], Any], value: Any) -> Any:
+    """Of a value, or of all in a list: torch's operations take and give nothing deeper, and trees are slow to walk."""
+    return type(value)([change(one) for one in value]) if type(value) in (list, tuple) else change(value)
 
 
 class _Up(torch.autograd.Function):
@@ -119,9 +131,9 @@ class _Pretence(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         first: Any = args[0] if args else None
         shadow = isinstance(first, ShadowTensor)
-        if func == torch.Tensor.device.__get__:  # type: ignore[attr-defined]
+        if func == DEVICE:
             return torch.device("cuda:0") if shadow else func(*args)
-        if func == torch.Tensor.is_cuda.__get__:  # type: ignore[attr-defined]
+        if func == IS_CUDA:
             return shadow
         if func is torch.Tensor.pin_memory:
             pinned = first.clone()

@@ -8,7 +8,8 @@ from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
 from age_core import Concept, ConceptSet, EraseOptions
-from benchmarks.tiny import QUICK as QUICK  # for the tests, as are those below
+from benchmarks.tiny import ONE_BLOCK as ONE_BLOCK  # for the tests, as are those below
+from benchmarks.tiny import QUICK as QUICK
 from benchmarks.tiny import WORLD as WORLD
 from benchmarks.tiny import build_tiny_sd as build_tiny_sd
 from benchmarks.tiny import build_tiny_sdxl as build_tiny_sdxl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from diffusers import DiffusionPipeline
@@ -31,6 +32,8 @@ QUICK: dict[str, Any] = {
 
 def check(bench: Bench) -> Iterator[Figures]:
     concepts = ConceptSet.load("emoji")
+    if bench.small:  # to protect every word takes a CPU long
+        concepts = replace(concepts, concepts=tuple(concepts[name] for name in SHOWN[:4]))
     # minutes of a card are not for the erasures of a CPU
     places: list[tuple[str, str, tuple[str, ...]]] = [("cpu", "float32", ERASED[:1])]
     if bench.cuda:
@@ -52,12 +55,13 @@ def erase_and_judge(
     options = QUICK if bench.small else {}
     last, eraser = finished(erase_by(pipe, "age", name, concepts, preview_every=0, **options))
     others = [other for other in concepts.names if other != name][:: max(1, len(concepts) // OTHERS)]
-    images, own = (1, 2) if bench.small else (2, 16)
+    images, own = (1, 1) if bench.small else (2, 16)
     table = evaluate(
         pipe, probe, concepts, [name], {"age": eraser}, images, own, others[:2] if bench.small else others[:OTHERS]
     ).set_index("method")
     if name == ERASED[0]:
-        rows.append([*pictures(pipe, concepts, None), *pictures(pipe, concepts, eraser)])
+        shown = SHOWN[:2] if bench.small else SHOWN
+        rows.append([*pictures(pipe, concepts, shown, None), *pictures(pipe, concepts, shown, eraser)])
     target, share = last.top_targets(1)[0]
     figures: Figures = {"target": target, "share": share, "seconds": round(last.elapsed_s, 2)}
     for method in ("original", "age"):
@@ -65,9 +69,11 @@ def erase_and_judge(
     return figures
 
 
-def pictures(pipe: DiffusionPipeline, concepts: ConceptSet, eraser: Eraser | None) -> list[Image.Image]:
+def pictures(
+    pipe: DiffusionPipeline, concepts: ConceptSet, shown: tuple[str, ...], eraser: Eraser | None
+) -> list[Image.Image]:
     """The first judged picture of each shown concept, by the model with or without the eraser."""
-    prompts, seeds = [concepts.prompt(name) for name in SHOWN], [seeds_of(name, 1)[0] for name in SHOWN]
+    prompts, seeds = [concepts.prompt(name) for name in shown], [seeds_of(name, 1)[0] for name in shown]
     if eraser is None:
         return generate(pipe, prompts, seeds, STEPS, GUIDANCE)
     with eraser.applied_to(pipe):

@@ -19,7 +19,7 @@ from age_core.erasure.methods import method_options
 from age_core.models.pipelines import DTYPES
 from benchmarks.gpu.bench import Bench
 from benchmarks.speed.full_size import built_on, full_size, full_vae
-from benchmarks.tiny import build_tiny_sd, build_tiny_sdxl, tiny_tokenizer
+from benchmarks.tiny import ONE_BLOCK, build_tiny_sd, build_tiny_sdxl, tiny_tokenizer
 
 WORDS = ("wolf", "fox", "cat", "pizza", "church", "car", "bus", "horse", "cow", "owl", "ship", "rose")
 
@@ -31,7 +31,8 @@ def tiny(bench: Bench, family: str, dtype: str) -> DiffusionPipeline:
     """The tiny random models that the tests erase from: every path of the code, and no time at all."""
     folder = bench.folder / f"tiny-{family}"
     folder.mkdir(exist_ok=True)
-    pipe = build_tiny_sd(folder, "epsilon") if family == "sd" else build_tiny_sdxl(folder)
+    changes = ONE_BLOCK if bench.small else {}
+    pipe = build_tiny_sd(folder, "epsilon", **changes) if family == "sd" else build_tiny_sdxl(folder, **changes)
     pipe.set_progress_bar_config(disable=True)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.requires_grad_(False)

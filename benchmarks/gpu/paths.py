@@ -44,12 +44,12 @@ def check(bench: Bench) -> Iterator[Figures]:
 
 
 def erase_two_steps(pipe: DiffusionPipeline, method: str, train: str | None) -> Eraser:
-    options: dict[str, Any] = {**QUICK, "preview_every": 1, "train": train}
+    options: dict[str, Any] = {**QUICK, "preview_every": 2, "train": train}
     return finished(erase_by(pipe, method, "dog", WORLD, **options))[1]
 
 
 def erased(pipe: DiffusionPipeline, method: str = "age", train: str | None = None) -> Figures:
-    """Two steps with previews; the eraser is finite, can be applied, and leaves every weight as it was."""
+    """Two steps, and previews; the eraser is finite, can be applied, and leaves every weight as it was."""
     before = weights_hash(pipe.unet)
     eraser = erase_two_steps(pipe, method, train)
     with eraser.applied_to(pipe):

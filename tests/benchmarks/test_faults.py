@@ -7,7 +7,7 @@ import random
 
 import pandas as pd
 import pytest
-from support import build_tiny_sd
+from support import ONE_BLOCK, build_tiny_sd
 
 from age_core.serve import registry
 from age_core.serve.registry import Choice, OpenModels
@@ -21,7 +21,7 @@ from viz.tabs.map_data import MapCache
 def folder(tmp_path_factory):
     """A tiny model in a folder, as any is opened."""
     place = tmp_path_factory.mktemp("tiny")
-    build_tiny_sd(place, "epsilon").save_pretrained(place / "model")
+    build_tiny_sd(place, "epsilon", **ONE_BLOCK).save_pretrained(place / "model")
     return place / "model"
 
 

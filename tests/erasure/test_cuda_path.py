@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from shadow_cuda import WAITS, move_pipeline, pretending
-from support import QUICK, SMALL, WORDS, WORLD, build_tiny_sd, build_tiny_sdxl
+from support import ONE_BLOCK, QUICK, SMALL, WORDS, WORLD, build_tiny_sd, build_tiny_sdxl
 
 from age_core import Vocabulary, encode_text, erase, evaluate, generate
 from age_core.erasure.by_method import erase_by
@@ -45,7 +45,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon")
+    return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon", **ONE_BLOCK)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_it_evaluates_and_draws_baselines_there(shadow, tmp_path):
 
 
 def test_sdxl_trains_and_draws_there(tmp_path, pool):
-    pipe = on_cuda(build_tiny_sdxl(tmp_path))
+    pipe = on_cuda(build_tiny_sdxl(tmp_path, **ONE_BLOCK))
     with pretending():
         waits = waits_between(erase(pipe, "dog", pool, replace(SHORT, steps=3)))
         generate(pipe, ["dog"], [1], steps=2)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from support import SMALL, WORDS, WORLD, build_tiny_sd
+from support import ONE_BLOCK, SMALL, WORDS, WORLD, build_tiny_sd
 
 from age_core import Candidates, Eraser, Vocabulary, encode_text, erase
 from age_core.erasure.latents import LatentCache
@@ -24,7 +24,7 @@ SHORT = replace(SMALL, steps=2, preview_every=0)
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon")
+    return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon", **ONE_BLOCK)
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +65,14 @@ def test_pi_climbs_on_the_student_as_it_is_after_its_update(plain, pool, how):
 
 
 @pytest.fixture(scope="module")
-def large(plain):
+def large(tmp_path_factory):
     """With Stable Diffusion's 64 x 64 latents, where a mean over a row has 16,384 places; few channels."""
-    parts = dict(plain.components)
+    pipe = build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon")
+    parts = dict(pipe.components)
     torch.manual_seed(0)
     small = {"sample_size": 64, "block_out_channels": (8, 16), "attention_head_dim": 4}
-    parts["unet"] = UNet2DConditionModel.from_config({**plain.unet.config, **small}).eval().requires_grad_(False)
-    return type(plain)(**parts)
+    parts["unet"] = UNet2DConditionModel.from_config({**pipe.unet.config, **small}).eval().requires_grad_(False)
+    return type(pipe)(**parts)
 
 
 def first_step(pipe, options, monkeypatch):

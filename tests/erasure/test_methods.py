@@ -95,16 +95,16 @@ def test_events_that_end_without_an_eraser_say_so(tiny_sd):
         finished([])
 
 
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("method", ["age", "uce", "rece", "adavd", "dve", "age-paper"])
-def test_a_method_makes_the_same_eraser_in_a_mode_without_gradients(tiny_sd, method, mode):
+def test_a_method_makes_the_same_eraser_in_a_mode_without_gradients(tiny_sd, method):
     plain = last_eraser(erase_by(tiny_sd, method, "dog", WORLD, **QUICK))
-    with mode():
-        eraser = last_eraser(erase_by(tiny_sd, method, "dog", WORLD, **QUICK))
-    for kind in KINDS:
-        before, after = getattr(plain, kind), getattr(eraser, kind)
-        assert before.keys() == after.keys()
-        assert all(torch.equal(after[name], value) and not after[name].is_inference() for name, value in before.items())
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            eraser = last_eraser(erase_by(tiny_sd, method, "dog", WORLD, **QUICK))
+        for before, after in ((getattr(plain, kind), getattr(eraser, kind)) for kind in KINDS):
+            assert before.keys() == after.keys()
+            assert all(torch.equal(after[name], value) for name, value in before.items())
+            assert not any(value.is_inference() for value in after.values())
 
 
 def test_fixed_words_are_what_they_are_called(tiny_sd):
@@ -185,7 +185,7 @@ def test_a_look_ahead_on_the_emoji_world_erases_more_than_it_damages(emoji_pipe)
     """And a target that is the concept's own synonym does least of all."""
     concepts = ConceptSet.load("emoji")
     pool = Candidates(("tiger", "pizza", "kitty", ""), (0.1, 0.9, 0.05, 1.0))
-    *_, table = look_ahead(emoji_pipe, "cat", pool, concepts, concepts.names[::12], images=1)
+    *_, table = look_ahead(emoji_pipe, "cat", pool, concepts, concepts.names[::40], images=1)
     table = table.set_index("candidate")
     assert (table["erased"] > 3 * table["damage"]).all()
     assert table["erased"].idxmin() == "kitty"

@@ -87,12 +87,12 @@ def shaken(emoji_pipe) -> Eraser:
 def test_esr_and_psr_equal_a_count_picture_by_picture(emoji_pipe, emoji_probe, shaken):
     """docs/method.md, section E: pooled over all pictures of several erased concepts, and over all of the others."""
     erased = ["dog", "puppy", EMOJI.of_general("fruit")]
-    others = ["car", "cat", "apple", "pizza", "rose", "owl"]
+    others = ["car", "cat", "apple", "pizza"]
     result = evaluate(emoji_pipe, emoji_probe, EMOJI, erased, {"edit": shaken}, 1, 2, others).set_index("method")
     fruit = {c.name for c in EMOJI if "fruit" in (c.general, c.group)}
     asked = [("dog", {"dog"}, 2), ("puppy", {"dog"}, 2), ("fruit", fruit, 2)]
     asked += [(name, {name}, 1) for name in others if name not in fruit]
-    assert len(asked) == 3 + 5 and len(fruit) > 5
+    assert len(asked) == 3 + 3 and len(fruit) > 5
     for method in ("original", "edit"):
         counts = {"esr": [0, 0, 0], "psr": [0, 0, 0]}  # pictures, hits at 1, hits at 5
         for name, right, images in asked:
@@ -106,7 +106,7 @@ def test_esr_and_psr_equal_a_count_picture_by_picture(emoji_pipe, emoji_probe, s
                 counts[part][1] += guesses[0] in right
                 counts[part][2] += bool(right & set(guesses))
         (n, one, five), (m, kept_one, kept_five) = counts["esr"], counts["psr"]
-        assert (n, m) == (6, 5)
+        assert (n, m) == (6, 3)
         expected = [100 * (n - one) / n, 100 * (n - five) / n, 100 * kept_one / m, 100 * kept_five / m]
         assert result.loc[method, ["esr1", "esr5", "psr1", "psr5"]].tolist() == pytest.approx(expected)
     assert result.loc["edit", "psr1"] < result.loc["original", "psr1"]  # the edit did something
