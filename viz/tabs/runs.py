@@ -101,8 +101,11 @@ def reset(data: MapData, ui: SimpleNamespace, owner: str) -> Updates:
 
 @answers()
 def on_runs(data: MapData, ui: SimpleNamespace, session: Session | None, chosen: str | None = None) -> Updates:
-    """The tab was turned to, or a run has ended."""
-    return list_runs(data, ui, session.owner, chosen) if session and session.owner else {ui.runs_status: ""}
+    """The tab was turned to, or a run has ended: by now somebody may be asked whether they are sure, and stays so."""
+    if not session or not session.owner:
+        return {ui.runs_status: ""}
+    updates = list_runs(data, ui, session.owner, chosen)
+    return {region: value for region, value in updates.items() if region != ui.sure}
 
 
 @answers()
@@ -139,14 +142,18 @@ def on_rename(
 @answers()
 def on_ask_delete(data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None) -> Updates:
     """Ask whether a run may go for good."""
-    run = data.explorer.library.own_run(ready(session).owner, name or "")
+    session = ready(session)
+    run = data.explorer.library.own_run(session.owner, name or "")
+    session.to_delete = run.path.name
     return {ui.sure: gr.update(visible=True), ui.sure_text: note(f"Delete {run.path.name} for good?"), ui.messages: ""}
 
 
 @answers(sure=gr.update(visible=False))
-def on_delete(data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None) -> Updates:
-    owner = ready(session).owner
-    data.explorer.library.own_run(owner, name or "").delete()
+def on_delete(data: MapData, ui: SimpleNamespace, session: Session | None) -> Updates:
+    """Delete the run that was asked about, whatever is chosen by now."""
+    session = ready(session)
+    owner, name = session.owner, session.to_delete
+    data.explorer.library.own_run(owner, name).delete()
     return {**list_runs(data, ui, owner), ui.runs_status: panels.status(f"{name} was deleted."), ui.messages: ""}
 
 
@@ -188,7 +195,7 @@ def connect(link: Link) -> None:
     link.on(ui.open_run.click, on_open, chosen, (*LIVE, "erased", "runs_status"), QUICK)
     link.on(ui.rename.click, on_rename, (*chosen, "new_name"), (*ROWS, "new_name"), QUICK)
     link.on(ui.delete.click, on_ask_delete, chosen, ("sure", "sure_text"), QUICK)
-    link.on(ui.delete_yes.click, on_delete, chosen, ROWS, QUICK)
+    link.on(ui.delete_yes.click, on_delete, ["session"], ROWS, QUICK)
     ui.delete_no.click(lambda: gr.update(visible=False), None, ui.sure, **QUICK)
     link.on(ui.export.click, on_export, (*chosen, "export_kind"), ("download", "runs_status"), STREAMED)
     link.on(ui.upload.upload, on_import, ("session", "upload"), (*ROWS, "upload"), STREAMED)

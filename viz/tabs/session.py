@@ -43,6 +43,7 @@ class Session:
     run_in_address: str = ""  # the run that the page's address named
     faces: dict[str, Face] = field(default_factory=dict)  # what the person's own erasures made of all pictures, by key
     painting: Face | None = None  # the one that is being drawn: another one ends it
+    to_delete: str = ""  # the run whose deletion the page asks to be sure of
     lesson_open: bool = False  # whether Learn is what is shown beside the atlas
     lesson_told: bool = False  # whether its lesson was answered
     lesson_asks: bool = False  # whether a click on the atlas is a guess

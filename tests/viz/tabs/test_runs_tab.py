@@ -28,7 +28,14 @@ def test_a_person_s_runs_are_listed_and_those_of_everybody_named_as_such(data, u
     assert tab.on_runs(data, ui, None) == {"runs_status": ""}
 
 
-@pytest.mark.parametrize("handler", [tab.on_delete, tab.on_ask_delete, lambda *a: tab.on_rename(*a, "mine")])
+def delete(data, ui, session, name):
+    """Without having been asked."""
+    if session:
+        session.to_delete = name or ""
+    return tab.on_delete(data, ui, session)
+
+
+@pytest.mark.parametrize("handler", [delete, tab.on_ask_delete, lambda *a: tab.on_rename(*a, "mine")])
 def test_nobody_changes_the_run_of_another(data, ui, session, run, make_run, handler):
     shipped = make_run("shipped", "theirs")
     for person, name, text in (
@@ -48,8 +55,18 @@ def test_ones_own_run_is_renamed_and_deleted(data, ui, session, run):
     updates = tab.on_rename(data, ui, session, run.path.name, " my dog ")
     assert updates["run"]["value"] == "my dog" and "now called my dog" in updates["runs_status"]
     assert "Delete my dog for good?" in tab.on_ask_delete(data, ui, session, "my dog")["sure_text"]
-    assert tab.on_delete(data, ui, session, "my dog")["run"]["choices"] == []
+    assert tab.on_delete(data, ui, session)["run"]["choices"] == []
     assert not (run.path.parent / "my dog").exists()
+    assert "no run" in tab.on_delete(data, ui, session)["messages"], "a second click"
+
+
+def test_what_is_deleted_is_what_was_asked_about(data, ui, session, run, make_run):
+    other = make_run(name="other")
+    tab.on_ask_delete(data, ui, session, run.path.name)
+    listed = tab.on_runs(data, ui, session, "other")  # another is chosen, and the list comes anew
+    assert listed["run"]["value"] == "other" and "sure" not in listed, "the question stays"
+    assert tab.on_delete(data, ui, session)["run"]["choices"] == ["other"]
+    assert other.path.is_dir() and not run.path.exists()
 
 
 def test_a_run_opens_in_the_erase_tab_and_can_be_compared(data, ui, session, run):
