@@ -33,6 +33,8 @@ from benchmarks.faults.slopes import MEASURED, slopes
 PEOPLE = 3
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 NAMES_JS = "() => [...document.querySelector('#concept-map .plot').data[0].customdata]"
+SHOWN_JS = """() => ['#selection h2', '#now-status', '#runs-status', '#messages', '#delete-text'].map(
+  part => document.querySelector(part)?.textContent).concat(document.querySelector('#concept-search input').value)"""
 NOW_JS = "() => /Drawn anew|are drawn anew/.test(document.querySelector('#now-status')?.textContent)"
 
 
@@ -117,7 +119,7 @@ def soak(app: App, bundle: Path, minutes: float, out: Path) -> None:
                     page.get_by_role("tab", name="Concept").click()
                     acts[done % len(acts)](page)
                 except PlaywrightError as error:  # a slow machine; the next act begins anew
-                    print(f"page {number}, act {done}:", str(error)[:400], flush=True)
+                    print(f"page {number}, act {done}:", str(error)[:300], page.evaluate(SHOWN_JS), flush=True)
             done += 1
         add_row(out, sample(app, pages, minutes, done))
         browser.close()
