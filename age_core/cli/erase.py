@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,11 +100,19 @@ def _train(args: argparse.Namespace, erasure: Erasure) -> float:
                 bar.set_postfix_str(last.note or top, refresh=False)
     except KeyboardInterrupt:
         events.close()
-        again = f"python -m age_core erase --run {str(run.path)!r} --resume"
-        again += f" --until {args.until:g}" if args.until else ""
-        again += f" --probe {args.probe!r}" if args.until and args.probe else ""
-        raise Stopped(f"Stopped at step {last.step if last else 0}. Go on with: {again}") from None
+        raise Stopped(f"Stopped at step {last.step if last else 0}. Go on with: {_again(args, run)}") from None
     return last.elapsed_s if last else 0.0
+
+
+def _again(args: argparse.Namespace, run: Run) -> str:
+    """What goes on with the run to all that was asked for; the run itself knows the rest."""
+    command = ["python", "-m", "age_core"]
+    command += ["--concepts", args.concepts] if args.concepts and run.config.world not in TEMPLATES else []
+    command += ["erase", "--run", str(run.path), "--resume"]
+    command += ["--out", str(args.out)] if args.out else []
+    command += ["--until", f"{args.until:g}"] if args.until else []
+    command += ["--probe", args.probe] if args.until and args.probe else []
+    return shlex.join(command)
 
 
 def _scale(args: argparse.Namespace, erasure: Erasure, probe: Probe) -> Scaling:

@@ -350,7 +350,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_to_the_same_bits(model, tmp_path, caps
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     (line,) = said.strip().splitlines()  # no remarks of the libraries, no traceback
-    assert line.endswith(f"python -m age_core erase --run '{run}' --resume")
+    assert line.endswith(f"python -m age_core erase --run {run} --resume")
     assert Run.open(run).status == "stopped"
     about = answer(capsys, "info", run)
     assert about["resumable"] and about["step"] >= 5
