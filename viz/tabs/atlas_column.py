@@ -19,6 +19,7 @@ from viz.tabs.events import LATEST, QUICK, STREAMED, Link, Stream, Updates, answ
 from viz.tabs.faces import ServedSheet
 from viz.tabs.map_data import LAYOUTS, MapCache, MapData
 from viz.tabs.map_view import AS_SHOWN, DIRECTIONS, USUAL, ConceptView, How, concept_view, graph_values
+from viz.tabs.repaint import of_view
 from viz.tabs.session import Session, ready
 
 HOW = ("by", "source", "direction", "count", "unclear")  # the controls that `How` is made of
@@ -80,16 +81,10 @@ def map_updates(data: MapData, ui: SimpleNamespace, session: Session) -> Updates
 
 
 def picked_updates(ui: SimpleNamespace, view: ConceptView) -> Updates:
-    """What tells of a picked concept, but the atlas itself."""
-    key = view.face.choice if view.face else None
-    return {
-        ui.by: gr.update(choices=list(view.faces), value=key, visible=bool(view.faces)),
+    """What tells of a picked concept."""
+    return of_view(ui, view) | {
         ui.other: gr.update(value=other_title(view), visible=len(view.faces) > 1),
-        ui.counting: view.counting,
-        ui.selection: view.panel,
-        ui.caption: note(view.caption),
         ui.where: where(view.name),
-        ui.strength: gr.update(value=1, visible=bool(view.face and view.face.eraser)),
     }
 
 
@@ -134,14 +129,11 @@ def on_pick(data: MapData, ui: SimpleNamespace, session: Session | None, text: s
         return warn(ui, error)
     if session.painting and view.face is not session.painting:
         session.painting = None
+    session.view = view
+    updates = picked_updates(ui, view)
     # what is right already is not written back: by now the next one may be clicked, which would be undone
     value = {} if view.name == picked else {"value": view.name}
-    edited = view.face.as_json() if view.face else ""
-    return {
-        **picked_updates(ui, view),
-        ui.graph: gr.update(arrows=view.arrows, edited=edited, **value),
-        ui.messages: "",
-    }
+    return updates | {ui.graph: updates[ui.graph] | value, ui.messages: ""}
 
 
 @answers()

@@ -60,7 +60,7 @@ def turn_to_erase(ui: SimpleNamespace) -> Stream:
 def follow(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedRun) -> Stream:
     """Show a run from its first event to its end, unless the session turns to another."""
     name, session.queued, session.recording = ", ".join(queued.run.config.concepts), queued, None
-    session.painting = None
+    session.painting = session.view = None
     yield {
         ui.status: panels.status(f"Preparing to erase {name} …"),
         **clear(ui, *CHARTS, "messages"),

@@ -108,7 +108,7 @@ def opener(tabs: Sequence[Tab]) -> Handler:
             yield {ui.model_status: panels.status(f"{step} …"), ui.messages: ""}
         yield {ui.model_status: panels.status("Arranging the map …")}
         data = maps.of(choice)
-        session.queued = None  # whoever watches a run here watches it no longer
+        session.queued = session.painting = session.view = None  # what goes on here is no longer shown
         fresh = Session(session.owner)
         updates: Updates = {
             ui.session: fresh,

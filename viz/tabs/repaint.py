@@ -14,7 +14,7 @@ from viz.components.blocks import note
 from viz.tabs.events import Stream, Updates, settle, unchanged
 from viz.tabs.faces import Face
 from viz.tabs.map_data import MapData
-from viz.tabs.map_view import AS_SHOWN, How, caption_of, counting_of, faces_of, panel_of
+from viz.tabs.map_view import AS_SHOWN, ConceptView, How, caption_of, counting_of, faces_of, panel_of
 from viz.tabs.session import Session
 
 PAINTED = ("graph", "by", "counting", "caption", "selection", "now_status", "strength", "source", "messages")
@@ -33,6 +33,26 @@ def shown(data: MapData, ui: SimpleNamespace, session: Session, face: Face) -> U
         ui.caption: note(caption_of(data, face, how)),
     }
     return updates | ({ui.selection: panel_of(data, face, name, how)} if known else {})
+
+
+def of_view(ui: SimpleNamespace, view: ConceptView) -> Updates:
+    """Everything that tells of a picked concept, where a drawing may have told of another."""
+    key = view.face.choice if view.face else None
+    return {
+        ui.graph: gr.update(arrows=view.arrows, edited=view.face.as_json() if view.face else ""),
+        ui.by: gr.update(choices=list(view.faces), value=key, visible=bool(view.faces)),
+        ui.counting: view.counting,
+        ui.selection: view.panel,
+        ui.caption: note(view.caption),
+        ui.strength: gr.update(value=1, visible=bool(view.face and view.face.eraser)),
+    }
+
+
+def overtaken(ui: SimpleNamespace, session: Session) -> Stream:
+    """The end of a drawing; if a pick ended it, its answer again, which the last pictures may have come after."""
+    if session.painting is None and session.view is not None:
+        settle()
+        yield of_view(ui, session.view)
 
 
 def paint(data: MapData, ui: SimpleNamespace, session: Session, face: Face, said: str) -> Stream:
@@ -55,12 +75,16 @@ def paint(data: MapData, ui: SimpleNamespace, session: Session, face: Face, said
     }
     for looks in _no_faster(edited_faces(data.explorer, face.eraser, name), time.monotonic()):
         if session.painting is not face:
+            yield from overtaken(ui, session)
             return
         face.add(looks)
         drawn = len(face.table)
         text = f"{said} Drawn anew: {drawn} of {total} pictures, the nearest first."
         yield shown(data, ui, session, face) | {ui.now_status: panels.status(text, drawn, total)}
     settle()
+    if session.painting is not face:
+        yield from overtaken(ui, session)
+        return
     yield shown(data, ui, session, face) | {
         ui.now_status: panels.status(f"{said} All {total} pictures are drawn anew.")
     }
@@ -80,6 +104,7 @@ def paint_strength(data: MapData, ui: SimpleNamespace, session: Session, by: str
         return
     for looks in _no_faster(edited_faces(data.explorer, whole.eraser, whole.names[0], NEAREST, strength)):
         if session.painting is not face:
+            yield from overtaken(ui, session)
             return
         face.add(looks)
         text = f"{face.title}: {len(face.table)} of the {NEAREST} nearest pictures are drawn anew, the others are not."

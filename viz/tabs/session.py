@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from age_core import Eraser, Run
     from age_core.serve.queue import QueuedRun
     from viz.tabs.map_data import MapData
+    from viz.tabs.map_view import ConceptView
 
 MOST_ERASERS = 4
 MOST_FACES = 6
@@ -40,6 +41,7 @@ class Session:
     edited: dict[str, EditedModel] = field(default_factory=dict)  # by title, the latest last
     pairs: dict[str, tuple[Image.Image, Image.Image]] = field(default_factory=dict)
     picked: str = ""  # the concept that was picked last
+    view: ConceptView | None = None  # what its pick was answered with
     run_in_address: str = ""  # the run that the page's address named
     faces: dict[str, Face] = field(default_factory=dict)  # what the person's own erasures made of all pictures, by key
     painting: Face | None = None  # the one that is being drawn: another one ends it

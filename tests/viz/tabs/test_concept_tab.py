@@ -9,7 +9,8 @@ import pytest
 
 from viz.tabs import concept as tab
 from viz.tabs import repaint
-from viz.tabs.map_view import faces_of
+from viz.tabs.atlas_column import on_pick
+from viz.tabs.map_view import USUAL, faces_of
 from viz.tabs.session import Session
 
 
@@ -67,6 +68,33 @@ def test_another_erasure_ends_the_drawing_of_the_first(data, ui, session):
     session.painting = None
     rest = list(stream)
     assert not any("All 6" in update.get("now_status", "") for update in rest)
+
+
+@pytest.mark.parametrize("drawn", [1, 6])
+def test_a_pick_that_ends_a_drawing_is_what_the_page_shows_at_last(data, ui, session, monkeypatch, drawn):
+    monkeypatch.setattr("age_core.serve.faces.FIRST", 1)
+    monkeypatch.setattr("age_core.serve.faces.BATCH", 1)
+    stream = tab.on_now(data, ui, session, "dog")
+    while len(session.painting.table if session.painting else ()) < drawn:
+        next(stream)
+    picked = on_pick(data, ui, session, "cat", "dog", None, None, USUAL, 8, False)  # its answer may come first
+    *_, late, enabled = stream
+    assert enabled == {"now": gr.update(interactive=True)} and "now_status" not in late
+    assert late["selection"] == picked["selection"] and late["counting"] == picked["counting"]
+    assert late["graph"]["edited"] == picked["graph"]["edited"] and late["by"] == picked["by"]
+    assert "value" not in late["graph"], "a pick that came since is not undone"
+
+
+def test_a_drawing_that_another_ended_says_nothing_more(data, ui, session):
+    on_pick(data, ui, session, "dog", "cat", None, None, USUAL, 8, False)
+    first = tab.on_now(data, ui, session, "dog")
+    while not session.painting:
+        next(first)
+    second = tab.on_now(data, ui, session, "dog")
+    while len(session.faces) < 2:
+        next(second)
+    next(second)
+    assert list(first) == [{"now": gr.update(interactive=True)}]
 
 
 def test_a_page_that_is_still_loading_says_so(data, ui):
