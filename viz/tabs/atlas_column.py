@@ -145,6 +145,22 @@ def on_click(data: MapData, ui: SimpleNamespace, session: Session | None, *rest:
 
 
 @answers()
+def on_search(
+    data: MapData, ui: SimpleNamespace, session: Session | None, text: str, picked: str, *how: Any
+) -> Updates:
+    """A name was typed: a pick, written as the concept's own name where it was another, or none."""
+    updates = on_pick(data, ui, session, text, picked, *how)
+    name = updates.get(ui.graph, {}).get("value", picked)
+    return updates if text == name else updates | {ui.search: name}
+
+
+@answers()
+def on_erased(_data: MapData, ui: SimpleNamespace, session: Session | None, picked: str) -> Updates:
+    """Name in the Erase tab what was searched for; in the search itself the next may be half typed by now."""
+    return unchanged(ui) if session and session.lesson_asks else {ui.erased: [picked]}
+
+
+@answers()
 def on_named(_data: MapData, ui: SimpleNamespace, session: Session | None, text: str, picked: str) -> Updates:
     """Name what the map shows in the lists of all names, after the pick was answered: they are slow to change."""
     if session and session.lesson_asks:
@@ -195,9 +211,11 @@ def on_measure(maps: MapCache, ui: SimpleNamespace, session: Session | None, cho
 def connect(link: Link) -> None:
     ui = link.ui
     asked, again = ("session", "graph", *HOW), ("session", "graph", "graph", *HOW)
+    searched = link.on(ui.search.input, on_search, ("session", "search", "graph", *HOW), (*PICKED, "search"), QUICK)
+    link.on(searched.then, on_erased, ("session", "graph"), ["erased"], QUICK)
+    concept.after_pick(link, searched, LATEST)
     picks = [
         link.on(ui.graph.select, on_click, again, PICKED, QUICK),
-        link.on(ui.search.input, on_pick, ("session", "search", "graph", *HOW), PICKED, QUICK),
         link.on(ui.heat.select, on_cell, ("session", "heat", *HOW), PICKED, QUICK),
         link.on(ui.source.input, on_pick, again, PICKED, QUICK),
         link.on(ui.another.click, on_another, asked, PICKED, QUICK),

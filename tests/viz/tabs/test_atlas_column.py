@@ -102,6 +102,21 @@ def test_what_is_right_already_is_not_written_back(data, ui, session):
     assert column.on_named(data, ui, session, "dog", "dog") == {"search": gr.skip(), "erased": ["dog"]}
 
 
+def test_what_is_searched_for_is_written_as_its_own_name_and_left_as_it_was_typed_where_that_is_right(
+    data, ui, session
+):
+    assert "search" not in column.on_search(data, ui, session, "wolf", "dog", *HOW)
+    again = column.on_search(data, ui, session, "dog", "dog", *HOW)
+    assert "search" not in again and "value" not in again["graph"]
+    otherwise = column.on_search(data, ui, session, " DOG", "cat", *HOW)
+    assert otherwise["search"] == "dog" == otherwise["graph"]["value"]
+    unknown = column.on_search(data, ui, session, "<b>grue</b>", "cat", *HOW)
+    assert unknown["search"] == "cat" and unknown.keys() == {"messages", "search"}
+    assert column.on_erased(data, ui, session, "wolf") == {"erased": ["wolf"]}
+    session.lesson_asks = True
+    assert column.on_erased(data, ui, session, "wolf") == {"messages": gr.skip()}
+
+
 def test_an_unknown_name_is_answered_by_a_message_and_changes_nothing(data, ui, session, warnings):
     updates = column.on_pick(data, ui, session, "<b>grue</b>", "cat", *HOW)
     assert updates.keys() == {"messages"}
