@@ -91,9 +91,29 @@ def _without_stubs() -> Any:
     return gradio
 
 
+def _keep_ids_of_what_is_updated() -> None:
+    """A component that an update made anew stays, in its session, under the number that it had.
+
+    Gradio gives it another, and keeps it under that too as soon as an event reads it: with every pick a session held
+    one more atlas and one more list of all names, and the server grew by 10 MB a minute of use.
+    """
+    from gradio.blocks import Block
+    from gradio.state_holder import SessionState
+
+    keep = SessionState.__setitem__
+
+    def keep_as_itself(state: SessionState, key: int, value: Any) -> None:
+        if isinstance(value, Block):
+            value._id = key
+        keep(state, key, value)
+
+    SessionState.__setitem__ = keep_as_itself  # type: ignore[method-assign]
+
+
 temporary_folder()
 with without_network():
     gr = _without_stubs()
+_keep_ids_of_what_is_updated()
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import gradio as gr
 import httpx
 import pytest
 from gradio import component_meta, networking, queueing
+from gradio.state_holder import SessionState
 
 from viz import gradio_tuning
 from viz.components.chart import Chart
@@ -96,6 +97,20 @@ def fields():
         gr.Button().click(lambda *values: repr(values), parts, gr.Textbox(), queue=False)
     gradio_tuning.refuse_what_no_field_takes(page)
     return page
+
+
+def test_what_is_updated_again_and_again_is_kept_once():
+    with gr.Blocks() as page:
+        shown = gr.HTML("a", elem_id="shown")
+        gr.Button().click(lambda value: gr.update(value=value + "b", visible=True), shown, shown)
+    session = SessionState(page)
+    kept = len(session.blocks_config.blocks)
+    value = "a"
+    for _ in range(3):
+        answer = asyncio.run(page.process_api(page.fns[0], [value], session))
+        value = answer["data"][0]["value"]
+    assert value == "abbb" and len(session.blocks_config.blocks) == kept
+    assert session[shown._id]._id == shown._id and session[shown._id] is not shown
 
 
 NOT_UPLOADED = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}

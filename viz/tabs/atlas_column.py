@@ -59,7 +59,7 @@ def other_title(view: ConceptView) -> str:
 
 def map_updates(data: MapData, ui: SimpleNamespace, session: Session) -> Updates:
     """The atlas and every list of names, for another model or for one of which more is known: of what is picked."""
-    names, titles = list(data.concepts.names), data.arrangements
+    names, titles = data.names_to_type, data.arrangements
     if session.picked not in names:
         session.picked = data.first
     view = concept_view(data, session, session.picked)

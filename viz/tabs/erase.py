@@ -35,7 +35,7 @@ def lay_out_form(ui: SimpleNamespace, data: MapData) -> None:
     """What to erase and how, and what to do with the run."""
     with gr.Row():
         ui.erased = gr.Dropdown(
-            list(data.concepts.names),
+            data.names_to_type,
             value=[data.first],
             label="Erase",
             multiselect=True,

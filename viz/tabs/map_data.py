@@ -106,6 +106,18 @@ class MapData:
             return FIRST
         return self.effects.most_damaging(self.source(0)) or self.concepts.names[0]
 
+    @cached_property
+    def names_to_type(self) -> list[str]:
+        """Every name for a list that one types into, each before those that hold it: Enter takes the first that fits.
+
+        Otherwise "apple" would pick the pineapple.
+        """
+        names: list[str] = []
+        for name in self.concepts.names:
+            holding = (place for place, other in enumerate(names) if name.lower() in other.lower())
+            names.insert(next(holding, len(names)), name)
+        return names
+
 
 class MapCache:
     """The map of each choice, made once for every model that is open."""

@@ -87,7 +87,7 @@ def lay_out_header(ui: SimpleNamespace, data: MapData) -> None:
         gr.HTML('<div class="age"><h1>AGE Explorer</h1></div>', apply_default_css=False, elem_id="title")
         ui.where = gr.HTML(where(data.first), elem_id="where", elem_classes="live", apply_default_css=False)
         ui.search = gr.Dropdown(
-            list(data.concepts.names),
+            data.names_to_type,
             value=data.first,
             label="Find a concept",
             show_label=False,

@@ -9,6 +9,7 @@ import gradio as gr
 import pytest
 from made_up_world import MadeUpWorld
 
+from age_core import ConceptSet
 from viz.tabs import atlas_column as column
 from viz.tabs import concept, whole_map
 from viz.tabs.faces import Pictures, ServedSheet
@@ -102,9 +103,15 @@ def test_what_is_right_already_is_not_written_back(data, ui, session):
     assert column.on_named(data, ui, session, "dog", "dog") == {"search": gr.skip(), "erased": ["dog"]}
 
 
-def test_what_is_searched_for_is_written_as_its_own_name_and_left_as_it_was_typed_where_that_is_right(
-    data, ui, session
-):
+def test_a_name_that_is_typed_comes_before_those_that_hold_it(data):
+    names = replace(data, concepts=ConceptSet.load("emoji")).names_to_type
+    assert sorted(names) == sorted(ConceptSet.load("emoji").names)
+    holding = [(one, other) for one in names for other in names if one != other and one.lower() in other.lower()]
+    assert ("apple", "pineapple") in holding
+    assert all(names.index(one) < names.index(other) for one, other in holding)
+
+
+def test_a_search_is_left_as_it_was_typed_where_that_is_a_concepts_own_name(data, ui, session):
     assert "search" not in column.on_search(data, ui, session, "wolf", "dog", *HOW)
     again = column.on_search(data, ui, session, "dog", "dog", *HOW)
     assert "search" not in again and "value" not in again["graph"]
