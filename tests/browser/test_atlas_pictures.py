@@ -156,7 +156,7 @@ def test_a_repaint_that_plays_ends_as_what_is_shown_at_once(page: Page) -> None:
     page.evaluate(WATCH_JS)
     page.click("#play")
     face(page, "changed", 4)
-    page.wait_for_selector("#concept-map .cg.turning")
+    page.wait_for_function("window.turned > 0")  # by now it may have ended
     page.wait_for_selector("#concept-map .cg:not(.turning)")
     page.mouse.move(2, 2)
     played = page.evaluate(SUM_JS)
