@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,19 +62,27 @@ def parts_address() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def opened_once(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]]:
-    """Opens the page for tests that leave it as they found it: a start takes seconds."""
+def opening(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page]]:
     with watched(browser, parts_address) as open_page:
         yield open_page
 
 
+@pytest.fixture(scope="module")
+def opened_once(opening: Callable[..., Page]) -> Callable[..., Page]:
+    """Opens the page for tests that leave it as they found it: a start takes seconds.
+
+    In a window of its own, as behind another page no frames are drawn.
+    """
+    return partial(opening, anew=True)
+
+
 @pytest.fixture
-def opened(opened_once: Callable[..., Page]) -> Iterator[Callable[..., Page]]:
+def opened(opening: Callable[..., Page]) -> Iterator[Callable[..., Page]]:
     """Opens the page, anew for each test."""
     pages: list[Page] = []
 
     def open_page(*given, **options) -> Page:
-        pages.append(opened_once(*given, **options))
+        pages.append(opening(*given, **options))
         return pages[-1]
 
     yield open_page
