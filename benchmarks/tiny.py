@@ -30,6 +30,17 @@ WORLD = ConceptSet(
     ),
     "a photo of {a_noun}",
 )
+# what both tiny UNets have
+TWO_BLOCKS: dict[str, object] = {
+    "sample_size": 8,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": (32, 64),
+    "layers_per_block": 1,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "norm_num_groups": 8,
+}
 # changes of the UNet, which make of it all that is computed with and nothing twice
 ONE_BLOCK = {
     "block_out_channels": (32,),
@@ -123,19 +134,7 @@ def build_tiny_sd(folder: Path, prediction_type: str, **changes: object) -> Stab
     text = CLIPTextConfig(
         hidden_size=32, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4, **text_numbers(tokenizer)
     )
-    shape: dict[str, object] = {
-        "sample_size": 8,
-        "in_channels": 4,
-        "out_channels": 4,
-        "block_out_channels": (32, 64),
-        "layers_per_block": 1,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-        "cross_attention_dim": 32,
-        "attention_head_dim": 8,
-        "norm_num_groups": 8,
-    }
-    unet = UNet2DConditionModel(**shape | changes)
+    unet = UNet2DConditionModel(**TWO_BLOCKS | {"cross_attention_dim": 32, "attention_head_dim": 8} | changes)
     with torch.no_grad():  # at random the text hardly matters; let it, as in a trained model
         for name, weight in unet.named_parameters():
             if ".attn2.to_" in name and weight.ndim == 2:
@@ -150,17 +149,9 @@ def build_tiny_sdxl(folder: Path, **changes: object) -> StableDiffusionXLPipelin
     tokenizer = tiny_tokenizer(folder)
     text = {"intermediate_size": 37, "num_hidden_layers": 3, "num_attention_heads": 4} | text_numbers(tokenizer)
     first, second = CLIPTextConfig(hidden_size=16, **text), CLIPTextConfig(hidden_size=32, projection_dim=24, **text)
-    shape: dict[str, object] = {
-        "sample_size": 8,
-        "in_channels": 4,
-        "out_channels": 4,
-        "block_out_channels": (32, 64),
-        "layers_per_block": 1,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    shape: dict[str, object] = TWO_BLOCKS | {
         "cross_attention_dim": 48,
         "attention_head_dim": (2, 4),
-        "norm_num_groups": 8,
         "transformer_layers_per_block": (1, 2),
         "use_linear_projection": True,
         "addition_embed_type": "text_time",
