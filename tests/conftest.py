@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 # the files that take longest, in the order in which workers begin them: the short ones fill up what is left at the end
 LONGEST = (
+    "test_app_runs.py",
+    "test_app.py",
+    "test_elsewhere.py",
+    "test_atlas_pictures.py",
     "test_readme.py",
     "test_emoji_world.py",
     "test_cuda_path.py",
@@ -47,6 +51,14 @@ def tiny_sd(request, tmp_path_factory) -> StableDiffusionPipeline:
     from support import build_tiny_sd
 
     return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), request.param)
+
+
+@pytest.fixture(scope="session")
+def tiny_epsilon(tmp_path_factory) -> StableDiffusionPipeline:
+    """For tests of what is the same whatever a model predicts."""
+    from support import build_tiny_sd
+
+    return build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon")
 
 
 @pytest.fixture(scope="session")

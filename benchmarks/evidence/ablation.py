@@ -35,7 +35,17 @@ from age_core.erasure.by_method import erase_by
 from age_core.erasure.outcome import finished
 from benchmarks.evidence.judging import CONCEPTS, Judge, columns
 
-MEASURES = ["esr1", "esr5", "psr1_near", "psr1_far", "psr5_near", "psr5_far", "distance_near", "distance_far"]
+MEASURES = [
+    "esr1",
+    "esr5",
+    "psr1_near",
+    "psr1_far",
+    "psr5_near",
+    "psr5_far",
+    "distance_near",
+    "distance_apart",
+    "distance_far",
+]
 
 
 def parse(method: str) -> tuple[str, dict[str, Any]]:
@@ -73,8 +83,11 @@ def measure(
         row |= judge.recovery_rates(concept, eraser, back)
     verdict = judge.verdict(concept, eraser)
     if strengths:
-        row["sweep"] = [{"strength": s} | judge.verdict(concept, eraser.scaled(s), ("near",)) for s in strengths]
-        row["sweep"].append({"strength": 1.0} | {k: v for k, v in verdict.items() if not k.endswith("_far")})
+        found = {s: judge.verdict(concept, eraser.scaled(s), ("near",)) for s in strengths} | {1.0: verdict}
+        row["sweep"] = [
+            {"strength": s} | {k: v for k, v in of.items() if not k.endswith(("_far", "_of"))}
+            for s, of in found.items()
+        ]
     return row | verdict
 
 

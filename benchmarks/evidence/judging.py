@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,13 +80,24 @@ class Judge:
             f"back_{kind.replace(' ', '_')}": share for kind, share in found.groupby("kind")["shown"].mean().items()
         }
 
-    def verdict(self, concept: str, eraser: Eraser | None, sides: Sequence[str] = OTHERS) -> dict[str, float]:
-        """ESR-k of the concept; PSR-k and distance to the original's pictures of each of `sides`."""
+    def verdict(self, concept: str, eraser: Eraser | None, sides: Sequence[str] = OTHERS) -> dict[str, Any]:
+        """ESR-k of the concept; PSR-k and distance to the original's pictures of each of `sides`.
+
+        `distance_of` has each watched concept's own, `distance_apart` the mean of the near ones that share no word with
+        the erased one ("hot dog" with "dog").
+        """
         gone, _ = self.draw("own", concept, eraser)
-        row = {f"esr{k}": 100 * (1 - gone[f"top{k}"].mean()) for k in (1, 5)}
+        row: dict[str, Any] = {f"esr{k}": 100 * (1 - gone[f"top{k}"].mean()) for k in (1, 5)}
+        row["distance_of"] = {}
         for side in sides:
             kept, pictures = self.draw(side, concept, eraser)
             row |= {f"psr{k}_{side}": 100 * kept[f"top{k}"].mean() for k in (1, 5)}
             before = self.originals(concept)[side]
-            row[f"distance_{side}"] = round(1000 * float(pair_distance(self._parts[1], before, pictures).mean()), 2)
+            distance = pd.Series(1000.0 * pair_distance(self._parts[1], before, pictures).astype(float))
+            row[f"distance_{side}"] = round(distance.mean(), 2)
+            row["distance_of"] |= distance.groupby(kept["concept"]).mean().round(2).to_dict()
+        if "near" in sides:
+            near, own = self.watched(concept)["near"][0], set(concept.split())
+            apart = [row["distance_of"][name] for name in near if not own & set(name.split())]
+            row["distance_apart"] = round(float(np.mean(apart)), 2)
         return row

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from app_page import ROOT, started
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).parents[2]
-START_S = 240
 PATIENCE_MS = 120_000  # a first visit comes while the model is still being opened
 BLOCKED_JS = """for (const storage of ['localStorage', 'sessionStorage'])
   Object.defineProperty(window, storage, {get() { throw new DOMException('denied', 'SecurityError'); }});"""
@@ -34,9 +29,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     odd = house / "a b #1 100%41 ü'c"
     odd.mkdir()
     (odd / "age").symlink_to(ROOT, target_is_directory=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     hostile = {
         "ALL_PROXY": "socks://127.0.0.1:9",
         "http_proxy": "http://127.0.0.1:9",
@@ -44,30 +36,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "GRADIO_TEMP_DIR": str(house / "taken" / "gradio"),
         "HOME": "/proc/none",
         "AGE_RUNS": str(odd / "runs"),
-        "HF_HUB_OFFLINE": "1",
-        "GRADIO_SERVER_PORT": str(port),
-        "PYTHONUNBUFFERED": "1",
     }
     log = house / "log.txt"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, str(odd / "age" / "app.py")],
-            cwd=odd,
-            env={name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | hostile,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        until = time.monotonic() + START_S
-        while not (found := re.search(r"open at (http\S+)", log.read_text())):
-            alive = server.poll() is None and time.monotonic() < until
-            assert alive, f"the app did not start:\n{log.read_text()[-3000:]}"
-            time.sleep(0.3)
-        yield found[1].rstrip("/")
-        assert "Traceback" not in log.read_text()
-    finally:
-        server.terminate()
-        server.wait(20)
+    with pytest.MonkeyPatch.context() as outside:
+        for name in [name for name in os.environ if name.startswith("XDG_")]:
+            outside.delenv(name)
+        with started(odd / "age" / "app.py", odd, log, hostile) as address:
+            yield address
+            assert "Traceback" not in log.read_text()
 
 
 def visit(context: BrowserContext, address: str) -> Page:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from age_core import Concept, ConceptSet, Vocabulary
+from age_core.concepts import candidates
 from age_core.concepts.candidates import FAR, NEAR, near_and_far, rank_others
 
 
@@ -41,3 +44,18 @@ def test_a_kind_is_ranked_by_its_word_and_none_of_its_members_counts(emoji_pipe)
     assert not set(fruit.labels) & set(ranked) and len(ranked) == len(emoji) - len(fruit.labels)
     puppy = Concept("puppy", "mammal", "animal", labels=("dog",))
     assert "dog" not in rank_others(emoji_pipe, emoji, puppy)
+
+
+def test_words_are_read_once_by_whoever_asks_for_fewer(tiny_sd, monkeypatch):
+    read = []
+    real = candidates.embed_concepts
+    monkeypatch.setattr(candidates, "embed_concepts", lambda pipe, words: (read.append(words), real(pipe, words))[1])
+    words = ("a raft", "a kite", "a barge", "a sled")
+    whole = Vocabulary(words).vectors(tiny_sd)
+    assert np.array_equal(Vocabulary(words[:0:-1]).vectors(tiny_sd), whole[:0:-1])
+    assert read == [words]
+    Vocabulary((*words, "a tram")).vectors(tiny_sd)
+    assert read == [words, (*words, "a tram")]
+    other = copy.copy(tiny_sd)  # another pipeline is read anew, whatever it shares
+    Vocabulary(words).vectors(other)
+    assert len(read) == 3

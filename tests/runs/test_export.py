@@ -85,25 +85,25 @@ def test_a_half_precision_pipeline_keeps_its_number_format(tmp_path, tmp_path_fa
 
 
 @pytest.mark.parametrize("make", [dense, low_rank, value_directions, prompt_pairs])
-def test_a_delta_export_is_the_eraser(tiny_sd, tmp_path, make):
-    eraser = make(tiny_sd)
-    done = export_eraser(tiny_sd, eraser, tmp_path / "dog.safetensors", "delta")
-    assert np.array_equal(edited_pictures(tiny_sd, Eraser.load(done.path)), edited_pictures(tiny_sd, eraser))
+def test_a_delta_export_is_the_eraser(tiny_epsilon, tmp_path, make):
+    eraser = make(tiny_epsilon)
+    done = export_eraser(tiny_epsilon, eraser, tmp_path / "dog.safetensors", "delta")
+    assert np.array_equal(edited_pictures(tiny_epsilon, Eraser.load(done.path)), edited_pictures(tiny_epsilon, eraser))
     assert [file.name for file in tmp_path.iterdir()] == ["dog.safetensors"]
 
 
-def test_a_lora_export_loads_with_load_lora_weights(tiny_sd, tmp_path):
-    eraser = low_rank(tiny_sd)
-    names = [name for name, _ in tiny_sd.unet.named_modules()]
-    done = export_eraser(tiny_sd, eraser, tmp_path / "lora", "lora")
-    assert [name for name, _ in tiny_sd.unet.named_modules()] == names  # no adapter stays behind
-    other = copy.deepcopy(tiny_sd)
+def test_a_lora_export_loads_with_load_lora_weights(tiny_epsilon, tmp_path):
+    eraser = low_rank(tiny_epsilon)
+    names = [name for name, _ in tiny_epsilon.unet.named_modules()]
+    done = export_eraser(tiny_epsilon, eraser, tmp_path / "lora", "lora")
+    assert [name for name, _ in tiny_epsilon.unet.named_modules()] == names  # no adapter stays behind
+    other = copy.deepcopy(tiny_epsilon)
     other.load_lora_weights(done.path)
-    wanted = edited_pictures(tiny_sd, eraser)
+    wanted = edited_pictures(tiny_epsilon, eraser)
     assert np.abs(pictures(other) - wanted).mean() < 0.05
-    assert np.abs(pictures(tiny_sd) - wanted).mean() > 0.1
+    assert np.abs(pictures(tiny_epsilon) - wanted).mean() > 0.1
     other.set_adapters(other.get_active_adapters(), 0.0)  # its strength can be turned down
-    assert np.abs(pictures(other) - pictures(tiny_sd)).mean() < 0.05
+    assert np.abs(pictures(other) - pictures(tiny_epsilon)).mean() < 0.05
 
 
 @pytest.mark.parametrize(
@@ -117,51 +117,53 @@ def test_a_lora_export_loads_with_load_lora_weights(tiny_sd, tmp_path):
         (dense, "onnx", "pipeline, delta, lora"),
     ],
 )
-def test_a_kind_that_does_not_fit_is_refused(tiny_sd, tmp_path, make, kind, words):
+def test_a_kind_that_does_not_fit_is_refused(tiny_epsilon, tmp_path, make, kind, words):
     with pytest.raises(AgeError, match=words):
-        export_eraser(tiny_sd, make(tiny_sd), tmp_path / "x", kind)
+        export_eraser(tiny_epsilon, make(tiny_epsilon), tmp_path / "x", kind)
     assert nothing_left(tmp_path)
 
 
-def test_factors_that_do_not_cover_the_delta_are_no_lora(tiny_sd, tmp_path):
-    partly = low_rank(tiny_sd)
+def test_factors_that_do_not_cover_the_delta_are_no_lora(tiny_epsilon, tmp_path):
+    partly = low_rank(tiny_epsilon)
     with pytest.raises(AgeError, match="more than its low-rank"):
-        export_eraser(tiny_sd, Eraser(dict(dense(tiny_sd).delta), lora=partly.lora), tmp_path / "x", "lora")
+        export_eraser(tiny_epsilon, Eraser(dict(dense(tiny_epsilon).delta), lora=partly.lora), tmp_path / "x", "lora")
 
 
 @pytest.mark.parametrize("kind", ["pipeline", "delta", "lora"])
-def test_an_existing_path_is_never_overwritten(tiny_sd, tmp_path, kind):
+def test_an_existing_path_is_never_overwritten(tiny_epsilon, tmp_path, kind):
     (tmp_path / "mine").write_text("keep")
     with pytest.raises(AgeError, match="exists already"):
-        export_eraser(tiny_sd, low_rank(tiny_sd), tmp_path / "mine", kind)
+        export_eraser(tiny_epsilon, low_rank(tiny_epsilon), tmp_path / "mine", kind)
     assert (tmp_path / "mine").read_text() == "keep"
 
 
-def test_factors_whose_product_is_not_the_delta_are_found_out(tiny_sd, tmp_path):
+def test_factors_whose_product_is_not_the_delta_are_found_out(tiny_epsilon, tmp_path):
     """The export is judged by what it draws when opened, not by what was written."""
-    eraser = low_rank(tiny_sd)
+    eraser = low_rank(tiny_epsilon)
     wrong = Eraser(eraser.delta, eraser.info, lora={name: value * 0.8 for name, value in eraser.lora.items()})
     with pytest.raises(AgeError, match="differs from the eraser"):
-        export_eraser(tiny_sd, wrong, tmp_path / "lora", "lora")
+        export_eraser(tiny_epsilon, wrong, tmp_path / "lora", "lora")
     assert nothing_left(tmp_path)
 
 
 @pytest.mark.parametrize("size", [0.2, 1e-3])
-def test_a_folder_saved_without_the_edit_is_found_out_however_small_the_edit(tiny_sd, tmp_path, monkeypatch, size):
-    eraser, original = dense(tiny_sd, size), copy.deepcopy(tiny_sd)
+def test_a_folder_saved_without_the_edit_is_found_out_however_small_the_edit(tiny_epsilon, tmp_path, monkeypatch, size):
+    eraser, original = dense(tiny_epsilon, size), copy.deepcopy(tiny_epsilon)
     monkeypatch.setattr(
-        type(tiny_sd), "save_pretrained", lambda _, path, **kw: DiffusionPipeline.save_pretrained(original, path, **kw)
+        type(tiny_epsilon),
+        "save_pretrained",
+        lambda _, path, **kw: DiffusionPipeline.save_pretrained(original, path, **kw),
     )
     with pytest.raises(AgeError, match="differs from the eraser"):
-        export_eraser(tiny_sd, eraser, tmp_path / "edited", "pipeline")
+        export_eraser(tiny_epsilon, eraser, tmp_path / "edited", "pipeline")
     assert nothing_left(tmp_path)
 
 
-def test_a_killed_exports_leftovers_do_not_stop_the_next(tiny_sd, tmp_path):
+def test_a_killed_exports_leftovers_do_not_stop_the_next(tiny_epsilon, tmp_path):
     half = tmp_path / ".edited.partial"
     half.mkdir()
     (half / "stale.bin").write_text("half")
-    done = export_eraser(tiny_sd, dense(tiny_sd), tmp_path / "edited", "pipeline")
+    done = export_eraser(tiny_epsilon, dense(tiny_epsilon), tmp_path / "edited", "pipeline")
     assert not (done.path / "stale.bin").exists() and not half.exists()
 
 
@@ -178,8 +180,8 @@ def tiny_disk(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["pipeline", "delta", "lora"])
-def test_a_full_disk_is_one_sentence_and_nothing_half_done(tiny_sd, tiny_disk, kind):
+def test_a_full_disk_is_one_sentence_and_nothing_half_done(tiny_epsilon, tiny_disk, kind):
     (tiny_disk / "filler").write_bytes(bytes(240_000))
     with pytest.raises(RunFailed, match="disk is full"):
-        export_eraser(tiny_sd, low_rank(tiny_sd, rank=8), tiny_disk / "edited", kind)
+        export_eraser(tiny_epsilon, low_rank(tiny_epsilon, rank=8), tiny_disk / "edited", kind)
     assert [file.name for file in tiny_disk.iterdir()] == ["filler"]

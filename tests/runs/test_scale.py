@@ -25,8 +25,8 @@ def search(strength: float) -> Scaling:
 
 
 @pytest.fixture
-def finished(tiny_sd, tmp_path):
-    run, events = start_run(tiny_sd, tmp_path, "random", "dog", WORLD, "tiny", pool=3, **QUICK)
+def finished(tiny_epsilon, tmp_path):
+    run, events = start_run(tiny_epsilon, tmp_path, "random", "dog", WORLD, "tiny", pool=3, **QUICK)
     list(events)
     return run
 
@@ -70,29 +70,29 @@ def test_a_failed_write_leaves_the_eraser_as_it_was_made(finished, monkeypatch):
     ("make", "kind"),
     [(dense, "pipeline"), (low_rank, "lora"), (dense, "delta"), (value_directions, "delta"), (prompt_pairs, "delta")],
 )
-def test_an_export_at_a_strength_draws_as_the_scaled_eraser_does(tiny_sd, tmp_path, make, kind):
-    made = make(tiny_sd)
+def test_an_export_at_a_strength_draws_as_the_scaled_eraser_does(tiny_epsilon, tmp_path, make, kind):
+    made = make(tiny_epsilon)
     half = made.scaled(0.5)
-    done = export_eraser(tiny_sd, half, tmp_path / "half.safetensors", kind)
-    wanted, whole = edited_pictures(tiny_sd, half), edited_pictures(tiny_sd, made)
+    done = export_eraser(tiny_epsilon, half, tmp_path / "half.safetensors", kind)
+    wanted, whole = edited_pictures(tiny_epsilon, half), edited_pictures(tiny_epsilon, made)
     assert np.abs(wanted - whole).mean() > 0.1
     if kind == "delta":
         written = Eraser.load(done.path)
         assert written.info["strength"] == 0.5 * made.strength
-        assert np.array_equal(edited_pictures(tiny_sd, written), wanted)
+        assert np.array_equal(edited_pictures(tiny_epsilon, written), wanted)
         return
     assert read_json(done.path / NOTE)["eraser"]["strength"] == 0.5
     if kind == "pipeline":
         opened = DiffusionPipeline.from_pretrained(done.path)
         opened.set_progress_bar_config(disable=True)
     else:
-        opened = copy.deepcopy(tiny_sd)
+        opened = copy.deepcopy(tiny_epsilon)
         opened.load_lora_weights(done.path)
     assert np.abs(pictures(opened) - wanted).mean() < 0.05
 
 
 @pytest.mark.parametrize("kind", ["pipeline", "delta", "lora"])
-def test_nothing_is_exported_of_an_eraser_that_changes_nothing(tiny_sd, tmp_path, kind):
+def test_nothing_is_exported_of_an_eraser_that_changes_nothing(tiny_epsilon, tmp_path, kind):
     with pytest.raises(AgeError, match="At strength 0 an eraser changes nothing"):
-        export_eraser(tiny_sd, low_rank(tiny_sd).scaled(0), tmp_path / "x", kind)
+        export_eraser(tiny_epsilon, low_rank(tiny_epsilon).scaled(0), tmp_path / "x", kind)
     assert not list(tmp_path.iterdir())

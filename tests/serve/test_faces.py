@@ -35,8 +35,24 @@ def queue():
 
 
 @pytest.fixture
-def explorer(queue, emoji_pipe, emoji_probe, tmp_path) -> Explorer:
+def fresh(queue, emoji_pipe, emoji_probe, tmp_path) -> Explorer:
+    """One that has drawn nothing yet."""
     return Explorer(emoji_pipe, emoji_probe, FEW, queue, Library(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def originals(queue, emoji_pipe, emoji_probe, tmp_path_factory):
+    """A place where the original model's pictures are kept."""
+    root = tmp_path_factory.mktemp("originals")
+    list(original_faces(Explorer(emoji_pipe, emoji_probe, FEW, queue, Library(root)), "dog"))
+    return root
+
+
+@pytest.fixture
+def explorer(fresh, originals, tmp_path) -> Explorer:
+    """One that finds the original model's pictures on the disk."""
+    shutil.copytree(originals, tmp_path, dirs_exist_ok=True)
+    return fresh
 
 
 @pytest.fixture(scope="module")
@@ -98,15 +114,15 @@ def test_pictures_are_what_anybody_draws_of_that_prompt_and_seed(explorer, emoji
     assert after["dog"].distance > 0.3 > after["castle"].distance
 
 
-def test_strength_scales_the_damage_and_the_nearest_are_enough(explorer, dog_erased):
+def test_strength_scales_the_damage_and_the_nearest_are_enough(fresh, dog_erased):
     def distances(strength):
-        batches = list(edited_faces(explorer, dog_erased, "dog", 3, strength))
-        assert [look.name for (batch,) in [batches] for look in batch] == nearest_first(explorer, "dog")[:3]
+        batches = list(edited_faces(fresh, dog_erased, "dog", 3, strength))
+        assert [look.name for (batch,) in [batches] for look in batch] == nearest_first(fresh, "dog")[:3]
         return [look.distance for look in batches[0]]
 
     none, half, whole = (distances(strength) for strength in (0.0, 0.5, 1.0))
     assert max(none) == 0 < half[0] < whole[0]
-    assert list(edited_faces(explorer, dog_erased, "dog", 0)) == []
+    assert list(edited_faces(fresh, dog_erased, "dog", 0)) == []
 
 
 def test_the_model_stays_as_it_was_to_the_last_bit(explorer, emoji_pipe, dog_erased):
@@ -120,24 +136,24 @@ def test_the_model_stays_as_it_was_to_the_last_bit(explorer, emoji_pipe, dog_era
     assert weights_hash(emoji_pipe.unet) == before
 
 
-def test_each_picture_is_drawn_once_and_closing_stops_after_the_batch(explorer, dog_erased, drawn):
-    batches = edited_faces(explorer, dog_erased, "dog")
+def test_each_picture_is_drawn_once_and_closing_stops_after_the_batch(fresh, dog_erased, drawn):
+    batches = edited_faces(fresh, dog_erased, "dog")
     first = [look.name for look in next(batches)]
     batches.close()
     assert drawn == [(name, edited) for edited in (False, True) for name in first]
     drawn.clear()
-    list(original_faces(explorer, "guitar"))
+    list(original_faces(fresh, "guitar"))
     assert sorted(drawn) == sorted((name, False) for name in NAMES if name not in first)
     drawn.clear()
-    list(original_faces(explorer, "rose"))
-    list(edited_faces(explorer, dog_erased, "dog", 5))
+    list(original_faces(fresh, "rose"))
+    list(edited_faces(fresh, dog_erased, "dog", 5))
     assert [edited for _, edited in drawn] == [True] * 5
 
 
-def test_originals_are_there_after_a_restart_bit_for_bit_and_do_not_wait_for_the_device(explorer, drawn):
-    before = [look for batch in original_faces(explorer, "dog") for look in batch]
+def test_originals_are_there_after_a_restart_bit_for_bit_and_do_not_wait_for_the_device(fresh, drawn):
+    before = [look for batch in original_faces(fresh, "dog") for look in batch]
     drawn.clear()
-    again, free = replace(explorer), threading.Event()  # it knows what is on the disk
+    again, free = replace(fresh), threading.Event()  # it knows what is on the disk
     batches = original_faces(again, "dog")
     busy = again.queue.worker.begin(lambda: free.wait(10))
     after = [look for batch in batches for look in batch]
@@ -198,27 +214,27 @@ def four_drawn(queue, emoji_pipe, emoji_probe, tmp_path_factory):
 @pytest.mark.parametrize(
     "harm", [cut_short, other_pictures, another_model, another_judge, names_too_many, verdicts_too_few, no_json, gone]
 )
-def test_what_is_damaged_or_foreign_on_the_disk_is_drawn_anew_and_mended(explorer, four_drawn, drawn, harm, tmp_path):
+def test_what_is_damaged_or_foreign_on_the_disk_is_drawn_anew_and_mended(fresh, four_drawn, drawn, harm, tmp_path):
     root, batch = four_drawn
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
-    (record,) = (four_of(explorer).measured / "atlas").glob("*.json")
+    (record,) = (four_of(fresh).measured / "atlas").glob("*.json")
     harm(record.with_suffix(".webp"), record)
-    (again,) = list(original_faces(four_of(explorer), "dog"))
+    (again,) = list(original_faces(four_of(fresh), "dog"))
     assert [name for name, _ in drawn] == [look.name for look in batch]
     assert all(apart(one.image, other.image) == 0 for one, other in zip(batch, again, strict=True))
     drawn.clear()
-    list(original_faces(four_of(explorer), "dog"))
+    list(original_faces(four_of(fresh), "dog"))
     assert not drawn
 
 
-def test_without_a_place_on_the_disk_pictures_stay_in_memory(explorer, drawn, monkeypatch):
+def test_without_a_place_on_the_disk_pictures_stay_in_memory(fresh, drawn, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
 
     monkeypatch.setattr("age_core.serve.originals.replacing", full)
-    list(original_faces(explorer, "dog"))
+    list(original_faces(fresh, "dog"))
     drawn.clear()
-    assert len([look for batch in original_faces(explorer, "dog") for look in batch]) == len(NAMES) and not drawn
+    assert len([look for batch in original_faces(fresh, "dog") for look in batch]) == len(NAMES) and not drawn
 
 
 def test_two_people_take_turns(explorer, dog_erased):

@@ -65,9 +65,9 @@ def test_a_model_that_takes_over_late_changes_only_what_comes_after(tiny_sd):
     assert not torch.equal(drawn(1), edited) and not torch.equal(drawn(1), original)
 
 
-def test_every_attempt_is_reported_beside_its_ceiling(tiny_sd):
+def test_every_attempt_is_reported_beside_its_ceiling(tiny_epsilon):
     probe = SeesDogs()
-    table = recovery_rates(tiny_sd, probe, WORLD, "puppy", turned(tiny_sd), images=2)
+    table = recovery_rates(tiny_epsilon, probe, WORLD, "puppy", turned(tiny_epsilon), images=2)
     assert (table[["shown", "ceiling"]] == 100).all().all()
     kinds = table["kind"].value_counts().to_dict()
     assert kinds == {
@@ -79,17 +79,17 @@ def test_every_attempt_is_reported_beside_its_ceiling(tiny_sd):
         "completion, nothing asked": 3,
     }
     assert set(table.loc[table["kind"] == "general word", "tried"]) == {"animal", "mammal"}
-    other = recovery_rates(tiny_sd, probe, WORLD, "cat", turned(tiny_sd), images=2, upper_bounds=False)
+    other = recovery_rates(tiny_epsilon, probe, WORLD, "cat", turned(tiny_epsilon), images=2, upper_bounds=False)
     assert (other["shown"] == 0).all() and other["ceiling"].isna().all() and len(other) == 10
 
 
-def test_what_cannot_be_revived_is_left_out_or_refused(tiny_sd):
-    name = next(n for n, _ in tiny_sd.unet.named_parameters() if ".attn1.to_k." in n)
-    eraser = Eraser({name: torch.zeros_like(dict(tiny_sd.unet.named_parameters())[name])})
+def test_what_cannot_be_revived_is_left_out_or_refused(tiny_epsilon):
+    name = next(n for n, _ in tiny_epsilon.unet.named_parameters() if ".attn1.to_k." in n)
+    eraser = Eraser({name: torch.zeros_like(dict(tiny_epsilon.unet.named_parameters())[name])})
     with pytest.raises(AgeError, match="no keys or values"):
-        revived_states(tiny_sd, eraser, encode_text(tiny_sd, ["dog"]))
+        revived_states(tiny_epsilon, eraser, encode_text(tiny_epsilon, ["dog"]))
 
-    table = recovery_rates(tiny_sd, SeesDogs(), WORLD, "dog", eraser, images=1)
+    table = recovery_rates(tiny_epsilon, SeesDogs(), WORLD, "dog", eraser, images=1)
     assert "revival" not in set(table["kind"]) and len(table) == 10
     with pytest.raises(AgeError, match="at least one picture"):
-        recovery_rates(tiny_sd, SeesDogs(), WORLD, "dog", eraser, images=0)
+        recovery_rates(tiny_epsilon, SeesDogs(), WORLD, "dog", eraser, images=0)
