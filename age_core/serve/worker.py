@@ -8,7 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from age_core.environment import give_back_memory
+
 T = TypeVar("T")
+IDLE_S = 1.0  # without work, before memory is given back
 
 
 class DeviceWorker:
@@ -46,9 +49,19 @@ class DeviceWorker:
         self._thread.join()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        worked = False
+        while True:
+            try:
+                job = self._jobs.get(timeout=IDLE_S if worked else None)
+            except queue.Empty:
+                give_back_memory()  # or a server would grow for hours by holes that nothing fills
+                worked = False
+                continue
+            if job is None:
+                return
             self._settle(*job)
             del job  # a model that was closed would stay in memory until the next job
+            worked = True
 
     @staticmethod
     def _settle(answer: Future[Any], function: Callable[[], Any]) -> None:
