@@ -49,6 +49,7 @@ class QueuedRun:
     reason: str = ""  # why it failed
     events: list[EraseEvent] = field(default_factory=list, repr=False)
     seen: float = field(default_factory=time.monotonic)  # when somebody last watched
+    told: bool = False  # whether somebody watched its end
     stopping: bool = False
     changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
@@ -140,9 +141,13 @@ class RunQueue:
         mine = [queued for queued in self._runs if queued.run.path == run and queued.owner == owner]
         return mine[-1] if mine else None
 
-    def running(self, owner: str) -> QueuedRun | None:
-        """The owner's run that waits or trains, the one asked for first; None where there is none."""
-        return next((queued for queued in self._runs if queued.owner == owner and not queued.ended), None)
+    def to_watch(self, owner: str) -> QueuedRun | None:
+        """The owner's run that waits or trains, the one asked for first; else the latest that ended unseen, or None."""
+        mine = [queued for queued in self._runs if queued.owner == owner]
+        going = [queued for queued in mine if not queued.ended]
+        unseen = [queued for queued in mine if not queued.told and queued.run.path.is_dir()]
+        unseen = [queued for queued in unseen if self.find(queued.run.path, owner) is queued]  # not resumed since
+        return next(iter(going or unseen[::-1]), None)
 
     def stop(self, queued: QueuedRun) -> None:
         """End a run after its present step, or before its first; it can be resumed from its last checkpoint."""
@@ -161,6 +166,7 @@ class RunQueue:
             events_sent += len(new)
             yield RunUpdate(queued.state, queued.reason, new, *self._ahead(queued))
             if ended:
+                queued.told = True
                 return
             again = time.monotonic() + every
             with queued.changed:

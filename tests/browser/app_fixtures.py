@@ -24,7 +24,7 @@ def warm(browser: Browser, address: str) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def context(warm: BrowserContext) -> Iterator[BrowserContext]:
+def visitor(warm: BrowserContext) -> Iterator[BrowserContext]:
     """A person whom the app has never seen."""
     yield warm
     for page in warm.pages:
@@ -34,8 +34,8 @@ def context(warm: BrowserContext) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(context: BrowserContext, address: str) -> Page:
-    return open_page(context, address)
+def page(visitor: BrowserContext, address: str) -> Page:
+    return open_page(visitor, address)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from browser_support import PATIENCE_MS
 from playwright.sync_api import Browser, BrowserContext, Page
 
 ROOT = Path(__file__).parents[2]
@@ -50,14 +51,14 @@ def started(app: Path, folder: Path, log: Path, environment: Mapping[str, str]) 
 
 def open_page(context: BrowserContext, url: str, settled: bool = True) -> Page:
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(url)
     # a page that finds a run going on turns to it, which may hide the map before it is seen
     page.wait_for_selector(
-        "#concept-map .cg[data-ready=yes]", timeout=60_000, state="visible" if settled else "attached"
+        "#concept-map .cg[data-ready=yes]", timeout=PATIENCE_MS, state="visible" if settled else "attached"
     )
     if settled:
-        page.wait_for_selector("#own-pictures img", timeout=60_000)  # what a fresh page is sent last
+        page.wait_for_selector("#own-pictures img", timeout=PATIENCE_MS)  # what a fresh page is sent last
     return page
 
 

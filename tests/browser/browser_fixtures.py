@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from browser_support import PATIENCE_MS
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-PATIENCE_MS = 30_000  # other tests share the machine; what must be quick is timed by the tests that say so
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -116,7 +116,7 @@ def watched(browser: Browser, parts_address: str) -> Iterator[Callable[..., Page
         page.on("console", lambda line: complaints.append((line.text, excused)) if line.type == "error" else None)
         page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{parts_address}/{query}")
-        page.wait_for_selector("#concept-map .cg[data-ready=yes]", timeout=60_000)
+        page.wait_for_selector("#concept-map .cg[data-ready=yes]", timeout=PATIENCE_MS)
         page.wait_for_selector("#concept-map .label")
         return page
 

@@ -1,6 +1,8 @@
-"""Where the concepts of the map are on the page, and what is drawn there, for the browser tests."""
+"""How long browser tests wait, where the concepts of the map are on the page, and what is drawn there."""
 
 from __future__ import annotations
+
+PATIENCE_MS = 120_000  # other tests share the machine; what must be quick is timed by the tests that say so
 
 NODE_JS = """name => {
   const plot = document.querySelector('#concept-map .plot'), box = plot.getBoundingClientRect();

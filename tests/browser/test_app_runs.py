@@ -143,16 +143,16 @@ def test_two_people_wait_for_each_other_and_see_only_their_own(browser: Browser,
     ben.close()
 
 
-def test_a_run_that_was_kept_goes_on_without_its_page_and_is_found_again(context: BrowserContext, address: str) -> None:
-    page = open_page(context, address)
-    set_steps(page, 10)
+def test_a_run_that_was_kept_goes_on_without_its_page_and_is_found_again(visitor: BrowserContext, address: str) -> None:
+    page = open_page(visitor, address)
+    set_steps(page, 10)  # which may end before a page is there again
     set_preset(page, "Fast")
     set_method(page, "fixed target: empty")
     page.check("#keep-running input")
     page.click("#erase-button")
     expect(page.locator("#live-status")).to_contain_text("Erasing", timeout=RUN_MS)
     page.close()
-    again = open_page(context, address, settled=False)
+    again = open_page(visitor, address, settled=False)
     open_tab(again, "Erase")
     expect(again.locator("#live-status")).to_contain_text(re.compile("Erasing|Done"), timeout=RUN_MS)
     expect(again.locator("#live-status")).to_contain_text("erased in 10 steps", timeout=RUN_MS)

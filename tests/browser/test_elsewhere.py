@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from app_page import ROOT, started
+from browser_support import PATIENCE_MS
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 pytest_plugins = ["browser_fixtures"]
 pytestmark = pytest.mark.browser
 
-PATIENCE_MS = 120_000  # a first visit comes while the model is still being opened
 BLOCKED_JS = """for (const storage of ['localStorage', 'sessionStorage'])
   Object.defineProperty(window, storage, {get() { throw new DOMException('denied', 'SecurityError'); }});"""
 
@@ -48,7 +48,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def visit(context: BrowserContext, address: str) -> Page:
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(address)
     page.wait_for_selector("#concept-map .cg[data-ready=yes]", timeout=PATIENCE_MS)
     page.wait_for_selector("#own-pictures img", timeout=PATIENCE_MS)

@@ -90,8 +90,15 @@ def test_a_run_that_nobody_watches_ends_unless_it_is_kept(tiny_sd, tmp_path):
     kept = start(tmp_path, "empty", "cat", keep=True, **quick(steps=30))
     wait_for(lambda: kept.ended)
     assert (alone.state, kept.state) == ("stopped", "finished")
+    assert queue.to_watch("") is kept and queue.to_watch("somebody else") is None  # its end was seen by nobody
+    for ended in (kept, alone):
+        assert queue.to_watch("") is ended and next(queue.watch(ended)).state == ended.state
+        assert queue.to_watch("") is ended  # whoever left before it was shown has not seen it
+        until_ended(queue, ended)
+    assert queue.to_watch("") is None
     watched = start(tmp_path, "empty", "dog", **quick(steps=30))
-    assert until_ended(queue, watched)[0].state == "finished"
+    assert queue.to_watch("") is watched
+    assert until_ended(queue, watched)[0].state == "finished" and queue.to_watch("") is None
     queue.close()
 
 
@@ -103,9 +110,11 @@ def test_a_stopped_run_goes_on_to_the_same_bits(queue, start, tiny_sd, tmp_path)
     wait_for(lambda: queued.ended)
     assert Run.open(queued.run.path).status == "stopped" and queued.events[-1].step < 16
     more = queue.resume(tiny_sd, WORLD, Run.open(queued.run.path))
+    assert queue.to_watch("") is more
     with pytest.raises(AgeError, match="already waiting or running"):
         queue.resume(tiny_sd, WORLD, Run.open(queued.run.path))
     last, events = until_ended(queue, more)
+    assert queue.to_watch("") is None  # that it stopped before is past
     *_, plain = erase_by(tiny_sd, "age", "dog", WORLD, **request)
     assert last.state == "finished" and 1 < events[0].step <= queued.events[-1].step + 1
     assert all(torch.equal(d, events[-1].eraser.delta[n]) for n, d in plain.eraser.delta.items())

@@ -118,7 +118,7 @@ def on_arrive(data: MapData, ui: SimpleNamespace, owner: str, query: dict[str, s
 
 @answers()
 def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
-    """As soon as the model is open: the person's runs, the one that the address named, and one that went on alone."""
+    """As soon as the model is open: the person's runs, the one that the address named, and one that went on or ended alone."""
     if session is None:  # nobody has arrived
         yield unchanged(ui)
         return
@@ -135,7 +135,7 @@ def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
         recording = runs.on_open(data, ui, session, shipped[0].path.name, turn=False)
         chosen = (ui.where, ui.erased, ui.messages, ui.runs_status)
         updates |= {region: value for region, value in recording.items() if region not in chosen}
-    queued = data.explorer.queue.running(session.owner)
+    queued = data.explorer.queue.to_watch(session.owner)
     if queued:
         updates[ui.tabs] = gr.Tabs(selected="erase")
     yield updates
