@@ -118,7 +118,7 @@ def on_arrive(data: MapData, ui: SimpleNamespace, owner: str, query: dict[str, s
 
 @answers()
 def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
-    """As soon as the model is open: the person's runs, the one that the address named, and one that went on or ended alone."""
+    """As soon as the model is open: the person's runs, the one of its address, and one that went on or ended alone."""
     if session is None:  # nobody has arrived
         yield unchanged(ui)
         return
