@@ -7,7 +7,6 @@ BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 WORKERS ?= 2
-SPREAD = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 BROWSER_SAID := $(VENV)/.browser-tests.txt
 LINT_SAID := $(VENV)/.lint.txt
 
@@ -27,7 +26,7 @@ run: $(RUN_READY) ## Start the explorer; it prints its address
 # would wait for each other's. What `make lint` and the tests in a browser say comes last, each in one piece.
 test: export HF_HUB_OFFLINE := 1
 test: export OMP_NUM_THREADS := 1
-test: browser ## Run `make lint` and every test, those in a browser included, side by side (each kind by WORKERS=2 at once)
+test: browser ## Run `make lint` and every test, those in a browser included, side by side (WORKERS=2 at once)
 	@$(MAKE) --no-print-directory --keep-going --jobs=3 browser-tests other-tests lint-aside; code=$$?; \
 		cat $(LINT_SAID) $(BROWSER_SAID); \
 		test $$code = 0 || echo "Something has failed: each of the three parts, above, ends with what."; exit $$code
@@ -37,10 +36,10 @@ lint-aside:
 
 # by their folder: to collect the other tests imports all that they use
 browser-tests:
-	@CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest tests/browser $(SPREAD) >$(BROWSER_SAID) 2>&1
+	@CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest tests/browser >$(BROWSER_SAID) 2>&1
 
 other-tests:
-	nice $(BIN)/pytest --ignore=tests/browser $(SPREAD)
+	nice $(BIN)/pytest --ignore=tests/browser -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV_READY) ## Check style, formatting and types
 	$(BIN)/ruff check .

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 # the files that take longest, in the order in which workers begin them: the short ones fill up what is left at the end
 LONGEST = (
-    "test_app_runs.py",
-    "test_app.py",
-    "test_elsewhere.py",
-    "test_atlas_pictures.py",
     "test_readme.py",
     "test_emoji_world.py",
     "test_cuda_path.py",

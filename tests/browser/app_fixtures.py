@@ -9,7 +9,7 @@ from app_page import ROOT, open_page, started, watched
 from playwright.sync_api import Browser, BrowserContext, Page
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("app")
     with started(ROOT / "app.py", ROOT, folder / "log.txt", {"AGE_RUNS": str(folder / "runs")}) as address:
