@@ -80,6 +80,12 @@ class Explorer:
         """The run itself if it edited this model. Raises AgeError where it edited another."""
         return self.library.fitting(run, self.identity, self.number_format)
 
+    def to_watch(self, owner: str) -> QueuedRun | None:
+        """The owner's run of this model that goes on, or ended while nobody watched; None where there is none."""
+        return self.queue.to_watch(
+            owner, lambda run: run.config.edited(self.library.model, self.identity, self.number_format)
+        )
+
     def pictures(self, name: str, count: int = 4) -> list[Image.Image]:
         """What the original model draws of a concept: the first `count` pictures, the same each time, drawn once."""
         concept = self.concepts.find(name)

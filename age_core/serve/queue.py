@@ -7,7 +7,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -141,9 +141,12 @@ class RunQueue:
         mine = [queued for queued in self._runs if queued.run.path == run and queued.owner == owner]
         return mine[-1] if mine else None
 
-    def to_watch(self, owner: str) -> QueuedRun | None:
-        """The owner's run that waits or trains, the one asked for first; else the latest that ended unseen, or None."""
-        mine = [queued for queued in self._runs if queued.owner == owner]
+    def to_watch(self, owner: str, fits: Callable[[Run], bool] = lambda _: True) -> QueuedRun | None:
+        """The owner's run that waits or trains, the one asked for first; else the latest that ended unseen, or None.
+
+        `fits`: whether a run is one that can be shown, being of the model that is open.
+        """
+        mine = [queued for queued in self._runs if queued.owner == owner and fits(queued.run)]
         going = [queued for queued in mine if not queued.ended]
         unseen = [queued for queued in mine if not queued.told and queued.run.path.is_dir()]
         unseen = [queued for queued in unseen if self.find(queued.run.path, owner) is queued]  # not resumed since

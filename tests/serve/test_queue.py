@@ -91,6 +91,7 @@ def test_a_run_that_nobody_watches_ends_unless_it_is_kept(tiny_sd, tmp_path):
     wait_for(lambda: kept.ended)
     assert (alone.state, kept.state) == ("stopped", "finished")
     assert queue.to_watch("") is kept and queue.to_watch("somebody else") is None  # its end was seen by nobody
+    assert queue.to_watch("", lambda run: run.config.concepts == ("dog",)) is alone
     for ended in (kept, alone):
         assert queue.to_watch("") is ended and next(queue.watch(ended)).state == ended.state
         assert queue.to_watch("") is ended  # whoever left before it was shown has not seen it

@@ -135,7 +135,7 @@ def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
         recording = runs.on_open(data, ui, session, shipped[0].path.name, turn=False)
         chosen = (ui.where, ui.erased, ui.messages, ui.runs_status)
         updates |= {region: value for region, value in recording.items() if region not in chosen}
-    queued = data.explorer.queue.to_watch(session.owner)
+    queued = data.explorer.to_watch(session.owner)
     if queued:
         updates[ui.tabs] = gr.Tabs(selected="erase")
     yield updates

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import gradio as gr
 import pytest
 from support import QUICK
@@ -47,6 +49,21 @@ def test_a_ready_page_turns_to_a_run_that_went_on_alone(data, ui):
     assert next(stream)["tabs"].selected == "erase" and "Preparing to erase dog" in next(stream)["status"]
     data.explorer.queue.stop(queued)
     assert any("Stopped" in update.get("status", "") for update in stream) and session.queued is queued
+
+
+def test_a_ready_page_shows_a_run_that_ended_alone_once(data, ui, monkeypatch):
+    queued = data.explorer.start("e" * 32, "dog", "empty", True, **QUICK)
+    while not queued.ended:
+        time.sleep(0.01)
+
+    def shown():
+        return "".join(str(update.get("status", "")) for update in page.on_ready(data, ui, Session("e" * 32)))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(queued.run.config), "edited", lambda *_: False)  # a page of another model
+        assert "dog was erased" not in shown()
+    assert "Done: dog was erased in 2 steps" in shown()
+    assert "dog was erased" not in shown()  # it has been seen
 
 
 def test_a_tab_is_one_file_and_one_line(tmp_path, monkeypatch):
