@@ -4,9 +4,7 @@
 the workers of a graph, the tests, the benchmarks.
 """
 
-import ctypes
 import os
-from contextlib import suppress
 
 # How often a thread of GNU's OpenMP looks whether the others have come to the same place, before it sleeps. By default
 # it looks for some hundred milliseconds; where another program has one of the cores, most of a training is then spent
@@ -21,9 +19,3 @@ def prepare() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", LOOKS)
     # transformers otherwise remarks on packages that nothing here needs
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
-
-def give_back_memory() -> None:
-    """Hand back to the system what was freed: glibc keeps it where it lies between what is not; 3 ms, else nothing."""
-    with suppress(OSError, AttributeError, TypeError):  # no GNU system
-        ctypes.CDLL(None).malloc_trim(0)

@@ -14,6 +14,7 @@ from age_core.concepts.candidates import near_and_far, rank_others
 from age_core.measure.intervals import mean_interval
 from age_core.measure.pictures import pair_distance
 from age_core.measure.verdicts import draw_and_judge
+from age_core.study.graph import relation
 from age_core.study.robustness import recovery_rates
 
 # One each of eight groups, all with a synonym that the model knows.
@@ -97,7 +98,7 @@ class Judge:
             row[f"distance_{side}"] = round(distance.mean(), 2)
             row["distance_of"] |= distance.groupby(kept["concept"]).mean().round(2).to_dict()
         if "near" in sides:
-            near, own = self.watched(concept)["near"][0], set(concept.split())
-            apart = [row["distance_of"][name] for name in near if not own & set(name.split())]
-            row["distance_apart"] = round(float(np.mean(apart)), 2)
+            near, concepts = self.watched(concept)["near"][0], self._parts[2]
+            apart = [name for name in near if relation(concepts, concept, name) != "shared word"]
+            row["distance_apart"] = round(float(np.mean([row["distance_of"][name] for name in apart])), 2)
         return row

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from app_page import ROOT, started
 from browser_support import PATIENCE_MS
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
@@ -41,24 +38,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def parts_address() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("map_page.py"))],
-        env={**os.environ, "GRADIO_SERVER_PORT": str(port), "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        lines = iter(server.stdout or [])
-        match = next((match for line in lines if (match := re.search(r"open at (http\S+)", line))), None)
-        assert match, "the page did not start"
-        yield match[1].rstrip("/")
-    finally:
-        server.terminate()
-        server.wait(20)
+def parts_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("parts") / "log.txt"
+    with started(Path(__file__).with_name("map_page.py"), ROOT, log, {}) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import threading
 
 import pytest
 
-from age_core import environment
 from age_core.serve import worker
 
 
@@ -41,10 +40,10 @@ def test_memory_is_given_back_once_after_work_and_not_before_nor_between(given_b
 
 
 def test_a_system_that_takes_nothing_back_is_no_failure(monkeypatch):
-    environment.give_back_memory()
+    worker.give_back_memory()
 
     def fail(_):
         raise OSError("no such library")
 
-    monkeypatch.setattr(environment.ctypes, "CDLL", fail)
-    environment.give_back_memory()
+    monkeypatch.setattr(worker.ctypes, "CDLL", fail)
+    worker.give_back_memory()
