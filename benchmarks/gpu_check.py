@@ -4,7 +4,7 @@
     python benchmarks/gpu_check.py --out DIR --small --device cpu      # tiny models: finds typing errors without a card
     python benchmarks/gpu_check.py --join DIR assets/emoji-sd/unet     # at home: the weights that --train sent
 
-The checks come in the order in which one would regret not to know: the first six take 300 s. Each has a budget and is
+The checks come in the order in which one would regret not to know: the first six take 320 s. Each has a budget and is
 skipped where less is left; each line is in DIR/gpu_check.jsonl as soon as it is known, and a failure is a line. Beside
 it: gpu_check.md (the same as tables), pictures.png, profile.txt, trace.json.gz, and with --train unet.0, unet.1, … .
 """
@@ -55,7 +55,7 @@ CHECKS = {
     "card": Check(card.check, 10),
     "paths": Check(paths.check, 50),
     "resume": Check(resume.check, 40),
-    "waits": Check(waits.check, 25),
+    "waits": Check(waits.check, 60),
     "costs": Check(costs.unit_costs, 100),
     "updates": Check(costs.updates, 60),
     "memory": Check(memory.check, 50),

@@ -136,6 +136,8 @@ class _Pretence(TorchFunctionMode):
         if func == IS_CUDA:
             return shadow
         if func is torch.Tensor.pin_memory:
+            if any(stride == 0 and size > 1 for stride, size in zip(first.stride(), first.shape, strict=True)):
+                raise RuntimeError("more than one element of the written-to tensor refers to a single memory location")
             pinned = first.clone()
             pinned.is_fetched = True  # by the device, while the CPU goes on
             return pinned

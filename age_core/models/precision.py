@@ -35,7 +35,10 @@ def default_dtype(device: str) -> str:
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
     """Values without a gradient on `device`. The CPU does not wait for CUDA to fetch them, which it would otherwise."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+    if device.type != "cuda":
+        return values.to(device)
+    # what was expanded lies in one place many times over, and such a tensor cannot be pinned
+    return values.contiguous().pin_memory().to(device, non_blocking=True)
 
 
 @contextmanager
