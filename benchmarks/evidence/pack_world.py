@@ -5,7 +5,7 @@ Packing again after more erasures adds them; what a folder holds of others stays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, cpu_count, delayed
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -24,7 +25,8 @@ from age_core.study import world_files as files
 from age_core.study.floor import Floor, visible_floor
 from age_core.study.world_files import Manifest
 
-TITLES = {"esd": "ESD", "age": "AGE"}  # in the order in which they are shown
+TITLES = {"esd": "ESD", "age": "AGE, protected", "age-unprotected": "AGE"}  # in the order in which they are shown
+EACH = 25  # erasures that a process is worth starting for
 QUALITY, ORIGINAL_QUALITY = 85, 95  # of the WebP files
 # A column of the shipped numbers, and that of `world.py` it is.
 SOURCES = {name: name for name in ("picture", "distance", "top1", "top5", "own")}
@@ -50,6 +52,13 @@ def tiles_of(path: Path, places: Iterable[int]) -> list[Image.Image]:
         return [image.crop((left, top, left + side, top + side)) for left, top in corners]
 
 
+def small(pictures: list[Image.Image], quality: int) -> bytes:
+    """A sheet as it is shipped."""
+    content = BytesIO()
+    sheet(pictures).save(content, "WEBP", quality=quality, method=6)
+    return content.getvalue()
+
+
 class Package:
     """A folder that is being written: files only where they are new or differ, and their digests."""
 
@@ -68,11 +77,6 @@ class Package:
     def add_table(self, name: str, table: pd.DataFrame) -> None:
         content = BytesIO()
         table.to_parquet(content, index=False, compression="zstd", compression_level=12)
-        self.add(name, content.getvalue())
-
-    def add_sheet(self, name: str, pictures: list[Image.Image], quality: int) -> None:
-        content = BytesIO()
-        sheet(pictures).save(content, "WEBP", quality=quality, method=6)
         self.add(name, content.getvalue())
 
 
@@ -105,14 +109,18 @@ def pack(folder: Path, shipped: Path, concepts: ConceptSet) -> None:
     recognised = verdicts[verdicts["picture"] == 0].set_index("concept")["top1"]
     package, before = Package(shipped), packed_before(shipped, about)
     originals = tiles_of(folder / "original" / "sheet-0.webp", range(len(concepts)))
-    package.add_sheet(files.PICTURES, originals, ORIGINAL_QUALITY)
+    package.add(files.PICTURES, small(originals, ORIGINAL_QUALITY))
     verdicts = verdicts.rename(columns={"label1": "label", "share1": "share"})[list(files.VERDICT_COLUMNS)]
     package.add_table(files.VERDICTS, verdicts.astype({"concept": "category", "label": "category", "picture": "int8"}))
     methods = {}
     for key, title in TITLES.items():
         erasures = Erasures(title)
-        for path in sorted((folder / key).glob("*.json")):
-            add_erasure(package, erasures, key, path, lambda rows: visible(rows, floor, recognised))
+        paths = sorted((folder / key).glob("*.json"))
+        processes = min(cpu_count(), 1 + len(paths) // EACH)
+        for done in Parallel(processes)(delayed(packed)(path, floor, recognised) for path in paths):
+            package.add(files.tiles_file(key, done.erased), done.tiles)
+            erasures.numbers[done.erased] = done.table
+            erasures.agree(done.facts, repr(done.erased))
         if before is not None and key in before.methods:
             add_packed(package, erasures, key, before)
         if erasures.numbers:
@@ -131,10 +139,18 @@ def visible(rows: pd.DataFrame, floor: Floor, recognised: pd.Series) -> pd.Serie
     return (rows["picture"] == 0) & ((rows["distance"] > floor.value) | changed | (rows["affected"] == rows["erased"]))
 
 
-def add_erasure(
-    package: Package, erasures: Erasures, key: str, path: Path, is_visible: Callable[[pd.DataFrame], pd.Series]
-) -> None:
-    """Numbers and tiles of the erasure that a JSON file of `world.py` tells of."""
+@dataclass(frozen=True)
+class Packed:
+    """What is shipped of one erasure: its numbers, the content of its sheet, and how it was made."""
+
+    erased: str
+    table: pd.DataFrame
+    tiles: bytes
+    facts: dict[str, Any]
+
+
+def packed(path: Path, floor: Floor, recognised: pd.Series) -> Packed:
+    """The erasure that a JSON file of `world.py` tells of; `recognised`: whose original picture is."""
     erasure, rows = read_json(path), pd.read_parquet(path.with_suffix(".parquet"))
     name = str(erasure["erased"])
     # the erased concept's own first picture is among all, and again among the many of its own
@@ -147,13 +163,12 @@ def add_erasure(
     shifts = table["affected"].map(dict(zip(everyone, shift, strict=True)))
     table["noise_shift"] = shifts.where(table["picture"] == 0).astype("float32")
     table = table.round(DECIMALS)
-    shown = is_visible(table)
+    shown = visible(table, floor, recognised)
     table["tile"] = np.where(shown, shown.cumsum() - 1, -1)
     places = [everyone.index(affected) for affected in table.loc[shown, "affected"]]
-    package.add_sheet(files.tiles_file(key, name), tiles_of(path.with_suffix(".webp"), places), QUALITY)
-    erasures.numbers[name] = table
+    tiles = small(tiles_of(path.with_suffix(".webp"), places), QUALITY)
     facts: dict[str, Any] = {fact: erasure[fact] for fact in ("method", "preset", "target")}
-    erasures.agree(facts | {"options": current_names(erasure["options"])}, repr(name))
+    return Packed(name, table, tiles, facts | {"options": current_names(erasure["options"])})
 
 
 def packed_before(shipped: Path, about: dict[str, Any]) -> Manifest | None:

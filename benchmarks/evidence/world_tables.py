@@ -29,12 +29,14 @@ ROUNDS = 40  # shuffles
 
 
 def sets_of(world: RecordedWorld) -> dict[str, tuple[str, list[str]]]:
-    """Method and erased concepts by name of the set: all by the first method, and of each method what all erased."""
+    """Method and erased concepts by name of the set: all by the first method; of the first two, of the first three and
+    so on, each one's erasures of what all of them erased ("age-of-2": the second method's)."""
     first = world.methods[0]
     found = {first: (first, list(world.erased(first)))}
-    if len(world.methods) > 1:
-        both = [name for name in world.names if all(name in world.erased(method) for method in world.methods)]
-        found |= {f"{method}-both": (method, both) for method in world.methods}
+    for count in range(2, len(world.methods) + 1):
+        some = world.methods[:count]
+        shared = [name for name in world.names if all(name in world.erased(method) for method in some)]
+        found |= {f"{method}-of-{count}": (method, shared) for method in some}
     return found
 
 

@@ -3,9 +3,9 @@
     python -m benchmarks.results            # writes the page
     python -m benchmarks.results --check    # says whether the page is what the files make
 
-In the template `{{table NAME}}` is a table of `tables.py`, `recorded.py` or `faults.py`. `{{value TABLE COLUMN
-KEY=VALUE ...}}` is the cell of the one row of a table of `frames.py` whose columns have those values, `{{range ...}}`
-its interval, `{{both ...}}` the two together; digits=N are its decimals, times=N multiplies it.
+In the template `{{table NAME}}` is a table of `tables.py`, `recorded.py`, `faults.py` or `gpu.py`. `{{value TABLE
+COLUMN KEY=VALUE ...}}` is the cell of the one row of a table of `frames.py` whose columns have those values, `{{range
+...}}` its interval, `{{both ...}}` the two together; digits=N are its decimals, times=N multiplies it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pandas as pd
 
 from benchmarks.results.faults import FAULTS
 from benchmarks.results.frames import ROOT, frame
+from benchmarks.results.gpu import GPU
 from benchmarks.results.recorded import RECORDED
 from benchmarks.results.tables import TABLES, bounds, number, with_bounds
 
@@ -45,7 +46,7 @@ def filled(place: re.Match[str]) -> str:
     """What stands in the place of one `{{...}}`."""
     kind, *words = shlex.split(place[1])
     if kind == "table":
-        return (TABLES | RECORDED | FAULTS)[words[0]]()
+        return (TABLES | RECORDED | FAULTS | GPU)[words[0]]()
     name, column, *rest = words
     keys = dict(word.rsplit("=", 1) for word in rest)
     digits, times = int(keys.pop("digits", 1)), float(keys.pop("times", 1))

@@ -37,6 +37,12 @@ def _lines(name: str) -> pd.DataFrame:
     return rows.assign(shown=100 - rows["esr1"], target=first)
 
 
+def _card() -> pd.DataFrame:
+    """The card and the versions on which `gpu_check.py` ran, as name and value."""
+    about = frame("gpu_check").query("check == 'card'").iloc[0].dropna()
+    return pd.DataFrame({"name": about.index, "value": about.astype(str).to_numpy()})
+
+
 def _report() -> pd.DataFrame:
     """The bundled model's report as name and value, names of inner entries with a point: styles.both."""
     report = json.loads((ROOT / "assets" / "emoji-sd" / "report.json").read_text(encoding="utf-8"))
@@ -109,6 +115,8 @@ DERIVED: dict[str, Callable[[], pd.DataFrame]] = {
     "erasures": _erasures,
     "regret-means": _regret,
     "gold-means": _gold,
+    "gpu_check": lambda: pd.read_json(FOLDERS[0] / "gpu_check.jsonl", lines=True, precise_float=True),
+    "gpu-card": _card,
     "faults-kills-all": _kills,
     "faults-inputs-all": _inputs,
     "faults-reopen-all": _reopened,
