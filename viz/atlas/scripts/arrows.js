@@ -1,6 +1,7 @@
 // The arrows of the pick.
 function mapArrows(state, {hint, sentence, soon}) {
   const {props} = state, layer = state.layers.shafts;
+  const SLIM = .45;  // where there are pictures, how wide an arrow is of what it is among dots: it must not hide them
   let waiting = 0;
 
   function newArrows() {
@@ -25,30 +26,32 @@ function mapArrows(state, {hint, sentence, soon}) {
   function arrived() { clearTimeout(waiting); waiting = 0; newArrows(); }
 
   // A curve that bows to one side (so that A -> B and B -> A part), thick at its source and thin at its end.
-  function shape(shaft) {
+  function shape(shaft, share) {
     const {effect, g, body, head} = shaft, a = state.at(effect.from), b = state.at(effect.to);
     const dx = b[0] - a[0], dy = b[1] - a[1], far = Math.hypot(dx, dy);
     g.style.display = far < 16 ? 'none' : ''; shaft.line = [];
     if (far < 16) return;
     const c = [(a[0] + b[0]) / 2 - dy * .18, (a[1] + b[1]) / 2 + dx * .18], left = [], right = [];
     const from = Math.min(.4, (state.radiusOf(effect.from) + 5) / far);
+    const wide = effect.width * share;
     const to = 1 - Math.min(.4, (state.radiusOf(effect.to) + 4) / far);
     for (let s = 0; s <= 16; s++) {
       const t = from + (to - from) * s / 16;
       const p = [0, 1].map(k => (1 - t) ** 2 * a[k] + 2 * t * (1 - t) * c[k] + t * t * b[k]);
       const [vx, vy] = [0, 1].map(k => 2 * (1 - t) * (c[k] - a[k]) + 2 * t * (b[k] - c[k]));
-      const n = Math.hypot(vx, vy) || 1, w = effect.width / 2 * (1 - s / 16) + .6;
+      const n = Math.hypot(vx, vy) || 1, w = wide / 2 * (1 - s / 16) + .6;
       left.push([p[0] - vy / n * w, p[1] + vx / n * w]); right.unshift([p[0] + vy / n * w, p[1] - vx / n * w]);
       shaft.line.push([...p, vx / n, vy / n]);
     }
     body.setAttribute('d', 'M' + [...left, ...right].map(q => q.map(v => v.toFixed(1)).join(',')).join('L') + 'Z');
-    const [x, y, ux, uy] = shaft.line[8], h = Math.max(3.5, effect.width / 2);
+    const [x, y, ux, uy] = shaft.line[8], h = Math.max(3.5, wide / 2);
     const corner = (f, s) => (x + ux * f - uy * s).toFixed(1) + ',' + (y + uy * f + ux * s).toFixed(1);
     head.setAttribute('points', [corner(h + 2, 0), corner(-h, h + 1), corner(-h + 3, 0), corner(-h, -h - 1)].join(' '));
   }
 
   function placeArrows() {
-    state.shafts.forEach(shape);
+    const share = state.pictured || state.looks.some(look => look.ring) ? SLIM : 1;
+    for (const shaft of state.shafts) shape(shaft, share);
     const first = state.shafts.find(shaft => shaft.line.length);
     for (const shaft of state.shafts) shaft.g.setAttribute('tabindex', shaft === first ? 0 : -1);
   }

@@ -4,6 +4,7 @@ function mapTiles(state, {paintEdges, stamp, soon}) {
   const ROOMY = 1.14;  // a tile may be so much wider than the gap between two: what a picture leaves free at its sides
   // pixels; on a fine screen one sees more of a small picture
   const SMALLEST = 14 / Math.min(Math.max(devicePixelRatio || 1, 1), 1.4);
+  const RINGED = 22;  // a picture with a ring is at least so wide, also where the others are dots for want of room
   let dots = [];  // Plotly's, which are hidden
 
   function readColours() {
@@ -24,8 +25,11 @@ function mapTiles(state, {paintEdges, stamp, soon}) {
     state.side = side < SMALLEST ? 0 : side;
     state.pictured = state.side > 0 && state.looks.some(look => look.tile);
     root.classList.toggle('pictured', state.pictured);
-    state.radius = state.looks.map((look, i) => state.side && look.tile ? state.side / 2 : state.dotRadius[i]);
+    state.radius = state.looks.map((look, i) => sideOf(look) / 2 || state.dotRadius[i]);
   }
+
+  // How wide the picture of a concept that looks so is; 0 where it is a dot.
+  function sideOf(look) { return look.tile ? Math.max(state.side, look.ring ? RINGED : 0) : 0; }
 
   function paint(W, H) {
     const scale = Math.min(devicePixelRatio || 1, 2), w = Math.round(W * scale), h = Math.round(H * scale);
@@ -39,6 +43,7 @@ function mapTiles(state, {paintEdges, stamp, soon}) {
       if (x < -reach || y < -reach || x > W + reach || y > H + reach) return;
       if (look.ring) last.push(i); else paintConcept(pen, i, now, dark);
     });
+    last.sort((i, j) => state.looks[i].width - state.looks[j].width);  // and what changed most above all
     for (const i of last) paintConcept(pen, i, now, dark);
     pen.globalAlpha = 1;
     root.classList.toggle('turning', state.turns.size > 0);
@@ -56,11 +61,11 @@ function mapTiles(state, {paintEdges, stamp, soon}) {
   }
 
   function paintLook(pen, i, look, share, grown, dark) {
-    const x = state.px[i], y = state.py[i], r = state.radius[i] * grown;
+    const x = state.px[i], y = state.py[i], r = state.radius[i] * grown, side = sideOf(look);
     if (look.ring) paintGround(pen, x, y, r, share);
-    if (state.side && look.tile) {
+    if (side) {
       pen.globalAlpha = look.alpha * share;
-      stamp(pen, look.tile, x, y, state.side * grown, dark);
+      stamp(pen, look.tile, x, y, side * grown, dark);
     } else if (dots[i]) {
       pen.globalAlpha = (state.shafts.length ? DIMMED : 1) * look.alpha * share;
       pen.translate(x, y); pen.fillStyle = dots[i].fill; pen.fill(dots[i].path); pen.translate(-x, -y);
