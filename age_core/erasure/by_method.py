@@ -66,6 +66,8 @@ def plan(
     if concepts.erase_templates:
         changes.setdefault("templates", concepts.erase_templates)
     options = method_options(method, preset, **changes)
+    if options.protect != "none" and "protect_in" not in changes:  # a word is spared in the prompts that it is asked in
+        options = replace(options, protect_in=(concepts.template,))
     return Request(method=method, concepts=erased, options=options, target=target, pool=pool, arguments=arguments)
 
 

@@ -90,8 +90,9 @@ class EraseOptions:
     # quiet directions (protection.py) for train="kv" and "lora": who hardly notices the change, all words alike or
     # most of all the nearest, and how little counts as hardly
     protect: Protect = "none"
+    protect_in: Texts = ()  # the prompts in which those words are asked, besides `templates`; by_method: the set's own
     softness: Positive = 0.1  # lambda
-    reach: Positive = 0.4  # how much of the erased concept's states the changes act on: P is scaled to it
+    reach: Positive = 0.6  # how much of the erased concept's states the changes act on: P is scaled to it
     # of the UNet's arithmetic where its weights are float32, as masters are in any case; pi's gradient stays float32
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     steps: Count = 60

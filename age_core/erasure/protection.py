@@ -76,11 +76,14 @@ def protection_of(
     With "near", NEAR_SHARE of C's weight is that of the words nearest to an erased concept, NEAREST of each: damage is
     local, and among all words alike what tells a concept from its neighbours is too rare to be spared. The number makes
     P leave `options.reach` of the erased concepts' own states, so that a step of training takes them as far whatever
-    the softness and the neighbourhood.
+    the softness and the neighbourhood. A prompt of another form has other states at every token, those of its own
+    words too, which a change in directions that only `templates` leave free would still reach: so the forms in which
+    the words are asked count as well.
     """
-    moment = second_moment(pipe, words, options.templates)
+    forms = (*options.templates, *options.protect_in)
+    moment = second_moment(pipe, words, forms)
     if options.protect == "near":
-        nearest = second_moment(pipe, nearest_words(pipe, erased, words), options.templates)
+        nearest = second_moment(pipe, nearest_words(pipe, erased, words), forms)
         moment = torch.lerp(moment, nearest, NEAR_SHARE)
     projection = quiet_projection(moment, options.softness)
     own = torch.cat(list(_states(pipe, erased, options.templates)))

@@ -15,11 +15,12 @@ from pydantic.dataclasses import dataclass
 
 from age_core.erasure.options import NAMES, EraseOptions, current_names
 from age_core.errors import AgeError
+from age_core.files import plain
 from age_core.models.same_model import same_model
 from age_core.validation import Texts, fault_of, in_one_sentence, strict
 
 HARMLESS = ("preview_every", "checkpoint_every")  # options that change no bit of the eraser
-DEFAULTS = asdict(EraseOptions())  # what a run does by options that its version did not have yet
+DEFAULTS = plain(asdict(EraseOptions()))  # what a run does by options that its version did not have yet
 OTHER_FIELDS = ("missing", "unexpected_keyword_argument", "tuple_type", "dict_type")
 
 

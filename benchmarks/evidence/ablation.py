@@ -45,6 +45,7 @@ MEASURES = [
     "psr5_far",
     "distance_near",
     "distance_apart",
+    "distance_elsewhere",
     "distance_far",
 ]
 

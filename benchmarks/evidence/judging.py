@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from age_core.study.robustness import recovery_rates
 # One each of eight groups, all with a synonym that the model knows.
 CONCEPTS = ["dog", "duck", "apple", "hamburger", "mushroom", "car", "guitar", "castle"]
 OTHERS = ("near", "far")
+ELSEWHERE = "a drawing of {a_noun}"  # a prompt in which nothing is erased, protected or judged otherwise
 # Between what a measure can lie, by the first part of its name.
 LIMITS = dict.fromkeys(("esr1", "esr5", "psr1", "psr5", "back"), (0, 100)) | {"distance": (0, np.inf)}
 FREE = (-np.inf, np.inf)
@@ -59,18 +61,21 @@ class Judge:
         if concept not in self._watched:  # ranking the world reads every name: once a concept, not at each drawing
             pipe, _, concepts = self._parts
             near, far = near_and_far(rank_others(pipe, concepts, concepts[concept]))
-            self._watched[concept] = {"own": ([concept], 16), "near": (near, 4), "far": (far, 4)}
+            others: dict[str, tuple[Sequence[str], int]] = {"near": (near, 4), "far": (far, 4), "elsewhere": (near, 2)}
+            self._watched[concept] = {"own": ([concept], 16)} | others
         return self._watched[concept]
 
     def draw(self, side: str, concept: str, eraser: Eraser | None) -> tuple[pd.DataFrame, list[Image.Image]]:
         pipe, probe, concepts = self._parts
         names, images = self.watched(concept)[side]
+        if side == "elsewhere":
+            concepts = replace(concepts, template=ELSEWHERE, contents=())
         return draw_and_judge(pipe, probe, concepts, [concepts[name] for name in names], images, eraser)
 
     def originals(self, concept: str) -> dict[str, list[Image.Image]]:
         """Pictures by the unedited model, drawn once for all rows of a concept."""
         if concept not in self._originals:
-            self._originals = {concept: {side: self.draw(side, concept, None)[1] for side in OTHERS}}
+            self._originals = {concept: {side: self.draw(side, concept, None)[1] for side in (*OTHERS, "elsewhere")}}
         return self._originals[concept]
 
     def recovery_rates(self, concept: str, eraser: Eraser, images: int) -> dict[str, float]:
@@ -84,8 +89,8 @@ class Judge:
     def verdict(self, concept: str, eraser: Eraser | None, sides: Sequence[str] = OTHERS) -> dict[str, Any]:
         """ESR-k of the concept; PSR-k and distance to the original's pictures of each of `sides`.
 
-        `distance_of` has each watched concept's own, `distance_apart` the mean of the near ones that share no word with
-        the erased one ("hot dog" with "dog").
+        With the near ones also `distance_elsewhere`, theirs in another prompt (ELSEWHERE), and `distance_apart`, of
+        those that share no word with the erased one ("hot dog" with "dog"). `distance_of` has each watched one's own.
         """
         gone, _ = self.draw("own", concept, eraser)
         row: dict[str, Any] = {f"esr{k}": 100 * (1 - gone[f"top{k}"].mean()) for k in (1, 5)}
@@ -100,5 +105,8 @@ class Judge:
         if "near" in sides:
             near, concepts = self.watched(concept)["near"][0], self._parts[2]
             apart = [name for name in near if relation(concepts, concept, name) != "shared word"]
+            pictures = self.draw("elsewhere", concept, eraser)[1]
+            before = self.originals(concept)["elsewhere"]
+            row["distance_elsewhere"] = round(1000 * float(pair_distance(self._parts[1], before, pictures).mean()), 2)
             row["distance_apart"] = round(float(np.mean([row["distance_of"][name] for name in apart])), 2)
         return row

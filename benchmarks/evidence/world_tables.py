@@ -21,6 +21,7 @@ from age_core.study.report import named_statistics
 from age_core.study.statistics import both_ways, by_nearness, mean_with_interval, shuffled
 from age_core.study.tables import Recorded, SideEffects
 from age_core.study.world import RecordedWorld
+from age_core.study.world_files import numbers_file
 from benchmarks.evidence.graph_tables import RESULTS
 from benchmarks.evidence.graphs import WORLD
 
@@ -41,8 +42,14 @@ def sets_of(world: RecordedWorld) -> dict[str, tuple[str, list[str]]]:
 
 
 def counts(world: RecordedWorld, method: str, erased: list[str], near: pd.DataFrame) -> dict[str, object]:
-    """How many others an erasure visibly moved, how many of these are near, and how many it lost; with intervals."""
-    rows = []
+    """How many others an erasure visibly moved, how many of these are near, and how many it lost; with intervals.
+
+    still: percent of the erased concept's own pictures in which it is still recognised; whole: of the erasures, those
+    that leave none.
+    """
+    rows, pictures = [], pd.read_parquet(world.folder / numbers_file(method), columns=["erased", "affected", "top1"])
+    own = pictures[pictures["erased"].astype(str) == pictures["affected"].astype(str)]
+    still = own.groupby(own["erased"].astype(str))["top1"].mean().reindex(erased)
     for name in erased:
         erasure = world.erasure(method, name)
         assert erasure is not None  # it is among the recorded ones
@@ -51,8 +58,8 @@ def counts(world: RecordedWorld, method: str, erased: list[str], near: pd.DataFr
         rows.append(
             {"moved": len(moved), "near": len(nearest & set(moved.index)), "lost": len(erasure.lost()), "distance": far}
         )
-    table = pd.DataFrame(rows)
-    row: dict[str, object] = {"erased": len(erased)}
+    table = pd.DataFrame(rows).assign(still=100 * still.to_numpy())
+    row: dict[str, object] = {"erased": len(erased), "whole": int((still == 0).sum())}
     for column in table:
         bounds = mean_with_interval(table[column].to_numpy(float))
         row |= dict(zip((column, f"{column}_low", f"{column}_high"), bounds, strict=True))

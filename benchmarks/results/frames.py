@@ -104,7 +104,8 @@ def _reopened() -> pd.DataFrame:
 def _protected() -> pd.DataFrame:
     """The same by the methods' names without their options, which hold signs that a place on the page cannot."""
     rows = frame("protection")
-    return rows.assign(method=rows["method"].str.split(":").str[0])
+    before = rows["method"].str.contains("protect_in=[]", regex=False)
+    return rows.assign(method=rows["method"].str.split(":").str[0] + before.map({True: "-before", False: ""}))
 
 
 DERIVED: dict[str, Callable[[], pd.DataFrame]] = {

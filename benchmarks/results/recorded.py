@@ -12,10 +12,10 @@ from benchmarks.results.tables import GROUP, WORDS, bounds, markdown, number, wi
 # The sets of recorded erasures (`benchmarks/evidence/world_tables.py`).
 LABELS = {
     "esd": "ESD",
-    "esd-of-2": "ESD, of what the default erased, too",
-    "age-of-2": "the default, of the same",
+    "esd-of-2": "ESD, of what protected AGE erased, too",
+    "age-of-2": "AGE, protected, of the same",
     "esd-of-3": "ESD, of emoji-netfive",
-    "age-of-3": "the default, of the same",
+    "age-of-3": "AGE, protected, of the same",
     "age-unprotected-of-3": "AGE, unprotected, of the same",
 }
 NEAR = 50  # of how many nearest it is told
@@ -29,6 +29,8 @@ def summary() -> str:
     header = [
         "",
         "erasures",
+        "of them whole",
+        "still recognised in % of the erased one's pictures",
         "others visibly moved",
         f"of these among the {NEAR} nearest",
         "no longer recognised",
@@ -44,7 +46,8 @@ def summary() -> str:
     rows = []
     for row in _sets():
         group, words, one_way = (_statistic(row["set"], name) for name in (GROUP, WORDS, "one-way share"))
-        cells = [str(row["erased"]), *(with_bounds(row, column, 1, 1) for column in ("moved", "near", "lost"))]
+        cells = [str(row["erased"]), str(row["whole"]), with_bounds(row, "still", 1, 1)]
+        cells += [*(with_bounds(row, column, 1, 1) for column in ("moved", "near", "lost"))]
         cells += [
             with_bounds(row, "distance", times=1000),
             with_bounds(group, "value", 1, 1),
@@ -63,7 +66,7 @@ def curve() -> str:
     for place, (_, first) in enumerate(next(iter(curves.values())).iterrows()):
         ranks = str(first["first"]) if first["first"] == first["last"] else f"{first['first']} to {first['last']}"
         rows.append([ranks, *(with_bounds(curve.iloc[place], "damage", times=1000) for curve in curves.values())])
-    titles = ("ESD", "the default", "AGE, unprotected")
+    titles = ("ESD", "AGE, protected", "AGE, unprotected")
     return markdown(["rank by nearness in words", *(f"distance: {title}" for title in titles)], rows)
 
 

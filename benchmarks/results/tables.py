@@ -79,11 +79,13 @@ def ablation() -> str:
 
 
 QUIET = 'protect="near",train="kv",synonyms=true'
+BEFORE = "protect_in=[],reach=0.4"  # the default until words were spared in the set's own prompt, too
 PROTECTION = {
     "age": "**AGE, the default**",
-    f"random:{QUIET}": "random neighbour, protected",
-    f"in-class:{QUIET}": "in-class word, protected",
-    f"empty:{QUIET}": "empty prompt, protected",
+    f"age:{BEFORE}": "AGE, protected in two prompts",
+    f"random:{QUIET},{BEFORE}": "random neighbour, the same",
+    f"in-class:{QUIET},{BEFORE}": "in-class word, the same",
+    f"empty:{QUIET},{BEFORE}": "empty prompt, the same",
     "age-unprotected": "AGE, unprotected",
 }
 
@@ -91,8 +93,8 @@ PROTECTION = {
 def protection() -> str:
     """The default beside other targets under the same protection; gaps are how much higher the default is."""
     summary = frame("protection").set_index("method")
-    header = ["", "erasures", "ESR-1", "least", "PSR-1 near", "distance near", "the default's less this", "far"]
-    header += ["comes back: synonym", "completion", "the default's less this", "revival"]
+    header = ["", "erasures", "ESR-1", "least", "PSR-1 near", "distance near", "the default's less this"]
+    header += ["in another prompt", "far", "comes back: synonym", "completion", "the default's less this", "revival"]
     rows = []
     for method, label in PROTECTION.items():
         row = summary.loc[method]
@@ -102,7 +104,8 @@ def protection() -> str:
             number(row["psr1_near"]),
             with_bounds(row, "distance_near"),
         ]
-        cells += [with_bounds(row, "distance_near_gap"), number(row["distance_far"]), number(row["back_synonym"])]
+        cells += [with_bounds(row, "distance_near_gap"), number(row["distance_elsewhere"]), number(row["distance_far"])]
+        cells += [number(row["back_synonym"])]
         cells += [with_bounds(row, "back_completion"), with_bounds(row, "back_completion_gap")]
         rows.append([label, str(row["erasures"]), *cells, number(row["back_revival"], 0)])
     return markdown(header, rows)

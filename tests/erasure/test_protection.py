@@ -10,6 +10,7 @@ from support import SMALL, WORDS
 
 from age_core import AgeError, Candidates, ConceptSet, EraseOptions, Vocabulary, encode_text, erase
 from age_core.concepts.concept_set import fill
+from age_core.erasure.by_method import plan
 from age_core.erasure.latents import prepare
 from age_core.erasure.methods import METHODS, method_options
 from age_core.erasure.protection import nearest_words, protection_of, quiet_projection, second_moment
@@ -163,3 +164,22 @@ def test_the_default_protects_what_trains_on_text_alone():
         method_options("age", train="xattn", protect="near")
     others = [name for name in METHODS if METHODS[name].kind == "gradient" and name != "age"]
     assert {method_options(name).protect for name in others} == {"none"}, "what others published stays as it was"
+
+
+def test_a_word_is_spared_in_the_prompts_in_which_it_is_asked(emoji_pipe):
+    """On the bundled model: what a change may act on in a prompt of another form is little once that form counts."""
+    asked = token_states(emoji_pipe, encode_text(emoji_pipe, ["an emoji of a canoe"])).flatten(0, 1).double()
+    plain = EraseOptions(train="kv", protect="near")
+    words = ["truck", "taxi", "canoe", "dog"]
+    acted_on = {}
+    for forms in ((), ("an emoji of {a_noun}",)):
+        P = protection_of(emoji_pipe, ["bus"], words, replace(plain, protect_in=forms)).double()
+        acted_on[forms] = float((asked @ P).norm())
+    assert acted_on["an emoji of {a_noun}",] < 0.3 * acted_on[()], acted_on
+
+
+def test_by_default_these_are_the_concept_sets_own():
+    emoji = ConceptSet.load("emoji")
+    assert plan("age", "dog", emoji).options.protect_in == (emoji.template,)
+    assert plan("age-unprotected", "dog", emoji).options.protect_in == ()  # where nobody is protected there are none
+    assert plan("age", "dog", emoji, protect_in=()).options.protect_in == ()  # as a run of an earlier version began
