@@ -25,7 +25,7 @@ from age_core.study import world_files as files
 from age_core.study.floor import Floor, visible_floor
 from age_core.study.world_files import Manifest
 
-TITLES = {"esd": "ESD", "age": "AGE, protected", "age-unprotected": "AGE"}  # in the order in which they are shown
+TITLES = {"esd": "ESD", "age": "protected AGE", "age-unprotected": "AGE"}  # in the order in which they are shown
 EACH = 25  # erasures that a process is worth starting for
 QUALITY, ORIGINAL_QUALITY = 85, 95  # of the WebP files
 # A column of the shipped numbers, and that of `world.py` it is.

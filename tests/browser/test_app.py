@@ -122,7 +122,7 @@ def test_first_sight_is_the_atlas_with_an_erasure_on_it(page: Page, world: Recor
     by_age = world.erasure("age", "dog")
     assert by_age is not None
     expect(page.locator("#counting")).to_contain_text(
-        f"Erasing dog by AGE visibly changed {len(by_age.moved())} of 449"
+        f"Erasing dog by {world.title('age')} visibly changed {len(by_age.moved())} of 449"
     )
     expect(page.locator("#concept-map .cg")).to_have_attribute("data-changed", str(len(by_age.moved())))
     page.click("#pick-another")
