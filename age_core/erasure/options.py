@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from age_core.errors import AgeError
@@ -126,13 +126,14 @@ class EraseOptions:
             )
         return self
 
-    @field_validator("templates")
+    @field_validator("templates", "protect_in")
     @classmethod
-    def _check_templates(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_templates(cls, templates: tuple[str, ...], about: ValidationInfo) -> tuple[str, ...]:
         # they are filled in by str.format, which can also read attributes and pad to any width
         rests = [re.sub(r"\{(a_)?noun\}", "", template) for template in templates]
         pairs = zip(rests, templates, strict=True)
-        if not rests or any(rest == whole or re.search("[{}]", rest) for rest, whole in pairs):
+        none_is_wrong = not rests and about.field_name == "templates"
+        if none_is_wrong or any(rest == whole or re.search("[{}]", rest) for rest, whole in pairs):
             raise AgeError("Every template must hold {noun} or {a_noun} and no other brace: 'a picture of {a_noun}'.")
         return templates
 

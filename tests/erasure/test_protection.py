@@ -183,3 +183,9 @@ def test_by_default_these_are_the_concept_sets_own():
     assert plan("age", "dog", emoji).options.protect_in == (emoji.template,)
     assert plan("age-unprotected", "dog", emoji).options.protect_in == ()  # where nobody is protected there are none
     assert plan("age", "dog", emoji, protect_in=()).options.protect_in == ()  # as a run of an earlier version began
+
+
+@pytest.mark.parametrize("form", ["an emoji", "{noun.__class__} {noun}", "{noun:>9999}"])
+def test_a_prompt_to_spare_words_in_holds_the_word_and_nothing_else_to_fill_in(form):
+    with pytest.raises(AgeError, match="no other brace"):
+        EraseOptions(train="kv", protect="near", protect_in=(form,))
