@@ -19,7 +19,8 @@ LABELS = {
     "age-unprotected-of-3": "AGE, unprotected, of the same",
 }
 NEAR = 50  # of how many nearest it is told
-CURVES = ("esd", "age-of-2", "age-unprotected-of-3")  # of which sets damage by nearness is told
+# of which sets damage by nearness is told, and what they are called there
+CURVES = {"esd": "ESD", "age-of-2": "AGE, protected", "age-unprotected-of-3": "AGE, unprotected"}
 MOST = 12  # abnormal concepts that are told
 ABNORMAL = (("hurt_by", 0), ("expected", 1), ("p", 3))  # columns and decimals
 
@@ -47,7 +48,7 @@ def summary() -> str:
     for row in _sets():
         group, words, one_way = (_statistic(row["set"], name) for name in (GROUP, WORDS, "one-way share"))
         cells = [str(row["erased"]), str(row["whole"]), with_bounds(row, "still", 1, 1)]
-        cells += [*(with_bounds(row, column, 1, 1) for column in ("moved", "near", "lost"))]
+        cells += [with_bounds(row, column, 1, 1) for column in ("moved", "near", "lost")]
         cells += [
             with_bounds(row, "distance", times=1000),
             with_bounds(group, "value", 1, 1),
@@ -66,8 +67,7 @@ def curve() -> str:
     for place, (_, first) in enumerate(next(iter(curves.values())).iterrows()):
         ranks = str(first["first"]) if first["first"] == first["last"] else f"{first['first']} to {first['last']}"
         rows.append([ranks, *(with_bounds(curve.iloc[place], "damage", times=1000) for curve in curves.values())])
-    titles = ("ESD", "AGE, protected", "AGE, unprotected")
-    return markdown(["rank by nearness in words", *(f"distance: {title}" for title in titles)], rows)
+    return markdown(["rank by nearness in words", *(f"distance: {title}" for title in CURVES.values())], rows)
 
 
 def abnormal() -> str:
