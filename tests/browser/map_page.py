@@ -64,8 +64,11 @@ class Tiles:
         return sheets.sheet_json(self, f"gradio_api/file={path}")
 
 
-def edition(key: str = "one", play: bool = False, live: bool = False) -> str:
-    """What a made-up erasure did: two lost, two moved, one hardly at all; `live`: only the first of it is known."""
+def edition(key: str = "one", play: bool = False, live: bool = False, copies: int = 0) -> str:
+    """What a made-up erasure did: two lost, two moved, one hardly at all; `live`: only the first of it is known.
+
+    copies: as many more sheets, each of an address of its own.
+    """
     looks = dict.fromkeys(NAMES[40:60], (0.01, False))
     looks |= {ERASED: (1.1, True), LOST[0]: (0.9, True), MOVED[0]: (0.5, False), STILL: (0.19, False)}
     drawn = [ERASED, LOST[0], MOVED[0], STILL]
@@ -73,7 +76,9 @@ def edition(key: str = "one", play: bool = False, live: bool = False) -> str:
     if not live:
         looks |= {LOST[1]: (0.6, True), MOVED[1]: (0.21, False)}
         parts.append(Tiles([LOST[1], MOVED[1]], edited=True).json("second"))
-    return sheets.edited_json(key, f"{ERASED} erased by hand", [ERASED], 0.2, looks, parts, play)
+    parts += [parts[0] | {"url": f"{parts[0]['url']}?{key}{row}"} for row in range(copies)]
+    title = f"{ERASED} erased by hand" + f", {key}" * (copies > 0)
+    return sheets.edited_json(key, title, [ERASED], 0.2, looks, parts, play)
 
 
 def originals(kind: str) -> str:
@@ -189,7 +194,7 @@ def build() -> gr.Blocks:
                 "live": {"key": "live", "live": True},
                 "more": {"key": "live"},
                 "over": None,
-            }
+            } | {f"many{turn}": {"key": f"many{turn}", "copies": 70} for turn in range(4)}
             editions = [gr.Button(text, elem_id=text) for text in erasures]
         chart = Chart(label="Damage of each pair", elem_id="chart")
         pair = gr.Textbox(label="Pair", elem_id="pair")

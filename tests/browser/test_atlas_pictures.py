@@ -196,6 +196,28 @@ def test_the_same_key_only_adds_and_loads_no_sheet_again(opened: Callable[..., P
     assert sum("first.png" in url for url in asked) == 1
 
 
+def canvases(page: Page) -> int:
+    """How many the page holds, in its document or out of it, after a collection of garbage."""
+    session = page.context.new_cdp_session(page)
+    kind = session.send("Runtime.evaluate", {"expression": "HTMLCanvasElement.prototype"})["result"]["objectId"]
+    found = session.send("Runtime.queryObjects", {"prototypeObjectId": kind})["objects"]["objectId"]
+    length = {"objectId": found, "functionDeclaration": "function() { return this.length; }", "returnByValue": True}
+    count = session.send("Runtime.callFunctionOn", length)["result"]["value"]
+    session.detach()
+    return count
+
+
+def test_sheets_of_erasures_gone_by_are_let_go(opened: Callable[..., Page]) -> None:
+    """A page that is used for long would keep a canvas or two of each sheet that it ever showed."""
+    page, held = pictured(opened(anew=True)), []
+    for turn in range(4):
+        page.click(f"#many{turn}")
+        expect(page.locator("#concept-map .shows")).to_have_text(f"{ERASED} erased by hand, many{turn}")
+        held.append(canvases(page))
+    assert held[0] >= 70 and held[3] <= held[1] + 20, held
+    assert all(shows(page, name, colour(name, edited=True)) for name in (*LOST, *MOVED))
+
+
 def test_the_tip_shows_a_picture_before_and_after(page: Page) -> None:
     page.click("#still")
     face(page, "changed", 4)

@@ -1,17 +1,24 @@
 // Sheets of pictures: each is loaded once and its white grounds are cut out once; tiles are found by names of concepts.
 function mapSheets(state) {
-  const loaded = new Map();  // by address
+  const loaded = new Map();  // by address, the one that was asked for last at the end
+  const KEPT = 64;  // of those that are not shown now, for whoever turns back: half a megabyte each
   const beside = new Map();  // by side of a tile: which pixels each pixel touches
   const PAD = 2;  // pixels around a tile, for its outline in the dark, and so that no neighbour shines in
   const WHITE = 250, INK = 190;  // the least channel from which a pixel is ground; up to which it is picture alone
 
   // The tiles of all these sheets by name, later sheets above earlier ones; a sheet that cannot be had gives none.
   async function load(sheets) {
-    const all = await Promise.all(sheets.map(sheet => {
-      if (!loaded.has(sheet.url)) loaded.set(sheet.url, fetched(sheet));
-      return loaded.get(sheet.url).catch(() => { loaded.delete(sheet.url); return []; });
+    const all = Promise.all(sheets.map(sheet => {
+      const tiles = loaded.get(sheet.url) || fetched(sheet);
+      loaded.delete(sheet.url);
+      loaded.set(sheet.url, tiles);
+      return tiles.catch(() => { loaded.delete(sheet.url); return []; });
     }));
-    return new Map(all.flat());
+    for (const url of loaded.keys()) {
+      if (loaded.size <= KEPT + sheets.length) break;
+      loaded.delete(url);
+    }
+    return new Map((await all).flat());
   }
 
   async function fetched(sheet) {
