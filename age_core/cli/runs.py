@@ -16,7 +16,7 @@ from age_core.cli.common import (
     path,
 )
 from age_core.runs.bundle import export_bundle, import_bundle
-from age_core.runs.export import KINDS, export_eraser
+from age_core.runs.export import KINDS, PRECISIONS, RANK, USES, export_eraser, summary
 from age_core.runs.run import Run, load_eraser
 
 
@@ -24,8 +24,15 @@ def add_commands(commands: Commands) -> None:
     about = "write an eraser for other tools, reopened and compared before done"
     parser = add_command(commands, "export", run_export, about)
     parser.add_argument("eraser", type=path, help="an eraser file or a run folder")
-    parser.add_argument("--kind", choices=KINDS, default="pipeline")
-    parser.add_argument("--out", type=path, required=True, help="a folder, or a file for --kind delta; must not exist")
+    uses = "; ".join(f"{kind}: {use}" for kind, use in USES.items())
+    parser.add_argument("--kind", choices=KINDS, default="pipeline", help=uses.replace("`", ""))
+    parser.add_argument("--out", type=path, required=True, help="the folder or file to write; must not exist")
+    parser.add_argument(
+        "--rank", default=RANK, help=f"of --kind lora, where the change was not trained as one ({RANK})"
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="of lora, whole (both float16) and single-file (as the model is)"
+    )
     add_strength_argument(parser)
     about = "write a run that has ended as one file, to keep or to send"
     parser = add_command(commands, "bundle", run_bundle, about)
@@ -40,9 +47,9 @@ def add_commands(commands: Commands) -> None:
 
 def run_export(args: argparse.Namespace) -> Answer:
     eraser = load_eraser(args.eraser).scaled(args.strength)
-    export = export_eraser(open_edited(args, [args.eraser]), eraser, args.out, args.kind)
-    text = f"exported {args.out}; opened again, its pictures differ by {export.picture_difference:.2g} levels of 255"
-    return asdict(export) | {"path": str(export.path)}, text
+    pipe = open_edited(args, [args.eraser])
+    export = export_eraser(pipe, eraser, args.out, args.kind, args.rank, args.precision)
+    return asdict(export) | {"path": str(export.path)}, summary(export)
 
 
 def run_bundle(args: argparse.Namespace) -> Answer:

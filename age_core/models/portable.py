@@ -23,6 +23,16 @@ def save_pipeline(pipe: DiffusionPipeline, folder: Path) -> None:
     make_portable(folder, _source(pipe))
 
 
+def save_configurations(pipe: DiffusionPipeline, folder: Path) -> None:
+    """Write a pipeline's folder without its weights: what has to stand beside a file that holds these alone."""
+    pipe.save_config(folder)
+    for name, part in pipe.components.items():
+        if hasattr(part, "save_config"):
+            part.save_config(folder / name)
+        elif hasattr(part, "save_pretrained"):
+            getattr(part, "config", part).save_pretrained(folder / name)
+
+
 def make_portable(folder: Path, source: Path | None = None) -> None:
     """Mend what `save_pretrained` wrote of this machine and of the newest versions alone.
 

@@ -25,6 +25,7 @@ from age_core.serve.worker import DeviceWorker
 State = Literal["waiting", "running", "finished", "stopped", "failed"]
 PATIENCE_S = 20.0  # a run that nobody watches ends after so long, unless it was asked to go on
 MOST_OPEN = 4  # runs of one person that wait or train
+MOST_IN_LINE = 24  # of all: anybody may have any number of tokens
 REMEMBERED = 50  # ended runs whose events stay in memory; their folders stay anyway
 ERASERS = 4  # of these, the latest whose erasers stay as well: each is as large as all weights that were trained
 
@@ -152,6 +153,10 @@ class RunQueue:
         unseen = [queued for queued in unseen if self.find(queued.run.path, owner) is queued]  # not resumed since
         return next(iter(going or unseen[::-1]), None)
 
+    def ahead(self, queued: QueuedRun) -> int:
+        """How many runs come before one that waits."""
+        return self._ahead(queued)[0]
+
     def stop(self, queued: QueuedRun) -> None:
         """End a run after its present step, or before its first; it can be resumed from its last checkpoint."""
         queued.set(stopping=True)
@@ -187,10 +192,12 @@ class RunQueue:
         self.worker.close()
 
     def _check(self, owner: str) -> None:
-        """Raise AgeError where the owner has as many runs in line as one person may."""
+        """Raise AgeError where the owner has as many runs in line as one person may, or all have too many."""
         mine = sum(queued.owner == owner and not queued.ended for queued in self._runs)
         if mine >= MOST_OPEN:
             raise AgeError(f"{mine} of your runs are waiting or running: let one end, or stop one, first.")
+        if sum(not queued.ended for queued in self._runs) >= MOST_IN_LINE:
+            raise AgeError(f"{MOST_IN_LINE} runs are waiting for this machine: come back when some have ended.")
 
     def _add(self, queued: QueuedRun) -> QueuedRun:
         """Put a run at the end."""

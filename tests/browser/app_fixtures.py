@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, BrowserContext, Page
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("app")
-    with started(ROOT / "app.py", ROOT, folder / "log.txt", {"AGE_RUNS": str(folder / "runs")}) as address:
+    settings = {"AGE_RUNS": str(folder / "runs"), "GRADIO_MCP_SERVER": "true"}
+    with started(ROOT / "app.py", ROOT, folder / "log.txt", settings) as address:
         yield address
 
 

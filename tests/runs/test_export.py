@@ -14,7 +14,7 @@ from support import build_tiny_sd
 from age_core import AgeError, Eraser, encode_text, generate
 from age_core.errors import RunFailed
 from age_core.files import read_json
-from age_core.runs.export import NOTE, export_eraser
+from age_core.runs.export import KINDS, NOTE, export_eraser
 
 PROMPTS = ["a picture of a dog", "a photo of a cat"]
 
@@ -109,12 +109,15 @@ def test_a_lora_export_loads_with_load_lora_weights(tiny_epsilon, tmp_path):
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [
-        (dense, "lora", "not trained as low-rank"),
         (value_directions, "pipeline", "export it as 'delta'"),
         (value_directions, "lora", "export it as 'delta'"),
         (prompt_pairs, "pipeline", "export it as 'delta'"),
         (prompt_pairs, "lora", "export it as 'delta'"),
-        (dense, "onnx", "pipeline, delta, lora"),
+        (value_directions, "whole", "export it as 'delta'"),
+        (prompt_pairs, "single-file", "export it as 'delta'"),
+        (dense, "whole", "let 'x' end in .safetensors"),
+        (dense, "single-file", "let 'x' end in .safetensors"),
+        (dense, "onnx", "pipeline, delta, lora, whole, single-file"),
     ],
 )
 def test_a_kind_that_does_not_fit_is_refused(tiny_epsilon, tmp_path, make, kind, words):
@@ -123,18 +126,13 @@ def test_a_kind_that_does_not_fit_is_refused(tiny_epsilon, tmp_path, make, kind,
     assert nothing_left(tmp_path)
 
 
-def test_factors_that_do_not_cover_the_delta_are_no_lora(tiny_epsilon, tmp_path):
-    partly = low_rank(tiny_epsilon)
-    with pytest.raises(AgeError, match="more than its low-rank"):
-        export_eraser(tiny_epsilon, Eraser(dict(dense(tiny_epsilon).delta), lora=partly.lora), tmp_path / "x", "lora")
-
-
-@pytest.mark.parametrize("kind", ["pipeline", "delta", "lora"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_existing_path_is_never_overwritten(tiny_epsilon, tmp_path, kind):
-    (tmp_path / "mine").write_text("keep")
+    mine = tmp_path / "mine.safetensors"
+    mine.write_text("keep")
     with pytest.raises(AgeError, match="exists already"):
-        export_eraser(tiny_epsilon, low_rank(tiny_epsilon), tmp_path / "mine", kind)
-    assert (tmp_path / "mine").read_text() == "keep"
+        export_eraser(tiny_epsilon, low_rank(tiny_epsilon), mine, kind)
+    assert mine.read_text() == "keep"
 
 
 def test_factors_whose_product_is_not_the_delta_are_found_out(tiny_epsilon, tmp_path):
@@ -179,9 +177,9 @@ def tiny_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("kind", ["pipeline", "delta", "lora"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_full_disk_is_one_sentence_and_nothing_half_done(tiny_epsilon, tiny_disk, kind):
     (tiny_disk / "filler").write_bytes(bytes(240_000))
     with pytest.raises(RunFailed, match="disk is full"):
-        export_eraser(tiny_epsilon, low_rank(tiny_epsilon, rank=8), tiny_disk / "edited", kind)
+        export_eraser(tiny_epsilon, low_rank(tiny_epsilon, rank=16), tiny_disk / "edited.safetensors", kind)
     assert [file.name for file in tiny_disk.iterdir()] == ["filler"]

@@ -158,6 +158,18 @@ def test_nobody_fills_the_queue_alone(queue, start, tmp_path):
     assert until_ended(queue, start(tmp_path, "empty", "dog", owner="ann", **quick()))[0].state == "finished"
 
 
+def test_many_names_do_not_fill_it_either(queue, start, tmp_path, monkeypatch):
+    """Anybody may have any number of tokens."""
+    monkeypatch.setattr("age_core.serve.queue.MOST_IN_LINE", 3)
+    mine = [start(tmp_path, "empty", "dog", owner=name, **quick(steps=100_000)) for name in ("ann", "ben", "cem")]
+    with pytest.raises(AgeError, match="3 runs are waiting for this machine"):
+        start(tmp_path, "empty", "dog", owner="dora", **quick())
+    for queued in mine:
+        queue.stop(queued)
+    assert until_ended(queue, mine[-1])[0].state == "stopped"
+    assert until_ended(queue, start(tmp_path, "empty", "dog", owner="dora", **quick()))[0].state == "finished"
+
+
 @pytest.mark.parametrize("changes", [{}, {"lr": 1e30, "steps": 20}, {"steps": 100_000}])
 def test_a_model_that_was_closed_is_let_go_although_its_runs_are_remembered(queue, tmp_path, changes):
     (tmp_path / "tokenizer").mkdir()

@@ -53,3 +53,8 @@ class ServedSheets:
 
 
 SERVED = ServedSheets()
+
+
+def new_place() -> Path:
+    """Where a file to download may be written: a folder that is not there yet, which Gradio clears away by and by."""
+    return Path(get_upload_folder()) / "exports" / uuid.uuid4().hex

@@ -9,7 +9,7 @@ from age_core.serve import stored
 from age_core.serve.registry import Choice, devices
 from viz.components.chart import PLOTLY_JS
 from viz.gradio_tuning import show_progress_on
-from viz.tabs import atlas_column, compare, concept, erase, learn, model, repaint, runs
+from viz.tabs import api, atlas_column, compare, concept, erase, learn, model, repaint, runs
 from viz.tabs.events import QUIET, STREAMED, Link, Stream, Tab, Updates, answers, unchanged, where
 from viz.tabs.live import follow, on_repaint
 from viz.tabs.map_data import MapCache, MapData
@@ -59,6 +59,7 @@ def build(maps: MapCache) -> gr.Blocks:
         for tab in tabs:
             tab.connect(link)
         connect(link, data)
+        api.offer(maps)
     show_progress_on(page, link.ui.messages)
     return page
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ import age_core
 from age_core import METHODS, AgeError
 from viz.charts import panels
 from viz.components.blocks import live_block, note, text_block
-from viz.tabs.events import QUICK, STREAMED, Link, Tab, Updates, answers, where
+from viz.components.served import new_place
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, answers, where
 from viz.tabs.live import LIVE, show_recording
 from viz.tabs.map_data import MapData
 from viz.tabs.session import Session, ready
@@ -23,7 +23,24 @@ if TYPE_CHECKING:
     from age_core import Run
 
 COLUMNS = ["Run", "Concepts", "Method", "Model", "State", "Steps", "Seed", "Begun (UTC)"]
-EXPORTS = {"Run bundle (zip)": "bundle", "Weight change (safetensors)": "delta"}
+EXPORTS = {
+    "Run bundle (zip)": "bundle",
+    "Weight change (safetensors)": "delta",
+    "LoRA (zip)": "lora",
+    "Whole change for WebUI and ComfyUI": "whole",
+    "Edited model, diffusers (zip)": "pipeline",
+    "Edited model, one file": "single-file",
+}
+WHERE_TO = {
+    "bundle": "All of the run, to keep or to send: import it here, or with python -m age_core import.",
+    "delta": "For this program: python -m age_core evaluate FILE, or Eraser.load in Python.",
+    "lora": "The folder in it opens with diffusers' load_lora_weights; its file that ends in -kohya belongs into "
+    "models/Lora of WebUI or models/loras of ComfyUI.",
+    "whole": "A LyCORIS file for models/Lora of WebUI or models/loras of ComfyUI: every changed number, no loss.",
+    "pipeline": "Unpacked, a folder that DiffusionPipeline.from_pretrained opens, in earlier versions too.",
+    "single-file": "A checkpoint for models/Stable-diffusion of WebUI or models/checkpoints of ComfyUI; only of "
+    "Stable Diffusion 1.x, 2.x and SDXL.",
+}
 ROWS = ("run", "run_table", "sure", "runs_status", "messages")
 
 
@@ -47,6 +64,7 @@ def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
             ui.rename = gr.Button("Rename", elem_id="rename-run")
         with gr.Column(min_width=260):
             ui.export_kind = gr.Radio(list(EXPORTS), value="Run bundle (zip)", label="Export as", elem_id="export-kind")
+            ui.export_note = live_block("export-note", note(WHERE_TO["bundle"]))
             ui.export = gr.Button("Prepare the file", elem_id="export-run")
             ui.download = gr.DownloadButton("Download", visible=False, elem_id="download-run")
         with gr.Column(min_width=260):
@@ -157,18 +175,24 @@ def on_delete(data: MapData, ui: SimpleNamespace, session: Session | None) -> Up
     return {**list_runs(data, ui, owner), ui.runs_status: panels.status(f"{name} was deleted."), ui.messages: ""}
 
 
-@answers(download=gr.update(visible=False))
-def on_export(data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None, kind: str) -> Updates:
-    """Write the file to download into a folder of its own that Gradio clears away by and by."""
-    run = data.explorer.library.run(ready(session).owner, name or "")
-    folder = Path(gr.utils.get_upload_folder()) / "exports" / uuid.uuid4().hex
-    folder.mkdir(parents=True)
-    if EXPORTS[kind] == "bundle":
-        path = age_core.export_bundle(run, folder / f"{run.path.name}.zip")
-    else:
-        path = run.eraser().save(folder / f"{run.path.name}.safetensors")
-    status = panels.status(f"{path.name} is ready: {path.stat().st_size / 1e6:.1f} MB.")
-    return {ui.download: gr.update(value=str(path), visible=True), ui.runs_status: status, ui.messages: ""}
+@answers(download=gr.update(visible=False), runs_status="")
+def on_export(data: MapData, ui: SimpleNamespace, session: Session | None, name: str | None, label: str) -> Stream:
+    """Write the file to download."""
+    from age_core.serve.exports import export_file  # with it comes Torch
+
+    run, kind = data.explorer.library.run(ready(session).owner, name or ""), EXPORTS[label]
+    waiting = f"{run.path.name} is written, opened again, and its pictures are compared …"
+    yield {ui.download: gr.update(visible=False), ui.runs_status: panels.status(waiting), ui.messages: ""}
+    path, lost = export_file(data.explorer, run, kind, new_place())
+    said = f" At {lost}." if lost else ""
+    status = panels.status(f"{path.name} is ready: {path.stat().st_size / 1e6:.1f} MB.{said}")
+    yield {ui.download: gr.update(value=str(path), visible=True), ui.runs_status: status, ui.messages: ""}
+
+
+@answers()
+def on_export_kind(_data: MapData, ui: SimpleNamespace, label: str) -> Updates:
+    """Say where a file of the chosen kind belongs."""
+    return {ui.export_note: note(WHERE_TO[EXPORTS[label]])}
 
 
 @answers(upload=None)
@@ -197,6 +221,7 @@ def connect(link: Link) -> None:
     link.on(ui.delete.click, on_ask_delete, chosen, ("sure", "sure_text"), QUICK)
     link.on(ui.delete_yes.click, on_delete, ["session"], ROWS, QUICK)
     ui.delete_no.click(lambda: gr.update(visible=False), None, ui.sure, **QUICK)
+    link.on(ui.export_kind.change, on_export_kind, ["export_kind"], ["export_note"], QUICK)
     link.on(ui.export.click, on_export, (*chosen, "export_kind"), ("download", "runs_status"), STREAMED)
     link.on(ui.upload.upload, on_import, ("session", "upload"), (*ROWS, "upload"), STREAMED)
 

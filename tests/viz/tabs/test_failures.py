@@ -78,7 +78,9 @@ def last_of(sent: list[dict]) -> dict:
 
 
 def events_of(made) -> list:
-    return [event for event in made.fns.values() if event.fn is not None and event.inputs]
+    """The page's own; programs are answered otherwise (below)."""
+    events = [event for event in made.fns.values() if event.fn is not None and event.inputs]
+    return [event for event in events if event.api_visibility == "private"]
 
 
 @pytest.mark.parametrize("fails", ["map", "model"])
@@ -102,6 +104,29 @@ def test_every_handler_of_the_page_is_guarded(made):
     _, blocks = made
     plain = [e.fn.__qualname__ for e in events_of(blocks) if not e.fn.__qualname__.startswith("Link.on.")]
     assert plain == ["connect.<locals>.arrive"] and isinstance(page.on_arrive, Handler)
+
+
+def test_what_fails_for_a_program_is_said_and_logged_and_names_no_path(made, caplog, monkeypatch):
+    maps, blocks = made
+    requests = [event for event in blocks.fns.values() if event.api_visibility == "public"]
+    assert len(requests) == 9
+    failure = RuntimeError("no kernel image in /home/ann/secret")
+    monkeypatch.setattr(type(maps.models), "explorer", failing_call(failure))
+    for event in requests:
+        with pytest.raises(gr.Error, match="did not work: it ended in a RuntimeError") as caught:
+            event.fn(*(component.value for component in event.inputs))
+        assert "ann" not in str(caught.value)
+    assert len([line for line in caplog.records if line.exc_info]) == 9
+    monkeypatch.setattr(type(maps.models), "explorer", failing_call(AgeError("There is no model.")))
+    with pytest.raises(gr.Error, match=r"There is no model\."):
+        requests[0].fn()
+
+
+def failing_call(error: Exception):
+    def fail(*_, **__):
+        raise error
+
+    return fail
 
 
 def test_what_the_page_begins_with_does_not_wait_for_ever(data, ui):
@@ -155,8 +180,8 @@ def test_a_measurement_that_breaks_off_is_offered_again(maps, ui, session, monke
 @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOSPC, "No space left on device", "/tmp/x")])
 def test_a_full_machine_is_named(data, ui, session, monkeypatch, error, make_run):
     run = make_run()
-    monkeypatch.setattr("age_core.export_bundle", lambda *_: (_ for _ in ()).throw(error))
-    updates = runs.on_export(data, ui, session, run.path.name, "Run bundle (zip)")
+    monkeypatch.setattr("age_core.serve.exports.export_bundle", lambda *_: (_ for _ in ()).throw(error))
+    *_, updates = runs.on_export(data, ui, session, run.path.name, "Run bundle (zip)")
     assert ("memory is full" if isinstance(error, MemoryError) else "no space left") in updates["messages"]
     assert updates["download"]["visible"] is False and "/tmp" not in updates["messages"]
 

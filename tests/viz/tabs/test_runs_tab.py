@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -92,19 +94,46 @@ def test_a_run_that_goes_on_is_not_opened_yet(data, ui, session, run, monkeypatc
     assert "status" in tab.on_open(data, ui, session, run.path.name)
 
 
+def exported(data, ui, session, name, label):
+    """The last of what is shown while a file is made."""
+    *_, last = tab.on_export(data, ui, session, name, label)
+    return last
+
+
 def test_a_bundle_is_exported_and_imported(data, ui, session, run):
-    updates = tab.on_export(data, ui, session, run.path.name, "Run bundle (zip)")
+    updates = exported(data, ui, session, run.path.name, "Run bundle (zip)")
     bundle = Path(updates["download"]["value"])
     assert bundle.suffix == ".zip" and "is ready" in updates["runs_status"]
     updates = tab.on_import(data, ui, Session(BEN), str(bundle))
     assert len(updates["run"]["choices"]) == 1 and updates["upload"] is None
-    delta = tab.on_export(data, ui, session, run.path.name, "Weight change (safetensors)")
+    delta = exported(data, ui, session, run.path.name, "Weight change (safetensors)")
     assert Path(delta["download"]["value"]).suffix == ".safetensors"
-    assert "no run" in tab.on_export(data, ui, Session(BEN), "x", "Run bundle (zip)")["messages"]
+    assert "no run" in exported(data, ui, Session(BEN), "x", "Run bundle (zip)")["messages"]
+
+
+@pytest.mark.parametrize("label", list(tab.EXPORTS))
+def test_every_kind_of_file_is_one_to_download_and_told_where_it_belongs(data, ui, session, run, label):
+    updates = exported(data, ui, session, run.path.name, label)
+    path = Path(updates["download"]["value"])
+    assert path.name in updates["runs_status"] and path.stat().st_size > 1000
+    assert [other.name for other in path.parent.iterdir()] == [path.name]
+    assert ("rank 32" in updates["runs_status"]) == (label == "LoRA (zip)")
+    if path.suffix == ".zip" and "bundle" not in label:
+        names = zipfile.ZipFile(path).namelist()
+        assert all(name.startswith(f"{run.path.name}/") for name in names) and len(names) > 2
+    told = tab.on_export_kind(data, ui, label)["export_note"]
+    assert tab.WHERE_TO[tab.EXPORTS[label]][:30] in html.unescape(told)
+
+
+def test_what_a_model_has_no_file_for_is_said(data, ui, session, run, monkeypatch):
+    monkeypatch.setattr("age_core.models.original_layout.CHANNELS", 5)
+    updates = exported(data, ui, session, run.path.name, "Edited model, one file")
+    assert "autoencoder of 5 channels" in updates["messages"] and updates["runs_status"] == ""
+    assert updates["download"]["visible"] is False
 
 
 def test_a_broken_bundle_is_refused_and_leaves_nothing(data, ui, session, run, tmp_path):
-    whole = Path(tab.on_export(data, ui, session, run.path.name, "Run bundle (zip)")["download"]["value"])
+    whole = Path(exported(data, ui, session, run.path.name, "Run bundle (zip)")["download"]["value"])
     broken = tmp_path / "broken.zip"
     broken.write_bytes(whole.read_bytes()[:-200])
     updates = tab.on_import(data, ui, Session(BEN), str(broken))
