@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from age_core.serve.explorer import Explorer
 
 ABLATION = ASSETS / "ablation.csv"  # the summary that benchmarks/evidence/ablation.py writes
+PROTECTION = ASSETS / "protection.csv"  # the same of targets under one protection
 WORLD = ASSETS / "world"  # as benchmarks/evidence/world.py packs it
 WORLD_FORMAT = "float32"  # the number format in which all that came with the package was computed
 GOLD = ASSETS / "gold-squirrel.csv"  # and benchmarks/evidence/gold.py that, and the pictures beside it
@@ -137,6 +138,20 @@ def source_title(source: Source) -> tuple[str, str]:
 def ablation() -> pd.DataFrame | None:
     """The ablation of targets, a row a method (the index); None where it did not come with the package."""
     return pd.read_csv(ABLATION).set_index("method") if ABLATION.exists() else None
+
+
+def protection() -> pd.DataFrame | None:
+    """Targets that all guard the same words, a row each (the index: the method); None where it did not come along.
+
+    Rows of what the default was before, and without protection, are left out.
+    """
+    if not PROTECTION.exists():
+        return None
+    rows = pd.read_csv(PROTECTION)
+    now = (rows["method"] == "age") | rows["method"].str.contains("protect=") & ~rows["method"].str.contains(
+        "protect_in"
+    )
+    return rows[now].assign(method=lambda rows: rows["method"].str.partition(":")[0]).set_index("method")
 
 
 def gold_reference() -> tuple[pd.DataFrame, Sheet | None] | None:

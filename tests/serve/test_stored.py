@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import pandas as pd
 import pytest
 
 from age_core import ConceptSet
@@ -54,3 +55,13 @@ def test_the_recorded_world_is_of_its_own_model_and_concepts():
     netfive = ConceptSet.load("emoji-netfive")
     assert stored.recorded_world("emoji", netfive) is None and stored.recorded_world("mine", EMOJI) is None
     assert ESD in stored.side_effects("emoji", netfive, "emoji-netfive", no_model).sources  # of its own graph
+
+
+def test_targets_under_one_protection_are_told_apart_from_what_the_default_was(tmp_path, monkeypatch):
+    named = ["age", 'random:protect="near",train="kv"', 'random:protect="near",protect_in=[]', "age-unprotected"]
+    pd.DataFrame({"method": named, "esr1": [100.0, 90.0, 80.0, 70.0]}).to_csv(tmp_path / "protection.csv", index=False)
+    monkeypatch.setattr(stored, "PROTECTION", tmp_path / "protection.csv")
+    told = stored.protection()
+    assert told is not None and told["esr1"].to_dict() == {"age": 100.0, "random": 90.0}
+    monkeypatch.setattr(stored, "PROTECTION", tmp_path / "none.csv")
+    assert stored.protection() is None

@@ -9,7 +9,7 @@ import pandas as pd
 
 from viz.charts.harm import ARROW, Harm, line, lines
 from viz.charts.lesson import Act, Lesson, Option, Scene
-from viz.charts.targets import TARGETS, five, plane, range_of, rankings
+from viz.charts.targets import TARGETS, five, guarded_alike, guarded_rankings, plane, range_of, rankings
 from viz.components.html_parts import Markup, heading, join, soft
 
 TRAP = ("synonym", "in-class", "unrelated", "empty")  # the targets of lesson 4
@@ -96,8 +96,15 @@ def _trap(rows: pd.DataFrame, example: Example) -> Markup:
     return join([soft(said), lines(told)])
 
 
-def esd_or_age(esd: Harm, age: Harm, names: list[str], ranks: tuple[Act, ...] = ()) -> Lesson:
-    """Lesson 5: the same concept erased twice; `names` are the concepts that are shown after either."""
+def esd_or_age(
+    esd: Harm, age: Harm, names: list[str], ranks: tuple[Act, ...] = (), guarded: pd.DataFrame | None = None
+) -> Lesson:
+    """Lesson 5: the same concept erased twice; `names` are the concepts that are shown after either.
+
+    ranks: of the targets without protection; guarded: of targets that all guard the same words, a row each.
+    """
+    alike = guarded_alike(guarded) if guarded is not None else ""
+    ranks = (*(guarded_rankings(guarded) if guarded is not None else ()), *ranks)
     name = esd.erased
     order = (esd, age) if len(name) % 2 else (age, esd)  # which comes first must not tell which it is
     options = tuple(
@@ -110,7 +117,7 @@ def esd_or_age(esd: Harm, age: Harm, names: list[str], ranks: tuple[Act, ...] = 
         f"picks a target and guards the neighbours. Here they are afterwards. Which is {age.by}?",
         options=options,
         right=(age.method,),
-        reveal=lambda _: _both_methods(esd, age, names),
+        reveal=lambda _: join([_both_methods(esd, age, names), soft(alike) if alike else ""]),
         caveat="One concept, one seed. The two also differ in how long they train and in whom they preserve.",
         ask=Scene(picked=name),
         tell=Scene(name, age.method, name),

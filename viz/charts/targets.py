@@ -18,6 +18,7 @@ TARGETS = {
     "in-class": "one of its kind",
     "random": "a random neighbour",
     "age-unprotected": "adaptive (AGE)",
+    "age": "adaptive (AGE)",
     "general": "the general word",
     "unrelated": "an unrelated word",
     "empty": "the empty prompt",
@@ -50,6 +51,37 @@ def rankings(summary: pd.DataFrame) -> tuple[Act, ...]:
     """Five targets ranked by each measure there is."""
     rows = five(summary)
     return tuple(ranking(rows, column, title) for column, title in MEASURES.items() if column in rows)
+
+
+def guarded_rankings(protection: pd.DataFrame) -> tuple[Act, ...]:
+    """The same where all targets guard the same words: `protection` has a row a target."""
+    titles = {
+        "back_completion": "Neighbours guarded alike: comes back when a picture is completed, %",
+        "distance_near": "Neighbours guarded alike: distance of near concepts, × 1000",
+    }
+    rows = protection[protection.index.isin(TARGETS)]
+    return tuple(ranking(rows, column, title) for column, title in titles.items() if column in rows)
+
+
+def guarded_alike(protection: pd.DataFrame) -> str:
+    """What the target decides where the words to spare are guarded whatever the target, in two sentences.
+
+    "" where it was not measured.
+    """
+    rows = protection[protection.index.isin(TARGETS)].dropna(subset=["distance_near", "back_completion"])
+    if "age" not in rows.index or len(rows) < 2:
+        return ""
+    damage = rows["distance_near"]
+    age, others = rows.loc["age"], rows.drop(index="age")
+    returns = "; ".join(
+        f"{TARGETS[str(name)]} {range_of(row, 'back_completion')}"
+        for name, row in others.sort_values("back_completion").iterrows()
+    )
+    return (
+        f"Guard the neighbours alike, and near concepts move by {damage.min():.1f} to {damage.max():.1f} whatever the "
+        f"target. The target then decides how easily the concept is lured back: a picture that the original began "
+        f"shows it again in {range_of(age, 'back_completion')} % after the adaptive target; {returns}."
+    )
 
 
 def ranking(rows: pd.DataFrame, column: str, title: str) -> Act:

@@ -133,7 +133,8 @@ def target_lesson(data: MapData) -> Lesson | None:
         esd, age = (recorded(world, method, name) if world is not None else None for method in (ESD, AGE))
         if esd and age and (esd.moved or age.moved):
             largest = esd.table["size"].add(age.table["size"]).nlargest(SHOWN)
-            return lessons.esd_or_age(esd, age, list(largest.index), rankings(summary) if summary is not None else ())
+            ranks = rankings(summary) if summary is not None else ()
+            return lessons.esd_or_age(esd, age, list(largest.index), ranks, stored.protection())
     return lessons.why_targets_matter(summary) if summary is not None else None
 
 

@@ -128,6 +128,7 @@ NO_FIGURE = {plots.profile_order, plots.name_places, damage_lessons.locality, da
     target_lessons.esd_or_age,
     target_lessons.why_targets_matter,
     *(targets.plane, targets.five, targets.range_of, targets.ranking, targets.rankings),
+    *(targets.guarded_alike, targets.guarded_rankings),
 }
 
 

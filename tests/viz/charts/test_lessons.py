@@ -140,6 +140,17 @@ def test_which_of_two_erasures_is_gentler_follows_from_their_counts():
     assert "ESD kept more" in other.reveal([])
 
 
+def test_what_the_target_decides_where_all_guard_alike_follows_from_the_table():
+    guarded = pd.DataFrame({"distance_near": [1.7, 1.4], "back_completion": [20.4, 41.0]}, index=["age", "in-class"])
+    either = made_up("dog", "esd", wolf=0.9), made_up("dog", "age", wolf=0.3)
+    lesson = lessons.esd_or_age(*either, ["wolf"], guarded=guarded)
+    assert "move by 1.4 to 1.7 whatever the target" in lesson.reveal([])
+    assert "in 20 % after the adaptive target; one of its kind 41." in lesson.reveal([])
+    back = next(act for act in lesson.acts if "completed" in act.title)
+    assert list(back.draw().data[0].x) == [20.4, 41.0] and "adaptive (AGE) (20.4)" in back.said
+    assert "whatever the target" not in lessons.esd_or_age(*either, ["wolf"], guarded=guarded.drop("age")).reveal([])
+
+
 def test_the_place_of_a_picture_does_not_tell_the_method():
     first = {
         lessons.esd_or_age(made_up(name, "esd", x=0.9), made_up(name, "age", x=0.3), ["x"]).options[0].name
