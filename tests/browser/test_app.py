@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,21 @@ def world() -> RecordedWorld:
 
 def face(page: Page) -> str | None:
     return page.get_attribute("#concept-map .cg", "data-face")
+
+
+def test_an_address_holds_concept_eraser_face_and_strength(visitor: BrowserContext, address: str) -> None:
+    page = open_page(visitor, f"{address}/?concept=guitar&by=age&face=original")
+    expect(page.locator("#by input:checked")).to_have_value("age")
+    expect(page.locator("#concept-map .cg")).to_have_attribute("data-face", "original")
+    page.get_by_role("button", name="Edited").click()
+    page.wait_for_url(re.compile(r"concept=guitar&by=age&face=edited"))
+    page.get_by_role("button", name="What changed").click()
+    page.wait_for_url(lambda url: "face" not in url)
+    page.close()
+    page = open_page(visitor, f"{address}/?concept=apple&by=uce&strength=0.6")
+    status = page.locator("#now-status")
+    expect(status).to_contain_text("apple erased by UCE, strength 0.6: 24 of the 24 nearest", timeout=RUN_MS)
+    assert "by=uce" in page.url and "strength=0.6" in page.url and face(page) == "changed"
 
 
 def test_first_sight_is_the_atlas_with_an_erasure_on_it(page: Page, world: RecordedWorld) -> None:

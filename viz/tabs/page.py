@@ -1,5 +1,6 @@
 """The page: a header, the atlas at the left, the tabs beside it, and what happens when somebody arrives."""
 
+import math
 import uuid
 from types import SimpleNamespace
 
@@ -15,25 +16,52 @@ from viz.tabs.live import follow, on_repaint
 from viz.tabs.map_data import MapCache, MapData
 from viz.tabs.session import Session
 
+NOW = "uce"  # what an address calls the erasure by the closed form
 TABS: tuple[Tab, ...] = (concept.TAB, erase.TAB, compare.TAB, learn.TAB, runs.TAB)
 # Regions that a screen reader announces when they change.
 ANNOUNCED = ["selection", "messages", "live-status", "compare-status", "runs-status", "model-status", "build-status"]
-# Run once the page stands. Concept, run and tab live in the address, so that a page can be shared and found again: they
-# are read off the page whenever it shows others.
+# Run once the page stands. Concept, eraser, face, strength, run and tab live in the address, so that a page can be
+# shared and found again: they are read off the page whenever it shows others. A person's own erasure has a key that
+# nobody else knows: one by the closed form is written as such, since anybody can have it done again.
 ARRIVED_JS = """() => {
   for (const id of ANNOUNCED) document.getElementById(id)?.setAttribute('aria-live', 'polite');
+  const map = '#concept-map .cg';
+  let wanted = ['original', 'edited'].find(face => face === new URLSearchParams(location.search).get('face'));
+  for (const event of ['pointerdown', 'keydown']) addEventListener(event, () => { wanted = null; }, {once: true});
+  const eraser = () => {
+    const radio = document.querySelector('#by input:checked');
+    if (!radio || !/^[0-9a-f]{32}$/.test(radio.value)) return radio?.value;
+    return radio.closest('label').textContent.trim().startsWith('UCE') ? 'uce' : '';
+  };
+  const strength = () => {
+    const field = document.querySelector('#strength input[type=number]');
+    return field?.offsetParent && Number(field.value) !== 1 ? field.value : '';
+  };
   const write = () => {
     const where = document.querySelector('#where .where'), query = new URLSearchParams(location.search);
     const tab = document.querySelector('#tabs [role=tab][aria-selected=true]')?.textContent.trim().toLowerCase();
     document.body.dataset.view = tab || '';  // Runs has the page to itself
-    for (const [key, value] of Object.entries({concept: where?.dataset.concept, run: where?.dataset.run, tab}))
-      value ? query.set(key, value) : query.delete(key);
+    const face = document.querySelector(map)?.dataset.face;
+    const told = document.querySelector(`${map} .shows`)?.textContent ?? '';
+    if (wanted && face === 'changed' && told.startsWith(where?.dataset.concept)) {  // the pictures are there by now
+      document.querySelector(`${map} button[data-face=${wanted}]`)?.click();
+    }
+    const shown = {concept: where?.dataset.concept, by: eraser(), face: wanted || (face === 'changed' ? '' : face),
+      strength: strength(), run: where?.dataset.run, tab};
+    for (const [key, value] of Object.entries(shown)) value ? query.set(key, value) : query.delete(key);
     history.replaceState(null, '', '?' + query);
   };
   let soon = 0;  // the whole page is watched, since its parts are put in anew; often, while a run is drawn
   new MutationObserver(() => { soon ||= setTimeout(() => { soon = 0; write(); }, 120); }).observe(document.body,
-    {subtree: true, childList: true, attributeFilter: ['aria-selected', 'data-concept', 'data-run']});
+    {subtree: true, childList: true, attributeFilter: ['aria-selected', 'data-concept', 'data-run', 'data-face']});
 }""".replace("ANNOUNCED", str(ANNOUNCED))
+# In a frame of another site the address is not to be seen.
+COPY_LINK_JS = """async () => {
+  const button = document.getElementById('link-button'), text = button.textContent;
+  try { await navigator.clipboard.writeText(location.href); button.textContent = 'Copied'; }
+  catch { window.prompt('The address of what you see', location.href); }
+  setTimeout(() => { button.textContent = text; }, 1500);
+}"""
 
 # The token of this browser's person. Gradio's BrowserState raises where storage is blocked, as in a frame of another
 # site, and the page then never comes up; without storage the runs are remembered for as long as the page is open.
@@ -98,6 +126,7 @@ def lay_out_header(ui: SimpleNamespace, data: MapData) -> None:
             min_width=160,
         )
         ui.chip = gr.Button(model.chip_title(data), elem_id="model-chip", size="sm", scale=0, min_width=90)
+        ui.link = gr.Button("Copy link", elem_id="link-button", size="sm", scale=0, min_width=80)
         ui.theme = gr.Button("◐", elem_id="theme-button", size="sm", scale=0, min_width=40)
     model.lay_out(ui, data)
 
@@ -106,15 +135,27 @@ def lay_out_header(ui: SimpleNamespace, data: MapData) -> None:
 def on_arrive(data: MapData, ui: SimpleNamespace, owner: str, query: dict[str, str]) -> Updates:
     """A page was opened: give it a token, and show the concept and the tab that the `query` of its address names."""
     owner = owner if stored.is_owner(owner) else uuid.uuid4().hex
-    updates: Updates = {ui.session: Session(owner, run_in_address=query.get("run", "")), ui.owner: owner}
+    session = Session(owner, run_in_address=query.get("run", ""), strength_in_address=strength_in(query))
+    updates: Updates = {ui.session: session, ui.owner: owner}
     if query.get("concept"):
-        picked = atlas_column.on_pick(data, ui, updates[ui.session], query["concept"], gr.skip())
+        picked = atlas_column.on_pick(data, ui, session, query["concept"], gr.skip(), query.get("by"))
         updates |= picked
         if ui.graph in picked:
-            updates |= atlas_column.on_named(data, ui, updates[ui.session], "", picked[ui.graph]["value"])
+            updates |= atlas_column.on_named(data, ui, session, "", picked[ui.graph]["value"])
     if query.get("tab") in [tab.name for tab in TABS]:
         updates[ui.tabs] = gr.Tabs(selected=query["tab"])
     return updates
+
+
+def strength_in(query: dict[str, str]) -> float | None:
+    """How strongly an address has its concept erased by the closed form; None where it asks for no such thing."""
+    if query.get("by") != NOW:
+        return None
+    try:
+        strength = float(query.get("strength", 1))
+    except ValueError:
+        return 1.0
+    return min(max(strength, 0.0), repaint.STRONGEST) if math.isfinite(strength) else 1.0
 
 
 @answers()
@@ -143,6 +184,8 @@ def on_ready(data: MapData, ui: SimpleNamespace, session: Session) -> Stream:
     if queued:
         yield from follow(data, ui, session, queued)
     yield from atlas_column.draw_originals(data, ui, session.picked or data.first)
+    if session.strength_in_address is not None and session.view and not queued:
+        yield from concept.erase_again(data, ui, session, session.view.name, session.strength_in_address)
 
 
 def connect(link: Link, data: MapData) -> None:
@@ -161,5 +204,6 @@ def connect(link: Link, data: MapData) -> None:
     ready = link.on(arrived.then, on_ready, ["session"], everything, STREAMED, opened)
     link.on(ready.then, on_repaint, ["session"], repaint.PAINTED, STREAMED)
     concept.after_pick(link, arrived, STREAMED)
+    ui.link.click(js=COPY_LINK_JS, **QUIET)
     ui.theme.click(js="() => document.body.classList.toggle('dark')", **QUIET)
     ui.chip.click(js=TOGGLE_MODEL_JS, **QUIET)

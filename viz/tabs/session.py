@@ -43,6 +43,7 @@ class Session:
     picked: str = ""  # the concept that was picked last
     view: ConceptView | None = None  # what its pick was answered with
     run_in_address: str = ""  # the run that the page's address named
+    strength_in_address: float | None = None  # of the closed form that it had the concept erased by, if it did
     faces: dict[str, Face] = field(default_factory=dict)  # what the person's own erasures made of all pictures, by key
     painting: Face | None = None  # the one that is being drawn: another one ends it
     to_delete: str = ""  # the run whose deletion the page asks to be sure of

@@ -6,7 +6,7 @@ import time
 
 import gradio as gr
 import pytest
-from support import QUICK
+from support import QUICK, WORLD
 
 from age_core.serve.registry import OpenModels
 from viz.tabs import events, page
@@ -29,6 +29,38 @@ def test_the_address_names_a_concept_and_a_tab(data, ui):
     updates = page.on_arrive(data, ui, ANN, {"concept": "hound", "tab": "runs"})
     assert updates["search"] == "dog" and updates["tabs"].selected == "runs"
     assert "no concept" in page.on_arrive(data, ui, ANN, {"concept": "<grue>"})["messages"]
+
+
+@pytest.mark.parametrize(
+    ("query", "strength"),
+    [
+        ({}, None),
+        ({"by": "esd", "strength": "0.5"}, None),  # what was recorded has the strength that it has
+        ({"by": "uce"}, 1.0),
+        ({"by": "uce", "strength": "0.5"}, 0.5),
+        ({"by": "uce", "strength": "900"}, 1.5),
+        ({"by": "uce", "strength": "-1"}, 0.0),
+        ({"by": "uce", "strength": "<b>"}, 1.0),
+        ({"by": "uce", "strength": "nan"}, 1.0),
+    ],
+)
+def test_how_strongly_an_address_has_its_concept_erased(query, strength):
+    assert page.strength_in(query) == strength
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_an_erasure_of_the_address_is_done_again(data, ui, strength):
+    arrived = page.on_arrive(data, ui, ANN, {"concept": "dog", "by": "uce", "strength": str(strength)})
+    session = arrived["session"]
+    sent = list(page.on_ready(data, ui, session))
+    (face,) = session.faces.values()
+    assert face.by == "UCE" and face.names == ("dog",)
+    by = [updates["by"]["value"] for updates in sent if "by" in updates]
+    assert by[-1] == face.key
+    strengths = [updates["strength"]["value"] for updates in sent if "strength" in updates]
+    assert strengths[-1] == strength
+    assert session.painting is not None and session.painting.strength == strength
+    assert len(session.painting.table) == len(WORLD)
 
 
 def test_a_ready_page_shows_the_run_of_its_address_or_the_one_that_came_with_the_model(data, ui, make_run):
