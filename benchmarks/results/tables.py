@@ -82,10 +82,10 @@ QUIET = 'protect="near",train="kv",synonyms=true'
 BEFORE = "protect_in=[],reach=0.4"  # the default until words were spared in the set's own prompt, too
 PROTECTION = {
     "age": "**AGE, the default**",
+    f"random:{QUIET}": "random neighbour, the same",
+    f"in-class:{QUIET}": "in-class word, the same",
+    f"empty:{QUIET}": "empty prompt, the same",
     f"age:{BEFORE}": "AGE, protected in two prompts",
-    f"random:{QUIET},{BEFORE}": "random neighbour, the same",
-    f"in-class:{QUIET},{BEFORE}": "in-class word, the same",
-    f"empty:{QUIET},{BEFORE}": "empty prompt, the same",
     "age-unprotected": "AGE, unprotected",
 }
 
