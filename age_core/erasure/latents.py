@@ -12,8 +12,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from age_core.concepts.captions import article_of
-from age_core.concepts.concept_set import fill
+from age_core.concepts.captions import prompts_of
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.selectors import SELECTORS
 from age_core.errors import AgeError
@@ -48,8 +47,7 @@ class LatentCache:
 
 def _states(pipe: DiffusionPipeline, nouns: tuple[str, ...], options: EraseOptions) -> Tensor:
     """(T, n, L, D); the empty target is the empty prompt in every template."""
-    article = article_of(pipe)
-    prompts = [fill(template, noun, article) if noun else "" for template in options.templates for noun in nouns]
+    prompts = [prompt for template in options.templates for prompt in prompts_of(pipe, nouns, [template])]
     return encode_text(pipe, prompts).float().unflatten(0, (len(options.templates), len(nouns)))
 
 

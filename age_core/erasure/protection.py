@@ -19,8 +19,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from age_core.concepts.candidates import Vocabulary
-from age_core.concepts.captions import article_of
-from age_core.concepts.concept_set import fill
+from age_core.concepts.captions import prompts_of
 from age_core.erasure.options import EraseOptions
 from age_core.errors import AgeError
 from age_core.models.families import embed_concepts, encode_text, token_states
@@ -53,10 +52,7 @@ def second_moment(pipe: DiffusionPipeline, words: Sequence[str], templates: Sequ
 
 def _states(pipe: DiffusionPipeline, words: Sequence[str], templates: Sequence[str]) -> Iterator[Tensor]:
     """Token states (N, D) of every word in every template, some prompts at a time, float64 on the CPU."""
-    article = article_of(pipe)
-    prompts = list(
-        dict.fromkeys(fill(template, word, article) if word else "" for word in words for template in templates)
-    )
+    prompts = list(dict.fromkeys(prompts_of(pipe, words, templates)))
     for start in range(0, len(prompts), AT_ONCE):
         yield token_states(pipe, encode_text(pipe, prompts[start : start + AT_ONCE])).flatten(0, 1).cpu().double()
 

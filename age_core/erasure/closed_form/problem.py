@@ -10,7 +10,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from age_core.concepts.captions import article_of
+from age_core.concepts.captions import article_of, prompts_of
 from age_core.concepts.concept_set import fill
 from age_core.erasure.closed_form.algebra import uce_factor
 from age_core.errors import AgeError
@@ -110,12 +110,10 @@ def read_prompts(
     pipe: DiffusionPipeline, words: Sequence[str], templates: Sequence[str], device: torch.device = CPU
 ) -> Prompts:
     """Every word in every template, word by word; the empty word is the empty prompt, without any template."""
-    filled = [(word, template) for word in words for template in templates]
-    article = article_of(pipe)
-    prompts = [fill(template, word, article) if word else "" for word, template in filled]
+    prompts = prompts_of(pipe, words, templates)
     unique = list(dict.fromkeys(prompts))
     states = token_states(pipe, encode_text(pipe, unique)).to(device).double()
-    last = tuple(_last_subject_token(pipe, word, template) for word, template in filled)
+    last = tuple(_last_subject_token(pipe, word, template) for word in words for template in templates)
     return Prompts(states[[unique.index(prompt) for prompt in prompts]], last)
 
 

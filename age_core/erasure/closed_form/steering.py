@@ -9,8 +9,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
-from age_core.concepts.captions import article_of
-from age_core.concepts.concept_set import fill
+from age_core.concepts.captions import prompts_of
 from age_core.measure.verdicts import GUIDANCE, STEPS, seeds_of
 from age_core.models.eraser import ANSWERS
 from age_core.models.families import encode_text, family_of
@@ -32,9 +31,8 @@ def steering_vectors(
     A pair is drawn from one seed and one template, of which each has its turn; answers are averaged over patches, steps
     and pairs (CASteer, arXiv 2503.09630). target: "" is the empty prompt. float64 on the CPU.
     """
-    article, turns = article_of(pipe), [templates[row % len(templates)] for row in range(pairs)]
-    prompts = [fill(template, word, article) if word else "" for word in (concept, target) for template in turns]
-    states = encode_text(pipe, prompts)
+    turns = [templates[row % len(templates)] for row in range(pairs)]
+    states = encode_text(pipe, prompts_of(pipe, (concept, target), turns))
     seeds = 2 * seeds_of(concept, pairs, FIRST_SEED)
     with _mean_answers(answering(family_of(pipe).denoiser(pipe)), len(states)) as sums:
         sample_latents(pipe, states, seeds, STEPS, GUIDANCE, len(states))

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from age_core.concepts.captions import article_of
-from age_core.concepts.concept_set import fill
+from age_core.concepts.captions import prompts_of
 from age_core.erasure.closed_form.problem import ErasureProblem
 from age_core.erasure.closed_form.steering import orthonormal, steering_vectors
 from age_core.errors import AgeError
@@ -60,10 +59,9 @@ def dve(problem: ErasureProblem, targets: Mapping[str, str]) -> Eraser:
     The eraser holds both prompts as the model reads them, in every template. Raises AgeError where the model cannot
     tell them apart: nothing would be erased.
     """
-    article, templates = article_of(problem.pipe), problem.options.templates
 
     def read(words: Sequence[str]) -> Tensor:
-        prompts = [fill(template, word, article) if word else "" for word in words for template in templates]
+        prompts = prompts_of(problem.pipe, words, problem.options.templates)
         return encode_text(problem.pipe, prompts).float().cpu()
 
     words = [targets[concept].strip() for concept in problem.concepts]
