@@ -115,7 +115,7 @@ def export_eraser(
         path.parent.mkdir(parents=True, exist_ok=True)
         with new_folder(path) if kind in FOLDERS else replacing(path) as temporary:
             written = _look_of_written(pipe, meant, temporary, kind, dtype, prompts)
-            result = _compare(wanted, written, dtype, blank)
+            result = _compare(wanted, written, {dtype, dtype_of(pipe)}, blank)
             if kind in FOLDERS:
                 note = asdict(result) | {"path": None, "eraser": dict(eraser.info)}
                 write_json(temporary / NOTE, note)
@@ -178,7 +178,8 @@ def _look_of_written(
         with Eraser.load(path).applied_to(pipe):
             return _look(pipe, prompts)
     if kind == "whole":  # no library at hand draws with such a file: its numbers are read and applied
-        with save_whole(pipe, eraser, path, dtype).applied_to(pipe):
+        title = path.name.removesuffix(PARTIAL).removesuffix(SAFETENSORS)
+        with save_whole(pipe, eraser, path, title, dtype).applied_to(pipe):
             return _look(pipe, prompts)
     if kind == "lora":
         return _look(_opened_lora(pipe, eraser, path, dtype), prompts)
@@ -250,12 +251,16 @@ def _look(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Look:
     return Look(np.stack([np.asarray(picture.convert("RGB"), np.float32) for picture in pictures]), predictions)
 
 
-def _compare(wanted: Look, written: Look, dtype: torch.dtype, blank: Export) -> Export:
-    """Raise AgeError when the reopened export is not the edit: other pictures, or predictions without its trace."""
+def _compare(wanted: Look, written: Look, formats: set[torch.dtype], blank: Export) -> Export:
+    """Raise AgeError when the reopened export is not the edit: other pictures, or predictions without its trace.
+
+    formats: the file's and the model's; the coarser one says how near they can be.
+    """
+    levels_apart, grain = (max(limit[dtype] for dtype in formats) for limit in (PICTURE_LIMIT, GRAIN))
     off = _apart(written, wanted) / _size(wanted)
     levels = float(np.abs(written.pictures - wanted.pictures).mean())
     # written so that a NaN fails
-    if not (levels <= PICTURE_LIMIT[dtype] and off <= SHARE_LIMIT * blank.edit_size + GRAIN[dtype]):
+    if not (levels <= levels_apart and off <= SHARE_LIMIT * blank.edit_size + grain):
         raise AgeError(
             f"The export {blank.path.name!r}, opened again, differs from the eraser (pictures by {levels:.2f} levels "
             f"of 255, predictions by {off:.2g} where the edit itself is {blank.edit_size:.2g}): it was removed."

@@ -37,11 +37,13 @@ def save_kohya(pipe: DiffusionPipeline, eraser: Eraser, path: Path, dtype: torch
         _check_same(changes[module], up.flatten(1) @ down.flatten(1), name, dtype)
 
 
-def save_whole(pipe: DiffusionPipeline, eraser: Eraser, path: Path, dtype: torch.dtype = torch.float32) -> Eraser:
+def save_whole(
+    pipe: DiffusionPipeline, eraser: Eraser, path: Path, title: str, dtype: torch.dtype = torch.float32
+) -> Eraser:
     """Write every changed number, and read the eraser that the file holds. Raises AgeError where it is another."""
     names = {name: _whole_name(pipe, name) for name in eraser.delta}
     tensors = {names[name]: change.detach().cpu().to(dtype).contiguous() for name, change in eraser.delta.items()}
-    metadata = metadata_of(pipe, eraser, path.stem, "lora") | {"ss_network_module": "lycoris.kohya"}
+    metadata = metadata_of(pipe, eraser, title, "lora") | {"ss_network_module": "lycoris.kohya"}
     save_file(tensors, path, metadata=metadata)
     read = load_file(path)
     for name, change in eraser.delta.items():

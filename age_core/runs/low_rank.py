@@ -40,7 +40,7 @@ def factored(eraser: Eraser, rank: int) -> LowRank:
         if change.shape[2:].numel() > 1:
             raise AgeError(
                 f"This eraser changes a convolution ({name!r}), which most programs do not read as low-rank factors: "
-                "export it as 'whole', 'checkpoint' or 'pipeline'."
+                "export it as 'whole', 'single-file' or 'pipeline'."
             )
         up, down = _factors(change.flatten(1), rank)
         module = name.removesuffix(".weight")

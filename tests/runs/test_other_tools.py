@@ -160,7 +160,8 @@ def test_a_whole_file_holds_every_changed_number(pipe, tmp_path):
     assert all(torch.equal(value, wanted[name]) for name, value in unet.state_dict().items())
     half = export_eraser(pipe, eraser, tmp_path / "half.safetensors", "whole")
     assert half.path.stat().st_size < 0.7 * done.path.stat().st_size
-    assert metadata(half.path)["ss_network_module"] == "lycoris.kohya"
+    told = metadata(half.path)
+    assert told["ss_network_module"] == "lycoris.kohya" and told["modelspec.title"] == "half"
 
 
 def test_norms_have_names_of_their_own(tiny_epsilon, tmp_path):

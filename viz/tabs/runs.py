@@ -27,7 +27,7 @@ EXPORTS = {
     "Run bundle (zip)": "bundle",
     "Weight change (safetensors)": "delta",
     "LoRA (zip)": "lora",
-    "Whole change for WebUI and ComfyUI": "whole",
+    "LyCORIS, whole change": "whole",
     "Edited model, diffusers (zip)": "pipeline",
     "Edited model, one file": "single-file",
 }
