@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -16,6 +17,9 @@ from viz.tabs.faces import Face
 from viz.tabs.map_data import MapData
 from viz.tabs.map_view import AS_SHOWN, ConceptView, How, caption_of, counting_of, faces_of, panel_of
 from viz.tabs.session import Session
+
+if TYPE_CHECKING:
+    from age_core.serve.faces import Look
 
 PAINTED = ("graph", "by", "counting", "caption", "selection", "now_status", "strength", "source", "messages")
 STRONGEST = 1.5  # of the sliders: beyond, most erasures draw noise
@@ -73,12 +77,7 @@ def paint(data: MapData, ui: SimpleNamespace, session: Session, face: Face, said
         ui.now_status: panels.status(f"{said} Drawing what it changed …", 0, total),
         ui.strength: gr.update(value=1, visible=True),
     }
-    for looks in _no_faster(edited_faces(data.explorer, face.eraser, name), time.monotonic()):
-        if session.painting is not face:
-            yield from overtaken(ui, session)
-            return
-        face.add(looks)
-        drawn = len(face.table)
+    for drawn in _drawing(session, face, edited_faces(data.explorer, face.eraser, name), time.monotonic()):
         text = f"{said} Drawn anew: {drawn} of {total} pictures, the nearest first."
         yield shown(data, ui, session, face) | {ui.now_status: panels.status(text, drawn, total)}
     settle()
@@ -102,18 +101,22 @@ def paint_strength(data: MapData, ui: SimpleNamespace, session: Session, by: str
     if strength == 1:
         yield shown(data, ui, session, whole) | {ui.now_status: note(f"{whole.title}, as it was made.")}
         return
-    for looks in _no_faster(edited_faces(data.explorer, whole.eraser, whole.names[0], NEAREST, strength)):
-        if session.painting is not face:
-            yield from overtaken(ui, session)
-            return
-        face.add(looks)
-        text = f"{face.title}: {len(face.table)} of the {NEAREST} nearest pictures are drawn anew, the others are not."
+    for drawn in _drawing(session, face, edited_faces(data.explorer, whole.eraser, whole.names[0], NEAREST, strength)):
+        text = f"{face.title}: {drawn} of the {NEAREST} nearest pictures are drawn anew, the others are not."
         yield shown(data, ui, session, face) | {ui.now_status: note(text)}
+    if session.painting is not face:
+        yield from overtaken(ui, session)
 
 
-def _no_faster(stream: Iterator[list], began: float = 0.0) -> Iterator[list]:
-    """The same, with the pause that the browser needs between two updates; the last was sent at `began`."""
-    for item in stream:
+def _drawing(session: Session, face: Face, batches: Iterator[list[Look]], began: float = 0.0) -> Iterator[int]:
+    """How many pictures a face has after each batch, for as long as the session draws it.
+
+    Between two of them is the pause that the browser needs; the last update before was sent at `began`.
+    """
+    for looks in batches:
         settle(began)
         began = time.monotonic()
-        yield item
+        if session.painting is not face:
+            return
+        face.add(looks)
+        yield len(face.table)
