@@ -4,7 +4,8 @@
 
 Across, how far near concepts move (1000 times the distance of the probe's features, on a logarithmic scale); up, in how
 many pictures completion brings the concept back. Means over concepts with 95 % intervals, of `benchmarks/results`:
-ablation.jsonl without protection, protection.jsonl with it.
+ablation.jsonl without protection, protection.jsonl with it. The former's near concepts leave those out that share a
+word with the erased one.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def figure(table: pd.DataFrame) -> go.Figure:
             marker={"size": 11, "symbol": ["circle-open", "circle"], "color": SERIES[row], "line": {"width": 2}},
             **bars,
         )
-    title = "Protection (open to full) spares neighbours; the target decides how easily the concept returns"
+    title = "Protection (open to full) moves left, a good target moves down"
     styled(drawn, title, "near concepts move by", "completion brings it back, %")
     drawn.update_xaxes(type="log", tickvals=[1, 2, 5, 10, 20, 50, 100])
     drawn.update_yaxes(rangemode="tozero")
