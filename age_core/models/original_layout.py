@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import CLIPTextModel
 
 from age_core.errors import AgeError
+from age_core.models.families import family_of
 
 SECOND = 1024  # numbers of a text token in Stable Diffusion 2; the first has 768
 CHANNELS = 4  # of the latents that every reader of such files expects
@@ -102,13 +103,14 @@ def single_file_tensors(pipe: DiffusionPipeline) -> dict[str, Tensor]:
     for name, value in pipe.vae.state_dict().items():
         linear = ".attentions." in name and value.ndim == 2  # was a convolution of one pixel
         tensors[f"first_stage_model.{vae_name(name, levels)}"] = value[..., None, None] if linear else value
-    if isinstance(pipe, StableDiffusionXLPipeline):
-        tensors |= _clip(pipe.text_encoder, "conditioner.embedders.0.transformer.")
-        tensors |= _open_clip(pipe.text_encoder_2, "conditioner.embedders.1.model.")
+    first, *others = (encoder for _, encoder in family_of(pipe).text_parts(pipe))
+    if others:
+        tensors |= _clip(first, "conditioner.embedders.0.transformer.")
+        tensors |= _open_clip(others[0], "conditioner.embedders.1.model.")
     elif is_second(pipe):
-        tensors |= _open_clip(pipe.text_encoder, "cond_stage_model.model.")
+        tensors |= _open_clip(first, "cond_stage_model.model.")
     else:
-        tensors |= _clip(pipe.text_encoder, "cond_stage_model.transformer.")
+        tensors |= _clip(first, "cond_stage_model.transformer.")
     return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
