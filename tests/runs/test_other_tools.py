@@ -12,7 +12,7 @@ from diffusers.loaders.single_file_utils import infer_diffusers_model_type
 from safetensors import safe_open
 from safetensors.torch import load_file
 from support import build_tiny_sd, build_tiny_sdxl, text_numbers, tiny_tokenizer
-from test_export import dense, edited_pictures, pictures
+from test_export import dense, edited_pictures, low_rank, pictures
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from age_core import AgeError, Eraser
@@ -209,6 +209,16 @@ def test_a_full_change_becomes_a_lora_of_the_wanted_rank(pipe, tmp_path):
         other.load_lora_weights(done[8].path, weight_name=file)
         assert np.abs(pictures(other) - edited_pictures(pipe, low)).mean() < 0.5, file
         assert np.abs(pictures(other) - pictures(pipe)).mean() > 2, file
+
+
+@pytest.mark.parametrize("kind", ["lora", "whole", "single-file"])
+def test_a_model_in_half_precision_has_such_files_too(kind, tmp_path, tmp_path_factory):
+    """Its own arithmetic is coarser than the file's, and decides how near the two can be."""
+    pipe = build_tiny_sd(tmp_path_factory.mktemp("tokenizer"), "epsilon").to(torch.bfloat16)
+    done = export_eraser(pipe, low_rank(pipe), tmp_path / "x.safetensors", kind)
+    assert done.edit_size > 0.01 and pipe.unet.dtype == torch.bfloat16
+    if kind == "single-file":
+        assert load_file(done.path)["model.diffusion_model.out.2.weight"].dtype == torch.bfloat16
 
 
 def test_a_convolution_of_several_pixels_is_no_lora(tiny_epsilon, tmp_path):
