@@ -140,3 +140,9 @@ print(len(made.blocks), *shown, *({"torch", "diffusers", "transformers", "scipy.
     blocks, shown, *heavy = done.stdout.split()
     # where progress could be shown, the browser copies the component at every message of a run
     assert int(blocks) > 50 and shown == "messages" and not heavy
+
+
+def test_no_two_test_files_share_a_name():
+    """Pytest takes one for the other where both are collected at once."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names)), sorted(name for name in set(names) if names.count(name) > 1)
