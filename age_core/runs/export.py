@@ -126,10 +126,15 @@ def summary(export: Export) -> str:
     """What became of it, in a sentence."""
     levels = f"{export.picture_difference:.2g} levels of 255"
     text = f"exported {export.path.name}; opened again, its pictures differ by {levels}"
+    return "; ".join(part for part in (text, loss(export)) if part)
+
+
+def loss(export: Export) -> str:
+    """What of the edit is not in it, in half a sentence; "" where all is."""
     if export.rank is None:
-        return text
+        return ""
     return (
-        f"{text}; at rank {export.rank} its predictions are {export.lost:.1%} of the edit away from the eraser's, "
+        f"at rank {export.rank} its predictions are {export.lost:.1%} of the edit away from the eraser's, "
         f"its weights {export.error:.0%}, and {len(export.left_out)} biases and norms have no place in it"
     )
 

@@ -9,7 +9,6 @@ import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,7 @@ class Api:
                 "recognised": look.recognised,
                 "recognised_before": look.before,
             }
-            for look in islice(looks, nearest)
+            for look in looks
         ]
 
     def file(self, run: str, token: str, kind: str) -> str:

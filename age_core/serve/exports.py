@@ -7,7 +7,7 @@ from pathlib import Path
 
 from age_core.errors import AgeError
 from age_core.runs.bundle import export_bundle
-from age_core.runs.export import FOLDERS, KINDS, SAFETENSORS, export_eraser, summary
+from age_core.runs.export import FOLDERS, KINDS, SAFETENSORS, export_eraser, loss
 from age_core.runs.run import Run
 from age_core.serve.explorer import Explorer
 
@@ -35,4 +35,4 @@ def export_file(explorer: Explorer, run: Run, kind: str, folder: Path) -> tuple[
     if kind in FOLDERS:
         place = Path(shutil.make_archive(str(folder / f"{name}-{kind}"), "zip", folder, name))
         shutil.rmtree(done.path)
-    return place, summary(done).partition("; at ")[2]
+    return place, loss(done)

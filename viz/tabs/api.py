@@ -17,6 +17,7 @@ from gradio.data_classes import FileData
 from age_core import AgeError
 from age_core.serve.registry import Choice
 from viz.components.served import new_place
+from viz.tabs.events import reason
 from viz.tabs.map_data import MapCache
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def in_one_sentence(request: Callable[..., Any]) -> Callable[..., Any]:
             raise gr.Error(str(error), print_exception=False) from error
         except Exception as error:
             logging.getLogger(__name__).error("A request of a program failed.", exc_info=error)
-            text = f"This did not work: it ended in a {type(error).__name__}. The explorer's log says more."
+            text = f"This did not work: {reason(error)}. The explorer's log says more."
             raise gr.Error(text, print_exception=False) from error
 
     return answer

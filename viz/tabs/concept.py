@@ -11,7 +11,7 @@ from viz.components.chart import Chart
 from viz.tabs import repaint
 from viz.tabs.events import LATEST, STREAMED, Link, Stream, Tab, Updates, answers, settle
 from viz.tabs.map_data import MapData
-from viz.tabs.map_view import concept_view, counting_of, face_of, faces_of, locality
+from viz.tabs.map_view import concept_view, counting_of, face_of, locality
 from viz.tabs.repaint import PAINTED, STRONGEST
 from viz.tabs.session import Session, ready
 
@@ -100,11 +100,7 @@ def erase_again(data: MapData, ui: SimpleNamespace, session: Session, name: str,
     from age_core.serve.faces import erase_now  # as above
 
     whole = session.new_face(data, "UCE", erase_now(data.explorer, (name,)))
-    faces = [(title, key) for key, title in faces_of(data, session, name).items()]
-    yield {
-        ui.by: gr.update(choices=faces, value=whole.key, visible=True),
-        ui.strength: gr.update(value=strength, visible=True),
-    }
+    yield repaint.chosen(data, ui, session, whole, strength)
     settle()
     yield from repaint.paint_strength(data, ui, session, whole.key, strength)
 

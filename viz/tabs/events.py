@@ -134,12 +134,12 @@ def warn(ui: SimpleNamespace, error: Exception) -> Updates:
     text = str(error)
     if not isinstance(error, AgeError):
         logging.getLogger(__name__).error("A handler of the page failed.", exc_info=error)
-        text = f"This did not work: {_reason(error)}. The explorer's log says more; try again, or reload the page."
+        text = f"This did not work: {reason(error)}. The explorer's log says more; try again, or reload the page."
     gr.Warning(html.escape(text, quote=False))
     return {ui.messages: panels.message(text)}
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Why something failed, for people who may be strangers: without paths of this machine."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]

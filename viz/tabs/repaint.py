@@ -59,6 +59,15 @@ def overtaken(ui: SimpleNamespace, session: Session) -> Stream:
         yield of_view(ui, session.view)
 
 
+def chosen(data: MapData, ui: SimpleNamespace, session: Session, face: Face, strength: float = 1) -> Updates:
+    """A face of the person's own among all that erased its concept, and how strong it is shown."""
+    titles = [(title, key) for key, title in faces_of(data, session, face.names[0]).items()]
+    return {
+        ui.by: gr.update(choices=titles, value=face.key, visible=len(titles) > 0),
+        ui.strength: gr.update(value=strength, visible=True),
+    }
+
+
 def paint(data: MapData, ui: SimpleNamespace, session: Session, face: Face, said: str) -> Stream:
     """Draw every concept by the edited model of `face`, unless the session turns to something else.
 
@@ -69,13 +78,11 @@ def paint(data: MapData, ui: SimpleNamespace, session: Session, face: Face, said
     assert face.eraser is not None  # only what was recorded has none
     session.painting = face
     name, total = face.names[0], len(data.concepts)
-    titles = [(title, key) for key, title in faces_of(data, session, name).items()]
     yield {
         ui.graph: gr.update(arrows="[]", lit="{}"),
-        ui.by: gr.update(choices=titles, value=face.key, visible=len(titles) > 0),
         ui.source: AS_SHOWN,
         ui.now_status: panels.status(f"{said} Drawing what it changed …", 0, total),
-        ui.strength: gr.update(value=1, visible=True),
+        **chosen(data, ui, session, face),
     }
     for drawn in _drawing(session, face, edited_faces(data.explorer, face.eraser, name), time.monotonic()):
         text = f"{said} Drawn anew: {drawn} of {total} pictures, the nearest first."

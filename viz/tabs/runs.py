@@ -184,7 +184,7 @@ def on_export(data: MapData, ui: SimpleNamespace, session: Session | None, name:
     waiting = f"{run.path.name} is written, opened again, and its pictures are compared …"
     yield {ui.download: gr.update(visible=False), ui.runs_status: panels.status(waiting), ui.messages: ""}
     path, lost = export_file(data.explorer, run, kind, new_place())
-    said = f" At {lost}." if lost else ""
+    said = f" {lost[0].upper()}{lost[1:]}." if lost else ""
     status = panels.status(f"{path.name} is ready: {path.stat().st_size / 1e6:.1f} MB.{said}")
     yield {ui.download: gr.update(value=str(path), visible=True), ui.runs_status: status, ui.messages: ""}
 
