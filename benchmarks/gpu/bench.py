@@ -32,7 +32,7 @@ class Bench:
     out: Path
     device: str = "cuda"
     small: bool = False
-    budget_s: float = 540.0
+    budget_s: float = 620.0
     train_s: float = 0.0
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="gpu-check-")))  # for what is thrown away
     began: float = field(default_factory=time.monotonic)

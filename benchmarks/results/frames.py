@@ -118,6 +118,7 @@ DERIVED: dict[str, Callable[[], pd.DataFrame]] = {
     "gold-means": _gold,
     "gpu_check": lambda: pd.read_json(FOLDERS[0] / "gpu_check.jsonl", lines=True, precise_float=True),
     "gpu-card": _card,
+    "gpu-costs": lambda: frame("gpu_check").query("check == 'costs'"),
     "faults-kills-all": _kills,
     "faults-inputs-all": _inputs,
     "faults-reopen-all": _reopened,

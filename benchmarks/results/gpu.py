@@ -51,4 +51,32 @@ def precision() -> str:
     return markdown(["format", "cosine, weights moved by 0.0006", "by 0.00001"], cells)
 
 
-GPU: dict[str, Callable[[], str]] = {"gpu-paths": paths, "gpu-updates": updates, "gpu-precision": precision}
+def costs() -> str:
+    """Milliseconds a row of the UNet at the shapes of Stable Diffusion 1.4, by format and by rows at once."""
+    rows = _of("costs")
+    rows = rows[rows["what"] == "row"]
+    table = rows.assign(at_once=rows["at_once"].astype(int)).pivot(
+        index="format", columns="at_once", values="ms_a_row"
+    )
+    cells = [[dtype, *(number(value, 1) for value in table.loc[dtype])] for dtype in rows["format"].unique()]
+    return markdown(["format", *(f"{count} at once" for count in table)], cells)
+
+
+def memory() -> str:
+    """Peak memory at the shapes of Stable Diffusion 1.4, by format: what is done, and what the weights take alone."""
+    rows = _of("memory")
+    rows = rows[rows["shape"] == "sd-1.4"]
+    what = rows["what"] + rows["batch"].map(lambda n: "" if pd.isna(n) else f", batch {n:.0f}")
+    what += rows["pictures"].map(lambda n: "" if pd.isna(n) else f" {n:.0f}")
+    table = rows.assign(what=what).pivot(index="what", columns="format", values="peak_gib")
+    cells = [[name, *(number(table.loc[name, dtype], 1) for dtype in table)] for name in what.unique()]
+    return markdown(["", *(f"{dtype}, GiB" for dtype in table)], cells)
+
+
+GPU: dict[str, Callable[[], str]] = {
+    "gpu-paths": paths,
+    "gpu-updates": updates,
+    "gpu-precision": precision,
+    "gpu-costs": costs,
+    "gpu-memory": memory,
+}
