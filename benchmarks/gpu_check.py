@@ -64,7 +64,7 @@ CHECKS = {
     "whole": Check(whole.whole, 70),
     "workers": Check(whole.workers, 35),
 }
-STARTED_WITH = 0.9  # of its budget: a check that was given the whole round must not be skipped for what is spent by then
+STARTED_WITH = 0.9  # of its budget: a check given the whole round must not be skipped for what is spent by then
 BEFORE_CALLS = 60  # seconds of a training besides its own: encoding the art and the captions, judging
 
 

@@ -55,9 +55,7 @@ def costs() -> str:
     """Milliseconds a row of the UNet at the shapes of Stable Diffusion 1.4, by format and by rows at once."""
     rows = _of("costs")
     rows = rows[rows["what"] == "row"]
-    table = rows.assign(at_once=rows["at_once"].astype(int)).pivot(
-        index="format", columns="at_once", values="ms_a_row"
-    )
+    table = rows.assign(at_once=rows["at_once"].astype(int)).pivot(index="format", columns="at_once", values="ms_a_row")
     cells = [[dtype, *(number(value, 1) for value in table.loc[dtype])] for dtype in rows["format"].unique()]
     return markdown(["format", *(f"{count} at once" for count in table)], cells)
 

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -232,6 +232,19 @@ def scores(tables: Sequence[tuple[str, dict[str, float]]]) -> Markup:
         "pictures moved."
     )
     return region(heading("How much was erased, how much was kept"), table, explanation)
+
+
+def runs(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
+    """Recorded runs, a line each; None is an empty cell. A sentence where there are none."""
+    lines = [join(Markup("<td>{}</td>").format("" if cell is None else cell) for cell in row) for row in rows]
+    if not lines:
+        return region(soft("No run yet: whatever you erase is kept here."))
+    return region(
+        Markup('<table class="scores"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>').format(
+            join(Markup('<th scope="col">{}</th>').format(title) for title in columns),
+            join(Markup("<tr>{}</tr>").format(line) for line in lines),
+        )
+    )
 
 
 def predicted(summary: str, effects: pd.DataFrame) -> Markup:

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-import pandas as pd
 
 import age_core
 from age_core import METHODS, AgeError
@@ -55,9 +54,7 @@ def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
         ui.run = gr.Dropdown([], label="Run", elem_id="run-choice", scale=3, min_width=220)
         ui.open_run = gr.Button("Open", variant="primary", elem_id="open-run", min_width=80)
         ui.resume_run = gr.Button("Resume", elem_id="resume-run", min_width=80)
-    ui.run_table = gr.Dataframe(
-        headers=COLUMNS, value=[], interactive=False, elem_id="run-table", wrap=True, label="Your runs"
-    )
+    ui.run_table = live_block("run-table")
     with gr.Row():
         with gr.Column(min_width=260):
             ui.new_name = gr.Textbox(label="New name", elem_id="new-name", max_lines=1)
@@ -109,7 +106,7 @@ def list_runs(data: MapData, ui: SimpleNamespace, owner: str, chosen: str | None
     runs = library.runs_of(owner)
     names = [run.path.name for run in runs]
     value = chosen if chosen in names else (names[0] if names else None)
-    table = pd.DataFrame([row_of(run, library.owns(owner, run)) for run in runs], columns=COLUMNS)
+    table = panels.runs(COLUMNS, [row_of(run, library.owns(owner, run)) for run in runs])
     return {ui.run: gr.update(choices=names, value=value), ui.run_table: table, ui.sure: gr.update(visible=False)}
 
 

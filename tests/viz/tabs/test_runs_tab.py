@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import html
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from age_core.serve.queue import QueuedRun, RunQueue
+from viz.charts import panels
 from viz.tabs import runs as tab
 from viz.tabs.session import Session
 
 BEN = "b" * 32
+
+
+def cells(table):
+    """The lines of the table as a browser reads them, each by its columns' titles."""
+    found = re.findall(r"<t([hd])(?: [^>]*)?>(.*?)</t\1>", table)
+    titles = [html.unescape(text) for kind, text in found if kind == "h"]
+    texts = [html.unescape(text) for kind, text in found if kind == "d"]
+    lines = [texts[at : at + len(titles)] for at in range(0, len(texts), len(titles) or 1)]
+    return [dict(zip(titles, line, strict=True)) for line in lines]
 
 
 @pytest.fixture
@@ -24,8 +35,9 @@ def test_a_person_s_runs_are_listed_and_those_of_everybody_named_as_such(data, u
     make_run("shipped", "theirs")
     updates = tab.on_runs(data, ui, session, "theirs")
     assert updates["run"]["choices"] == [run.path.name, "theirs"] and updates["run"]["value"] == "theirs"
-    table = updates["run_table"]
-    assert list(table["Run"]) == [run.path.name, "theirs (shipped)"] and list(table["Method"]) == ["UCE", "UCE"]
+    lines = cells(updates["run_table"])
+    assert [line["Run"] for line in lines] == [run.path.name, "theirs (shipped)"]
+    assert [line["Method"] for line in lines] == ["UCE", "UCE"] and lines[0]["Steps"] == ""  # a closed form takes none
     assert tab.on_runs(data, ui, Session(BEN))["run"]["choices"] == ["theirs"]
     assert tab.on_runs(data, ui, None) == {"runs_status": ""}
 
@@ -146,4 +158,15 @@ def test_a_run_whose_state_is_damaged_hides_no_other(data, ui, session, run, mak
     (make_run(name="torn").path / "status.json").write_text('{"status": "fin')
     updates = tab.on_runs(data, ui, session)
     assert sorted(updates["run"]["choices"]) == sorted([run.path.name, "torn"])
-    assert updates["run_table"].set_index("Run")["State"]["torn"].startswith("damaged: 'status.json'")
+    states = {line["Run"]: line["State"] for line in cells(updates["run_table"])}
+    assert states["torn"].startswith("damaged: 'status.json'")
+
+
+def test_a_name_is_text_in_the_table_and_nobody_without_runs_gets_an_empty_one(data, ui, make_run):
+    assert cells(tab.on_runs(data, ui, Session(BEN))["run_table"]) == []
+    assert "No run yet" in tab.on_runs(data, ui, Session(BEN))["run_table"]
+    table = panels.runs(["Run", "Steps"], [["<b>mine</b>", None], ["yours", 60]])
+    assert "<b>" not in table and cells(table) == [
+        {"Run": "<b>mine</b>", "Steps": ""},
+        {"Run": "yours", "Steps": "60"},
+    ]
