@@ -95,6 +95,7 @@ def _train(args: argparse.Namespace, erasure: Erasure) -> float:
             args, total=run.config.options["steps"], unit="step", desc=", ".join(run.config.concepts)
         ) as bar:
             for last in events:
+                bar.total = last.steps  # more, where the concept is not gone yet
                 bar.update(last.step - bar.n if last.step else 0)
                 top = ", ".join(f"{name or '(empty)'} {share:.0%}" for name, share in last.top_targets(3))
                 bar.set_postfix_str(last.note or top, refresh=False)

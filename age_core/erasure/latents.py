@@ -5,7 +5,7 @@ Each step's `batch.draw_batch` picks rows of them and adds noise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -45,10 +45,41 @@ class LatentCache:
         return LatentCache(**{name: state[STORED.get(name, name)].to(device, copy=True) for name in names})
 
 
-def _states(pipe: DiffusionPipeline, nouns: tuple[str, ...], options: EraseOptions) -> Tensor:
-    """(T, n, L, D); the empty target is the empty prompt in every template."""
-    prompts = [prompt for template in options.templates for prompt in prompts_of(pipe, nouns, [template])]
-    return encode_text(pipe, prompts).float().unflatten(0, (len(options.templates), len(nouns)))
+def text_states(
+    pipe: DiffusionPipeline, concept: str, names: Sequence[str], synonyms: Sequence[str], templates: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """`LatentCache.erased` and `candidate_embeds` in the given templates; the empty target is "" in each of them."""
+
+    def states(nouns: Sequence[str]) -> Tensor:
+        """(T, n, L, D)"""
+        prompts = [prompt for template in templates for prompt in prompts_of(pipe, nouns, [template])]
+        return encode_text(pipe, prompts).float().unflatten(0, (len(templates), len(nouns)))
+
+    return states((concept, *synonyms)).transpose(0, 1).flatten(0, 1), states(names)
+
+
+def widened(
+    pipe: DiffusionPipeline,
+    cache: LatentCache,
+    concept: str,
+    names: Sequence[str],
+    synonyms: Sequence[str],
+    options: EraseOptions,
+) -> LatentCache:
+    """The cache with its words also in the prompts in which others are spared (`options.protect_in`).
+
+    names: the candidates that the cache kept.
+    """
+    more = [template for template in dict.fromkeys(options.protect_in) if template not in options.templates]
+    if len(cache.candidate_embeds) == len(options.templates) + len(more):
+        return cache
+    erased, candidate_embeds = text_states(pipe, concept, names, synonyms, more)
+    both = [states.unflatten(0, (1 + len(synonyms), -1)) for states in (cache.erased, erased)]
+    return replace(
+        cache,
+        erased=torch.cat(both, 1).flatten(0, 1),
+        candidate_embeds=torch.cat([cache.candidate_embeds, candidate_embeds]),
+    )
 
 
 def prepare(
@@ -63,15 +94,17 @@ def prepare(
     names: of the candidates. synonyms: erased with the concept, on its pictures. Raises AgeError where no candidate
     draws anything but the concept itself.
     """
-    erased = _states(pipe, (concept, *synonyms), options).transpose(0, 1)  # (W, T, L, D)
-    candidate_embeds = _states(pipe, names, options)
+    erased, candidate_embeds = text_states(pipe, concept, names, synonyms, options.templates)
     empty = encode_text(pipe, [""])[0].float()
     compares = options.min_candidate_distance > 0 and not SELECTORS[options.target].takes_word and len(names) > 1
     counts = options.samples, options.candidate_samples if options.latents == "cached" else 0
     if options.latents != "cached" and not compares:
         counts = 0, 0
     prompt_embeds = torch.cat(
-        [erased[0, -1].expand(counts[0], -1, -1), candidate_embeds[-1].repeat_interleave(counts[1], 0)]
+        [
+            erased[len(candidate_embeds) - 1].expand(counts[0], -1, -1),
+            candidate_embeds[-1].repeat_interleave(counts[1], 0),
+        ]
     )
     seeds = [(options.seed * 100_003 + row) % 2**63 for row in range(len(prompt_embeds))]
     shape = (0, *family_of(pipe).latent_shape(pipe))
@@ -84,7 +117,7 @@ def prepare(
         )
     z_erased, z_candidates = torch.cat(parts).split([counts[0], len(names) * counts[1]])
     z_candidates = z_candidates.reshape(len(names), -1, *shape[1:])
-    cache = LatentCache(erased.flatten(0, 1), candidate_embeds, empty, z_erased, z_candidates, torch.arange(len(names)))
+    cache = LatentCache(erased, candidate_embeds, empty, z_erased, z_candidates, torch.arange(len(names)))
     if compares:
         unlike = (likeness(pipe, cache, options) >= options.min_candidate_distance).nonzero().flatten().cpu()
         if not len(unlike):

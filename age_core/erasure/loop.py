@@ -18,10 +18,10 @@ from PIL import Image
 from torch import Tensor
 
 from age_core.concepts.candidates import Candidates
-from age_core.erasure.batch import Batch, draw_batch
+from age_core.erasure.batch import Batch, draw_batch, mixture
 from age_core.erasure.events import EraseEvent, TrainingState
-from age_core.erasure.latents import LatentCache, prepare
-from age_core.erasure.objective import inner_gradient, losses
+from age_core.erasure.latents import LatentCache, prepare, widened
+from age_core.erasure.objective import inner_gradient, losses, share_left
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.previews import Preview, draw_previews, previews_of_words
 from age_core.erasure.protection import protection_of
@@ -32,6 +32,7 @@ from age_core.erasure.training import Training, stored_cache
 from age_core.errors import AgeError, RunFailed
 from age_core.models.eraser import Eraser
 from age_core.models.families import device_of, editable, family_of
+from age_core.models.noise import spread_timesteps
 from age_core.models.precision import in_float32
 
 NO_PREVIEWS: Mapping[str, Sequence[Preview]] = MappingProxyType({})
@@ -132,14 +133,18 @@ def _run(
     candidates = {name: tuple(pool.names[row] for row in caches[name].kept.tolist()) for name, pool in pools.items()}
     first = 1 + (resume.step if resume else 0)
     loop_started = kept_at = time.monotonic()
-    for step in range(first, options.steps + 1):
+    step, (end, _) = first - 1, _look(pipe, training, candidates, synonyms, options, first - 1)
+    while step < end:
+        step += 1
         row = int(torch.randint(len(pools), (1,), generator=training.generator)) if len(pools) > 1 else 0
-        concept, last = list(pools)[row], step == options.steps
+        concept = list(pools)[row]
         asked: Sequence[Preview] = ()
         pictures: tuple[Image.Image, ...] = ()
         state: TrainingState | None = None
         with advice_when_memory_runs_out():
             weights, loss_erase, loss_preserve = _step(pipe, training, concept, options, step)
+            end, left = _look(pipe, training, candidates, synonyms, options, step)
+            last = step == end
             if options.preview_every and (step % options.preview_every == 0 or last):
                 asked = previews.get(concept) or previews_of_words(concept, candidates[concept], options)
                 pictures = draw_previews(pipe, training.student, asked, options)
@@ -151,7 +156,8 @@ def _run(
         probabilities = torch.softmax(logits, -1)
         yield EraseEvent(
             step=step,
-            steps=options.steps,
+            steps=end,
+            note="" if last or math.isnan(left) else f"{left:.0%} of the way to the target is left: it goes on",
             concept=concept,
             loss_erase=loss_erase,
             loss_preserve=loss_preserve,
@@ -161,12 +167,12 @@ def _run(
             sampled=tuple(weights.mean(0).tolist()),
             entropy=float(torch.special.entr(probabilities).sum()),
             elapsed_s=now - started,
-            remaining_s=(now - loop_started) / (step - first + 1) * (options.steps - step),
+            remaining_s=(now - loop_started) / (step - first + 1) * (end - step),
             preview_concepts=tuple(preview.concept for preview in asked),
             preview_prompts=tuple(preview.prompt for preview in asked),
             previews=pictures,
             state=state,
-            eraser=_eraser(training, options) if last else None,
+            eraser=_eraser(training, options, step) if last else None,
         )
 
 
@@ -195,13 +201,19 @@ def _step(
     training.update(options.lr_at(step))
     if selector.learns and step % options.pi_every == 0:
 
+        def batch_of(weights: Tensor) -> Batch:
+            with arithmetic(pipe, options):
+                return draw_batch(pipe, cache, weights.detach(), options, generator, student, for_pi=True)
+
         def inner_objective(weights: Tensor) -> Tensor:
             """Linear in the drawn weights, with the gradient of what pi climbs."""
-            with arithmetic(pipe, options):
-                batch = draw_batch(pipe, cache, weights.detach(), options, generator, student, for_pi=True)
+            batch = batch_of(weights)
             return (batch.mix(weights.to(device_of(pipe))) * _pi_gradient(pipe, training, batch, options)).sum()
 
-        selector.update(inner_objective, options.pi_batch, generator)
+        if step <= options.settle * options.steps:
+            selector.update(inner_objective, options.pi_batch, generator)
+        else:  # drawn all the same: where the target would not have changed anyway, the run ends in the same bits
+            batch_of(selector.explore(options.pi_batch, generator))
     loss_erase, loss_preserve = terms.tolist()
     if not math.isfinite(loss_erase + options.preserve_weight * loss_preserve):
         raise RunFailed(f"The training diverged at step {step}: lower the learning rate (now {options.lr:g}).")
@@ -220,7 +232,54 @@ def _pi_gradient(pipe: DiffusionPipeline, training: Training, batch: Batch, opti
     return torch.cat(gradients)
 
 
-def _eraser(training: Training, options: EraseOptions) -> Eraser:
+def _look(
+    pipe: DiffusionPipeline,
+    training: Training,
+    candidates: Mapping[str, Sequence[str]],
+    synonyms: Mapping[str, Sequence[str]],
+    options: EraseOptions,
+    step: int,
+) -> tuple[int, float]:
+    """The last step of a run that has done `step` of them, as far as it knows; what is left, where it looked, or nan.
+
+    Where it goes on, it erases the concept in all prompts in which it looked. A run that is resumed here sees the same.
+    """
+    if not options.most_left:
+        return options.steps, math.nan
+    end = options.end_after(step - 1)
+    if step < end or step >= 2 * options.steps:
+        return end, math.nan
+    wide = {
+        name: widened(pipe, cache, name, candidates[name], synonyms[name], options)
+        for name, cache in training.caches.items()
+    }
+    left = max(_share_left(pipe, training, name, cache, options) for name, cache in wide.items())
+    if left <= options.most_left:
+        return step, left
+    training.caches.update(wide)
+    return options.end_after(step), left
+
+
+def _share_left(
+    pipe: DiffusionPipeline, training: Training, concept: str, cache: LatentCache, options: EraseOptions
+) -> float:
+    """`share_left` of one concept in the template where most is, on all its pictures, by draws of its own."""
+    generator, rows = torch.Generator().manual_seed(options.seed), len(cache.z_erased)
+    t = spread_timesteps(pipe.scheduler, rows).to(cache.z_erased.device)
+    noise = torch.randn(cache.z_erased.shape, generator=generator).to(cache.z_erased.device)
+    z = family_of(pipe).add_noise(pipe, cache.z_erased, noise, t)
+    weights = training.selectors[concept].draw(rows, generator).to(z.device)
+    goals = [cache.empty.expand(rows, -1, -1)] * len(cache.candidate_embeds)
+    if options.erase_to == "target":
+        goals = [mixture(weights, embeds) for embeds in cache.candidate_embeds]
+    with arithmetic(pipe, options):
+        return max(
+            share_left(pipe, training.student, z, t, own.expand_as(goal), goal, options.negative_guidance)
+            for own, goal in zip(cache.erased, goals, strict=False)  # the concept's own states come before synonyms'
+        )
+
+
+def _eraser(training: Training, options: EraseOptions, steps: int) -> Eraser:
     names = list(training.caches)
     info = {
         "concept": names[0],
@@ -228,7 +287,7 @@ def _eraser(training: Training, options: EraseOptions) -> Eraser:
         "target": options.fixed_target if SELECTORS[options.target].takes_word else options.target,
         "options": asdict(options) | {"rows_at_once": training.rows_at_once},
         "train": options.train,
-        "steps": options.steps,
+        "steps": steps,
         "seed": options.seed,
     }
     return Eraser(training.student.delta(), info, training.student.lora())

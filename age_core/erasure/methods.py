@@ -45,6 +45,8 @@ CONTEXTS = (
 _ESD = {"target": "fixed", "preserve": "none", "negative_guidance": 1.0, "latents": "student", "templates": ("{noun}",)}
 # quiet directions (`protection`), for the concept by all of its names
 PROTECTED = {"train": "kv", "protect": "near", "synonyms": True}
+# a target that changes late leaves too few steps to get there, and where quiet directions are few even all may not do
+DONE = {"settle": 0.35, "most_left": 0.2}
 _BARE = {"templates": ("{noun}",), "min_candidate_distance": 0.0, "preserve": "target"}
 
 
@@ -59,7 +61,7 @@ METHODS: dict[str, Method] = {
         "neighbours hardly use.",
         prior=True,
         changes={"argmax_target": True},
-        defaults=PROTECTED,
+        defaults=PROTECTED | DONE,
     ),
     "age-unprotected": Method(
         "AGE",  # what tables of earlier versions hold under this name

@@ -9,7 +9,7 @@ from torch import Tensor
 from age_core.erasure.batch import Batch
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.student import Student
-from age_core.models.families import predict
+from age_core.models.families import predict, predict_all
 from age_core.models.noise import row_errors
 
 
@@ -72,6 +72,23 @@ def losses(
     if options.preserve == "none":
         return loss_erase, torch.zeros((), device=answer.device)
     return loss_erase, (batch.weight * row_errors(student_preserve, teacher_preserve)).mean()
+
+
+@torch.no_grad()
+def share_left(
+    pipe: DiffusionPipeline, student: Student, z: Tensor, t: Tensor, c_e: Tensor, c_goal: Tensor, eta: float
+) -> float:
+    """How much of the way from the erased concept to its goal the student has still to go: 1 all of it, 0 none.
+
+    The mean squared error of its prediction at c_e over that of the original model's, on noisy pictures z (B, C, h, w)
+    of the concept; c_e and c_goal (B, L, D). No probe is asked, so it is known of any model and any concept.
+    """
+    teacher_goal, teacher_erased = predict_all(pipe, z, t, c_goal), predict_all(pipe, z, t, c_e)
+    with student.active():
+        student_erased = predict_all(pipe, z, t, c_e)
+    goal = guided_target(teacher_goal, teacher_erased, eta)
+    to_go, whole = (row_errors(prediction, goal).mean() for prediction in (student_erased, teacher_erased))
+    return float(to_go / whole.clamp(min=1e-12))
 
 
 def inner_gradient(

@@ -64,6 +64,7 @@ class EraseOptions:
     pi_lr: Positive = 0.15
     pi_temperature: Positive = 1.0
     argmax_target: bool = False  # the student erases to the likeliest candidate alone; pi goes on exploring all
+    settle: Annotated[float, Field(gt=0, le=1)] = 1.0  # pi climbs in this share of the steps; 1: to the last
     pi_every: Count = 3
     pi_batch: Count = 4
 
@@ -96,6 +97,9 @@ class EraseOptions:
     # of the UNet's arithmetic where its weights are float32, as masters are in any case; pi's gradient stays float32
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     steps: Count = 60
+    # a run that is not done at its last step goes on, half as many at a time and up to twice as many in all, while more
+    # than this share of the concept is left (objective.share_left) in some prompt; 0: it never looks
+    most_left: NotNegative = 0.0
     batch: Count = 8  # rows of each of the two terms in a step
     rows_at_once: CountOrNone = 0  # of them in memory at once, for less memory; 0: what a GPU takes, on the CPU all
     lr: Positive = 6e-4
@@ -110,8 +114,21 @@ class EraseOptions:
         return make_options(name, changes=changes)
 
     def lr_at(self, step: int) -> float:
-        """The student's learning rate at a step, the first being 1."""
-        return self.lr * (1 - (step - 1) / self.steps) if self.lr_schedule == "linear" else self.lr
+        """The student's learning rate at a step, the first being 1; it falls anew in whatever a run adds."""
+        if self.lr_schedule == "constant":
+            return self.lr
+        if step <= self.steps:
+            return self.lr * (1 - (step - 1) / self.steps)
+        return self.lr * (1 - (step - self.steps - 1) % self.leg / self.leg)
+
+    @property
+    def leg(self) -> int:
+        """Steps that a run adds at a time."""
+        return -(-self.steps // 2)
+
+    def end_after(self, step: int) -> int:
+        """The first step after `step` at which a run may end."""
+        return self.steps + self.leg * max(0, 1 + (step - self.steps) // self.leg)
 
     def check(self) -> None:
         """Raise AgeError on values that cannot work, as setting them does."""
@@ -123,6 +140,15 @@ class EraseOptions:
             raise AgeError(
                 f"Words are protected where a weight sees them: with protect={self.protect!r} train one of "
                 f"{', '.join(PROTECTS)}, not {self.train!r}."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_looks(self) -> EraseOptions:
+        if self.most_left and self.latents != "cached":
+            raise AgeError(
+                "What is left of a concept is looked for on cached pictures: most_left above 0 goes with "
+                f"latents='cached', not {self.latents!r}."
             )
         return self
 
@@ -208,8 +234,8 @@ def make_options(
 ) -> EraseOptions:
     """A method's `defaults`, changed by a preset, then by what makes the method, then by hand (None: not at all).
 
-    A protection that nobody asked for by hand gives way where what trains sees no text, or not text alone. Raises
-    AgeError on an unknown name and on values that cannot work.
+    A protection that nobody asked for by hand gives way where what trains sees no text, or not text alone, and a look
+    at what is left where no pictures are cached. Raises AgeError on an unknown name and on values that cannot work.
     """
     if preset not in PRESETS:
         raise AgeError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
@@ -218,6 +244,8 @@ def make_options(
     _check_names(values)
     if "protect" not in by_hand and values.get("train") not in PROTECTS:
         values.pop("protect", None)
+    if "most_left" not in by_hand and values.get("latents", "cached") != "cached":
+        values.pop("most_left", None)
     return EraseOptions(**values)
 
 

@@ -64,6 +64,10 @@ class TargetSelector(Protocol):
         """
         ...
 
+    def explore(self, rows: int, generator: torch.Generator) -> Tensor:
+        """What `update` draws, without learning from it: weights (rows, n), no gradient. Asked only where it learns."""
+        ...
+
     def state(self) -> dict[str, Tensor]:
         """What a run needs to go on."""
         ...
@@ -92,6 +96,9 @@ class FixedTarget:
 
     def update(self, inner_objective: Callable[[Tensor], Tensor], rows: int, generator: torch.Generator) -> None:
         """Nothing to learn."""
+
+    def explore(self, rows: int, generator: torch.Generator) -> Tensor:
+        return self.draw(rows, generator)
 
     def state(self) -> dict[str, Tensor]:
         return {}
@@ -167,6 +174,9 @@ class AdaptiveTarget:
         (gradient,) = torch.autograd.grad(-inner_objective(weights), self.logits)
         self.logits.grad = gradient
         self._adam.step()
+
+    def explore(self, rows: int, generator: torch.Generator) -> Tensor:
+        return self.relaxed(rows, generator).detach()
 
     def state(self) -> dict[str, Tensor]:
         return {"logits": self.logits.detach().clone()} | adam_state(self._adam)

@@ -80,6 +80,7 @@ def measure(
     if device_of(pipe).type == "cpu":  # elsewhere the CPU's time is not what an erasure takes
         row["seconds"] = round((time.process_time() - started) / torch.get_num_threads(), 2)
         row["threads"] = torch.get_num_threads()
+    row["steps"] = last.steps
     row["targets"] = last.top_targets(3)
     row["entropy"] = round(last.entropy, 3)
     if back:

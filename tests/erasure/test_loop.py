@@ -212,6 +212,58 @@ def test_erasing_moves_the_prediction_to_the_target(tiny_sd):
     assert (after - wanted).square().mean() < 0.5 * (before - wanted).square().mean()
 
 
+def test_a_run_looks_whether_it_is_done_and_goes_on_where_it_is_not(tiny_sd, events):
+    """It looks by draws of its own: to the last step that it would have had, the run is the one that never looks."""
+    plain, done = events[-4:], run(tiny_sd, most_left=10.0)[-4:]
+    on = [event for event in run(tiny_sd, most_left=1e-9) if event.step]
+    assert [event.loss_erase for event in done] == [event.loss_erase for event in plain]
+    assert all(torch.equal(done[-1].eraser.delta[name], plain[-1].eraser.delta[name]) for name in done[-1].eraser.delta)
+    assert [event.loss_erase for event in on[:4]] == [event.loss_erase for event in plain]
+    assert [event.steps for event in on] == [4, 4, 4, 6, 6, 8, 8, 8] and on[-1].eraser.info["steps"] == 8
+    assert [event.step for event in on if event.note] == [4, 6] and "is left" in on[3].note
+    assert not any(event.eraser for event in on[:-1]) and not on[-1].note
+
+
+def test_a_target_settles_and_one_that_would_have_stayed_gives_the_same_bits(tiny_sd):
+    """pi stands still after half of the steps; what it would have drawn is drawn all the same."""
+    options = replace(SMALL, preview_every=0, argmax_target=True, pi_lr=0.5)
+    sure = Candidates(("wolf", "cat", "fox"), (0.1, 0.2, 0.3), prior=(50.0, 0.0, 0.0))
+    told = {share: list(erase(tiny_sd, "dog", sure, replace(options, settle=share)))[-4:] for share in (0.5, 1.0)}
+    for settled, free in zip(told[0.5], told[1.0], strict=True):
+        assert settled.loss_erase == free.loss_erase
+        assert (settled.logits == free.logits) == (settled.step <= 2)
+        assert settled.logits == told[0.5][min(settled.step, 2) - 1].logits
+    for name, delta in told[0.5][-1].eraser.delta.items():
+        assert torch.equal(delta, told[1.0][-1].eraser.delta[name])
+
+
+def test_a_run_that_goes_on_erases_in_the_prompts_in_which_words_are_spared_too(tiny_sd):
+    """There something may be left that no template asks for: the set's own prompt is looked at, then trained in."""
+    spared = {"protect": "all", "protect_in": ("an icon of {a_noun}",), "train": "kv", "checkpoint_every": 1}
+    on = [event for event in run(tiny_sd, most_left=1e-9, **spared) if event.step]
+    plain = [event for event in run(tiny_sd, **spared) if event.step]
+    assert [event.loss_erase for event in on[:4]] == [event.loss_erase for event in plain]
+    states = [event.state.tensors["scene0/erased"] for event in on]
+    assert [len(erased) for erased in states] == [2, 2, 2, 3, 3, 3, 3, 3]
+    assert torch.equal(states[3][:2], states[0])
+    assert torch.allclose(states[3][2], encode_text(tiny_sd, ["an icon of a dog"])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [4, 5])
+def test_a_run_that_went_on_is_resumed_to_the_same_bits(tiny_sd, kept):
+    """Also from the state of the very step at which it saw that it was not done."""
+    options = replace(SMALL, preview_every=0, checkpoint_every=1, most_left=1e-9)
+    pool = Vocabulary(WORDS).near(tiny_sd, "dog", 4)
+    whole = list(erase(tiny_sd, "dog", pool, options))
+    state = next(event.state for event in whole if event.step == kept)
+    again = list(erase(tiny_sd, "dog", pool, options, resume=state))
+    assert [event.step for event in again] == list(range(kept + 1, 9))
+    for name, delta in whole[-1].eraser.delta.items():
+        assert torch.equal(again[-1].eraser.delta[name], delta)
+    ended = run(tiny_sd, most_left=10.0, checkpoint_every=1)[-1].state
+    assert list(erase(tiny_sd, "dog", pool, replace(options, most_left=10.0), resume=ended)) == []
+
+
 def test_an_eraser_changes_pictures_only_while_applied(tiny_sd):
     eraser = run(tiny_sd, lr=1e-2)[-1].eraser
     first = generate(tiny_sd, ["dog"], [1], steps=3)[0].tobytes()
@@ -229,6 +281,7 @@ def test_an_eraser_changes_pictures_only_while_applied(tiny_sd):
         ("dog", {"target": "fixed", "fixed_target": " Dog "}, "own target"),
         ("  ", {}, "empty"),
         ("dog", {"train": "everything"}, "xattn"),
+        ("dog", {"most_left": 0.2, "latents": "student"}, "cached pictures"),
         ("dog", {"lr": 0.0}, "above 0"),
         ("dog", {"templates": ("a dog",)}, "must hold"),
         ("dog", {"templates": ("{noun.__class__}",)}, "must hold"),

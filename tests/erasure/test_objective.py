@@ -13,7 +13,7 @@ from support import SMALL
 from age_core import EraseOptions, encode_text
 from age_core.erasure.batch import _partial_samples, draw_batch
 from age_core.erasure.latents import LatentCache, prepare
-from age_core.erasure.objective import guided_target, inner_gradient, losses, published_objective
+from age_core.erasure.objective import guided_target, inner_gradient, losses, published_objective, share_left
 from age_core.erasure.selectors import gumbel_softmax
 from age_core.erasure.student import Student
 from age_core.models.families import predict
@@ -84,6 +84,23 @@ def test_the_published_equation_is_what_both_players_compute(tiny_sd):
     mine = inner_gradient(tiny_sd, student, batch, c_t, options)
     assert of_target.abs().max() > 0
     assert torch.allclose(mine, of_target, rtol=1e-3, atol=1e-5 * float(of_target.abs().max()))
+
+
+@pytest.mark.parametrize("profile", ["improved", "paper-code", "AP"])
+def test_what_is_left_is_the_erasing_term_beside_that_of_the_original(tiny_sd, profile):
+    options, student, _, weights, batch = setting(tiny_sd, **PROFILES[profile])
+    states, untouched = batch.mix(weights).detach(), Student(tiny_sd.unet, options)
+    c_goal = batch.empty.expand_as(states) if options.erase_to == "empty" else states
+    to_go = []
+    for model in (edited_copy(tiny_sd, student), tiny_sd):
+        target = predict(tiny_sd, batch.z_erased, batch.t, c_goal)
+        original = predict(tiny_sd, batch.z_erased, batch.t, batch.erased)
+        goal = target + options.negative_guidance * (target - original)
+        to_go.append((predict(model, batch.z_erased, batch.t, batch.erased) - goal).square().mean())
+    given = batch.z_erased, batch.t, batch.erased, c_goal, options.negative_guidance
+    left = share_left(tiny_sd, student, *given)
+    assert left == pytest.approx(float(to_go[0] / to_go[1]), rel=1e-4) and abs(left - 1) > 1e-3
+    assert share_left(tiny_sd, untouched, *given) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -136,3 +136,18 @@ def test_options_are_read_without_torch():
         [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
+
+
+def test_in_what_a_run_adds_the_learning_rate_falls_anew():
+    options = EraseOptions(steps=5, lr=1.0)
+    assert [options.end_after(step) for step in (0, 4, 5, 7, 8, 10)] == [5, 5, 8, 8, 11, 11]
+    rates = [round(options.lr_at(step), 3) for step in range(1, 12)]
+    assert rates == [1.0, 0.8, 0.6, 0.4, 0.2, 1.0, 0.667, 0.333, 1.0, 0.667, 0.333]
+    assert EraseOptions(steps=5, lr=1.0, lr_schedule="constant").lr_at(7) == 1.0
+
+
+def test_a_look_that_nobody_asked_for_gives_way_where_no_pictures_are_cached():
+    assert method_options("age", "balanced").most_left > 0
+    assert method_options("age", "balanced", latents="student").most_left == 0
+    with pytest.raises(AgeError, match="cached pictures"):
+        method_options("age", "balanced", latents="student", most_left=0.1)

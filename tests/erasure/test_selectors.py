@@ -53,7 +53,8 @@ def test_draws_of_the_outer_step_carry_no_gradient():
 def test_a_committed_student_is_given_the_likeliest_candidate_while_pi_explores():
     selector = AdaptiveTarget(3, 0.1, 1.0, prior=(0.0, 0.2, 0.1), argmax_target=True)
     assert torch.equal(selector.draw(4, seeded()), torch.tensor([[0.0, 1, 0]] * 4))
-    explored = selector.relaxed(200, seeded()).detach()
+    explored = selector.explore(200, seeded())
+    assert torch.equal(explored, selector.relaxed(200, seeded()).detach())
     assert (explored.sum(0) > 20).all()
     for _ in range(40):
         selector.update(lambda weights: weights[:, 2].mean(), 8, seeded())

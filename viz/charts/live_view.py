@@ -118,7 +118,9 @@ class LiveView:
             return f"Done: {self.name} was erased in {event.steps} steps ({duration(event.elapsed_s)})."
         if not event.step:
             return f"Getting ready: {event.note} …"
-        return f"Erasing {self.name}: step {event.step} of {event.steps}, about {duration(event.remaining_s)} left."
+        note = f" {event.note}." if event.note else ""
+        place = f"step {event.step} of {event.steps}, about {duration(event.remaining_s)} left"
+        return f"Erasing {self.name}: {place}.{note}"
 
 
 class Recording:
@@ -156,7 +158,9 @@ class Recording:
             out["live_previews"] = panels.previews(images, shown.preview_prompts[: len(images)], shown.step)
         where = f"Recorded: {self.name}, step {event.step} of {event.steps}"
         words = ", ".join(f"{n or '(empty prompt)'} {s:.0%}" for n, s in event.top_targets(3))
-        note = f" Its eraser was {event.note}." if event.note else ""  # how it was scaled, on the last step
+        note = ""
+        if event.note:  # on the last step how the eraser was scaled, before what was left then
+            note = f" Its eraser was {event.note}." if event is self.events[-1] else f" {event.note}."
         text = f"{where}. Heaviest: {words or 'one fixed word'}.{note}"
         out["status"] = panels.status(text, event.step, event.steps)
         return out
