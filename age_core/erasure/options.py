@@ -97,8 +97,8 @@ class EraseOptions:
     # of the UNet's arithmetic where its weights are float32, as masters are in any case; pi's gradient stays float32
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     steps: Count = 60
-    # a run that is not done at its last step goes on, half as many at a time and up to twice as many in all, while more
-    # than this share of the concept is left (objective.share_left) in some prompt; 0: it never looks
+    # a run that is not done at its last step goes on, a quarter as many at a time and up to twice as many in all, while
+    # more than this share of the concept is left (objective.share_left) in some prompt; 0: it never looks
     most_left: NotNegative = 0.0
     batch: Count = 8  # rows of each of the two terms in a step
     rows_at_once: CountOrNone = 0  # of them in memory at once, for less memory; 0: what a GPU takes, on the CPU all
@@ -124,7 +124,7 @@ class EraseOptions:
     @property
     def leg(self) -> int:
         """Steps that a run adds at a time."""
-        return -(-self.steps // 2)
+        return -(-self.steps // 4)
 
     def end_after(self, step: int) -> int:
         """The first step after `step` at which a run may end."""
@@ -235,7 +235,8 @@ def make_options(
     """A method's `defaults`, changed by a preset, then by what makes the method, then by hand (None: not at all).
 
     A protection that nobody asked for by hand gives way where what trains sees no text, or not text alone, and a look
-    at what is left where no pictures are cached. Raises AgeError on an unknown name and on values that cannot work.
+    at what is left where no pictures are cached or the steps were set by hand. Raises AgeError on an unknown name and
+    on values that cannot work.
     """
     if preset not in PRESETS:
         raise AgeError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
@@ -244,7 +245,7 @@ def make_options(
     _check_names(values)
     if "protect" not in by_hand and values.get("train") not in PROTECTS:
         values.pop("protect", None)
-    if "most_left" not in by_hand and values.get("latents", "cached") != "cached":
+    if "most_left" not in by_hand and ("steps" in by_hand or values.get("latents", "cached") != "cached"):
         values.pop("most_left", None)
     return EraseOptions(**values)
 

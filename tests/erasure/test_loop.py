@@ -219,8 +219,8 @@ def test_a_run_looks_whether_it_is_done_and_goes_on_where_it_is_not(tiny_sd, eve
     assert [event.loss_erase for event in done] == [event.loss_erase for event in plain]
     assert all(torch.equal(done[-1].eraser.delta[name], plain[-1].eraser.delta[name]) for name in done[-1].eraser.delta)
     assert [event.loss_erase for event in on[:4]] == [event.loss_erase for event in plain]
-    assert [event.steps for event in on] == [4, 4, 4, 6, 6, 8, 8, 8] and on[-1].eraser.info["steps"] == 8
-    assert [event.step for event in on if event.note] == [4, 6] and "is left" in on[3].note
+    assert [event.steps for event in on] == [4, 4, 4, 5, 6, 7, 8, 8] and on[-1].eraser.info["steps"] == 8
+    assert [event.step for event in on if event.note] == [4, 5, 6, 7] and "is left" in on[3].note
     assert not any(event.eraser for event in on[:-1]) and not on[-1].note
 
 

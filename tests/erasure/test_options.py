@@ -140,14 +140,15 @@ def test_options_are_read_without_torch():
 
 def test_in_what_a_run_adds_the_learning_rate_falls_anew():
     options = EraseOptions(steps=5, lr=1.0)
-    assert [options.end_after(step) for step in (0, 4, 5, 7, 8, 10)] == [5, 5, 8, 8, 11, 11]
-    rates = [round(options.lr_at(step), 3) for step in range(1, 12)]
-    assert rates == [1.0, 0.8, 0.6, 0.4, 0.2, 1.0, 0.667, 0.333, 1.0, 0.667, 0.333]
+    assert [options.end_after(step) for step in (0, 4, 5, 6, 7, 9)] == [5, 5, 7, 7, 9, 11]
+    assert [round(options.lr_at(step), 3) for step in range(1, 10)] == [1.0, 0.8, 0.6, 0.4, 0.2, 1.0, 0.5, 1.0, 0.5]
     assert EraseOptions(steps=5, lr=1.0, lr_schedule="constant").lr_at(7) == 1.0
 
 
-def test_a_look_that_nobody_asked_for_gives_way_where_no_pictures_are_cached():
+def test_a_look_that_nobody_asked_for_gives_way_to_steps_by_hand_and_where_no_pictures_are_cached():
     assert method_options("age", "balanced").most_left > 0
     assert method_options("age", "balanced", latents="student").most_left == 0
+    assert method_options("age", "balanced", steps=16).most_left == 0
+    assert method_options("age", "balanced", steps=16, most_left=0.1).most_left == 0.1
     with pytest.raises(AgeError, match="cached pictures"):
         method_options("age", "balanced", latents="student", most_left=0.1)
