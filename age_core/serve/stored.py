@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -141,17 +142,19 @@ def ablation() -> pd.DataFrame | None:
 
 
 def protection() -> pd.DataFrame | None:
-    """Targets that all guard the same words, a row each (the index: the method); None where it did not come along.
+    """Targets that all guard the same words and train as long, a row each (the index: the method); None without any.
 
-    Rows of what the default was before, and without protection, are left out.
+    Rows of what the default was before, of the default that goes on until a concept is gone, and without protection are
+    left out.
     """
     if not PROTECTION.exists():
         return None
     rows = pd.read_csv(PROTECTION)
-    now = (rows["method"] == "age") | rows["method"].str.contains("protect=") & ~rows["method"].str.contains(
-        "protect_in"
-    )
-    return rows[now].assign(method=lambda rows: rows["method"].str.partition(":")[0]).set_index("method")
+    options = rows["options"].map(json.loads)
+    guarded = rows["named"].eq("age") | options.map(lambda told: "protect" in told)
+    alike = options.map(lambda told: "protect_in" not in told and not told.get("most_left"))
+    plain = rows["named"].ne("age") | options.map(lambda told: "most_left" in told)
+    return rows[guarded & alike & plain].set_index("named")
 
 
 def gold_reference() -> tuple[pd.DataFrame, Sheet | None] | None:

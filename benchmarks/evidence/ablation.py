@@ -97,13 +97,15 @@ def measure(
 
 def summarise(rows: pd.DataFrame, reference: str) -> pd.DataFrame:
     """A row a method and preset: count, means, intervals, and the reference's paired differences to it."""
-    measures = [c for c in rows.columns if c in (*MEASURES, "seconds", "entropy") or c.startswith("back_")]
+    measures = [c for c in rows.columns if c in (*MEASURES, "seconds", "steps", "entropy") or c.startswith("back_")]
     rows = rows.set_index(["concept", "seed"])
     table = []
     for (method, preset), mine in rows.groupby(["method", "preset"], sort=False):
         own = rows[(rows["method"] == reference) & (rows["preset"] == preset)]
         compared = method not in (reference, "original")
-        row: dict[str, Any] = {"method": method, "preset": preset, "erasures": len(mine)}
+        named, changes = parse(method)
+        row: dict[str, Any] = {"method": method, "named": named, "options": json.dumps(changes)}
+        row |= {"preset": preset, "erasures": len(mine)}
         if "esr1" in mine:
             row["esr1_least"] = mine["esr1"].min()
         for measure in measures:

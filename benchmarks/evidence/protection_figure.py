@@ -19,13 +19,13 @@ import plotly.graph_objects as go
 
 from benchmarks.common import save_png
 from benchmarks.evidence.judging import columns
-from benchmarks.results.tables import QUIET
+from benchmarks.results.tables import PLAIN, QUIET
 from viz.charts.plots import SERIES, styled
 
 ROWS = Path(__file__).parents[1] / "results"
 # by what people call the target: the method without protection, and with it
 TARGETS = {
-    "AGE": ("age-unprotected", "age"),
+    "AGE": ("age-unprotected", f"age:{PLAIN}"),
     "random neighbour": ("random", f"random:{QUIET}"),
     "in-class word": ("in-class", f"in-class:{QUIET}"),
     "empty prompt": ("empty", f"empty:{QUIET}"),

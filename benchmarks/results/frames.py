@@ -102,15 +102,27 @@ def _reopened() -> pd.DataFrame:
 
 
 def _protected() -> pd.DataFrame:
-    """The same by the methods' names without their options, which hold signs that a place on the page cannot."""
+    """The same by names without options, which hold signs that a place on the page cannot: "-before", "-plain"."""
     rows = frame("protection")
-    before = rows["method"].str.contains("protect_in=[]", regex=False)
-    return rows.assign(method=rows["method"].str.split(":").str[0] + before.map({True: "-before", False: ""}))
+    options = rows["options"].map(json.loads)
+    before, plain = (options.map(lambda told, name=name: name in told) for name in ("protect_in", "most_left"))
+    return rows.assign(
+        method=rows["named"] + before.map({True: "-before", False: ""}) + plain.map({True: "-plain", False: ""})
+    )
+
+
+def _steps() -> pd.DataFrame:
+    """Of the default's erasures: how many there are, how many of them went on, and the steps that they took."""
+    steps = _lines("protection").query("method == 'age'")["steps"]
+    return pd.DataFrame({"of": ["all"], "count": [len(steps)], "on": [(steps > 60).sum()], "mean": [steps.mean()]})
 
 
 DERIVED: dict[str, Callable[[], pd.DataFrame]] = {
     "protected": _protected,
     "ablation-rows": lambda: _lines("ablation"),
+    "protection-rows": lambda: _lines("protection"),
+    "when-done-rows": lambda: _lines("when-done"),
+    "protection-steps": _steps,
     "variants-rows": lambda: _lines("ablation-variants"),
     "report": _report,
     "erasures": _erasures,

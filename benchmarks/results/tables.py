@@ -80,8 +80,10 @@ def ablation() -> str:
 
 QUIET = 'protect="near",train="kv",synonyms=true'
 BEFORE = "protect_in=[],reach=0.4"  # the default until words were spared in the set's own prompt, too
+PLAIN = "settle=1.0,most_left=0.0"  # the default until its target settled and it looked whether it is done
 PROTECTION = {
     "age": "**AGE, the default**",
+    f"age:{PLAIN}": "AGE, as many steps as the targets below",
     f"random:{QUIET}": "random neighbour, the same",
     f"in-class:{QUIET}": "in-class word, the same",
     f"empty:{QUIET}": "empty prompt, the same",
@@ -91,10 +93,10 @@ PROTECTION = {
 
 
 def protection() -> str:
-    """The default beside other targets under the same protection; gaps are how much higher the default is."""
+    """The default beside other targets under the same protection; gaps are how much higher AGE in as many steps is."""
     summary = frame("protection").set_index("method")
-    header = ["", "erasures", "ESR-1", "least", "PSR-1 near", "distance near", "the default's less this"]
-    header += ["in another prompt", "far", "comes back: synonym", "completion", "the default's less this", "revival"]
+    header = ["", "erasures", "ESR-1", "least", "PSR-1 near", "distance near", "AGE's less this"]
+    header += ["in another prompt", "far", "comes back: synonym", "completion", "AGE's less this", "revival"]
     rows = []
     for method, label in PROTECTION.items():
         row = summary.loc[method]
@@ -109,6 +111,21 @@ def protection() -> str:
         cells += [with_bounds(row, "back_completion"), with_bounds(row, "back_completion_gap")]
         rows.append([label, str(row["erasures"]), *cells, number(row["back_revival"], 0)])
     return markdown(header, rows)
+
+
+def when_done() -> str:
+    """Erasures that had left something of the concept: ended after their steps, and as the default ends them."""
+    rows = pd.concat([frame("when-done-rows"), frame("protection-rows")])
+    both = {name: rows[rows["method"] == method] for name, method in (("plain", f"age:{PLAIN}"), ("now", "age"))}
+    merged = both["plain"].merge(both["now"], on=["concept", "seed"], suffixes=("", "_now"))
+    merged = merged[merged["esr1"] < 100].sort_values("esr1", kind="stable")
+    columns = {"esr1": 1, "esr1_now": 1, "steps_now": 0, "distance_near": 1, "distance_near_now": 1}
+    cells = [
+        [row["concept"], str(row["seed"]), *(number(row[column], digits) for column, digits in columns.items())]
+        for _, row in merged.iterrows()
+    ]
+    header = ["", "seed", "ESR-1 after 60 steps", "the default's", "its steps", "near after 60 steps", "the default's"]
+    return markdown(header, cells)
 
 
 def matched() -> str:
@@ -237,6 +254,7 @@ def prediction() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "ablation": ablation,
     "protection": protection,
+    "when-done": when_done,
     "matched": matched,
     "regret": regret,
     "gold": gold,

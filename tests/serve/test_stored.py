@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pandas as pd
@@ -58,10 +59,20 @@ def test_the_recorded_world_is_of_its_own_model_and_concepts():
 
 
 def test_targets_under_one_protection_are_told_apart_from_what_the_default_was(tmp_path, monkeypatch):
-    named = ["age", 'random:protect="near",train="kv"', 'random:protect="near",protect_in=[]', "age-unprotected"]
-    pd.DataFrame({"method": named, "esr1": [100.0, 90.0, 80.0, 70.0]}).to_csv(tmp_path / "protection.csv", index=False)
+    guarded = {"protect": "near", "train": "kv"}
+    rows = [
+        ("age", {}, 100.0),
+        ("age", {"settle": 1.0, "most_left": 0.0}, 95.0),
+        ("age", {"protect_in": [], "reach": 0.4}, 92.0),
+        ("random", guarded, 90.0),
+        ("random", guarded | {"protect_in": []}, 80.0),
+        ("random", guarded | {"most_left": 0.2}, 75.0),
+        ("age-unprotected", {}, 70.0),
+    ]
+    table = pd.DataFrame(rows, columns=["named", "options", "esr1"])
+    table.assign(options=table["options"].map(json.dumps)).to_csv(tmp_path / "protection.csv", index=False)
     monkeypatch.setattr(stored, "PROTECTION", tmp_path / "protection.csv")
     told = stored.protection()
-    assert told is not None and told["esr1"].to_dict() == {"age": 100.0, "random": 90.0}
+    assert told is not None and told["esr1"].to_dict() == {"age": 95.0, "random": 90.0}
     monkeypatch.setattr(stored, "PROTECTION", tmp_path / "none.csv")
     assert stored.protection() is None
