@@ -36,6 +36,7 @@ OPTIONS = {
     "full, both": {"train": "full", "latents": "teacher", "inner_objective": "both", "relaxation": "soft"},
     "lora, both": {"train": "lora", "inner_objective": "both", "normalise_terms": True, "relaxation": "top-k"},
     "noxattn, none": {"train": "noxattn", "latents": "student", "preserve": "none", "weighting": "clipped"},
+    "goes on": {"most_left": 1e-9, "settle": 0.5, "protect": "all", "train": "kv", "protect_in": ("{noun} icon",)},
     "parts, empty": {"preserve": "empty", "rows_at_once": 1, "argmax_target": True, "min_candidate_distance": 1e-6},
     "fixed, CA": {"target": "fixed", "fixed_target": "pizza", "preserve": "none", "latents_of": "target"},
     "random, AP": {"target": "random", "erase_to": "empty", "preserve": "target", "checkpoint_every": 1},
