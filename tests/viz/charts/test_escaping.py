@@ -84,6 +84,7 @@ HTML: dict[Callable[..., Any], Callable[[], str]] = {
     panels.previews: lambda: panels.previews([PICTURE], [EVIL], 1),
     panels.compare_grid: lambda: panels.compare_grid([card("near", EVIL), card("own"), card("erased", "x")], EVIL),
     panels.scores: lambda: panels.scores([(EVIL, score_row())]),
+    panels.runs: lambda: panels.runs([EVIL], [[EVIL]]),
     panels.predicted: lambda: panels.predicted(EVIL, PAIRS),
     panels.film: lambda: panels.film([(1, PICTURE)], EVIL),
     panels.gallery: lambda: panels.gallery([PICTURE], EVIL),
