@@ -101,14 +101,18 @@ def _reopened() -> pd.DataFrame:
     return pd.DataFrame({"of": ["all"], "openings": [len(rows)], **ends})
 
 
-def _protected() -> pd.DataFrame:
-    """The same by names without options, which hold signs that a place on the page cannot: "-before", "-plain"."""
-    rows = frame("protection")
-    options = rows["options"].map(json.loads)
-    before, plain = (options.map(lambda told, name=name: name in told) for name in ("protect_in", "most_left"))
-    return rows.assign(
-        method=rows["named"] + before.map({True: "-before", False: ""}) + plain.map({True: "-plain", False: ""})
-    )
+def _protected(name: str) -> pd.DataFrame:
+    """The same by names without options, which hold signs that a place on the page cannot: "-before", "-plain"…"""
+    rows = frame(name)
+
+    def suffix(text: str) -> str:
+        options = json.loads(text)
+        before = "-before" if "protect_in" in options else ""
+        if "most_left" not in options:
+            return before
+        return "-done" if options["most_left"] else "-plain"
+
+    return rows.assign(method=rows["named"] + rows["options"].map(suffix))
 
 
 def _steps() -> pd.DataFrame:
@@ -118,7 +122,8 @@ def _steps() -> pd.DataFrame:
 
 
 DERIVED: dict[str, Callable[[], pd.DataFrame]] = {
-    "protected": _protected,
+    "protected": lambda: _protected("protection"),
+    "protected-done": lambda: _protected("protection-done"),
     "ablation-rows": lambda: _lines("ablation"),
     "protection-rows": lambda: _lines("protection"),
     "when-done-rows": lambda: _lines("when-done"),

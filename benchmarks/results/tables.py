@@ -87,6 +87,7 @@ PROTECTION = {
     f"random:{QUIET}": "random neighbour, the same",
     f"in-class:{QUIET}": "in-class word, the same",
     f"empty:{QUIET}": "empty prompt, the same",
+    f"in-class:{QUIET},most_left=0.2": "in-class word, ended as the default is",
     f"age:{BEFORE}": "AGE, protected in two prompts",
     "age-unprotected": "AGE, unprotected",
 }
