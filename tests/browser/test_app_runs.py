@@ -196,6 +196,7 @@ def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> No
     expect(page.locator("#live-status")).to_contain_text("Done: dog was erased in 5 steps", timeout=RUN_MS)
     expect(message).to_be_empty()
     open_tab(page, "Compare")
+    expect(page.locator("#erasers input:checked")).to_have_count(1)
     page.fill("#own-prompt textarea", "a cat\n" * 9)
     page.click("#compare-button")
     expect(message).to_contain_text("9 prompts are too many at once: give at most 8 lines.", timeout=RUN_MS)
