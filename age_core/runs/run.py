@@ -77,6 +77,11 @@ class Run:
         return self.path / "checkpoint.safetensors"
 
     @property
+    def steps(self) -> int:
+        """How many steps the run takes as far as it knows: more than its options say where it went on."""
+        return RunStatus.read(self.path).steps or int(self.config.options.get("steps") or 0)
+
+    @property
     def status(self) -> str:
         """ "running", "finished", "stopped" or "failed: why". A process that was killed leaves "stopped".
 

@@ -86,7 +86,7 @@ def row_of(run: Run, own: bool) -> list[Any]:
         method.label if method else config.method,
         config.model,
         status_of(run),
-        None if method and method.kind == "closed" else config.options.get("steps"),  # a closed form takes none
+        None if method and method.kind == "closed" else steps_of(run),  # a closed form takes none
         config.seed,
         config.created[:16].replace("T", " "),
     ]
@@ -98,6 +98,13 @@ def status_of(run: Run) -> str:
         return run.status
     except AgeError as error:
         return f"damaged: {error}"
+
+
+def steps_of(run: Run) -> int | None:
+    try:
+        return run.steps
+    except AgeError:  # which `status_of` says
+        return None
 
 
 def list_runs(data: MapData, ui: SimpleNamespace, owner: str, chosen: str | None = None) -> Updates:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from age_core.assets import ASSETS
+from age_core.runs.run import list_runs
 from age_core.serve.queue import QueuedRun, RunQueue
 from viz.charts import panels
 from viz.tabs import runs as tab
@@ -160,6 +162,11 @@ def test_a_run_whose_state_is_damaged_hides_no_other(data, ui, session, run, mak
     assert sorted(updates["run"]["choices"]) == sorted([run.path.name, "torn"])
     states = {line["Run"]: line["State"] for line in cells(updates["run_table"])}
     assert states["torn"].startswith("damaged: 'status.json'")
+
+
+def test_a_run_that_went_on_says_how_many_steps_it_took():
+    (run,) = list_runs(ASSETS / "runs")
+    assert run.config.options["steps"] == 60 and tab.row_of(run, False)[5] == run.events()[-1].step == 75
 
 
 def test_a_name_is_text_in_the_table_and_nobody_without_runs_gets_an_empty_one(data, ui, make_run):
