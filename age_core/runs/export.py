@@ -133,10 +133,11 @@ def loss(export: Export) -> str:
     """What of the edit is not in it, in half a sentence; "" where all is."""
     if export.rank is None:
         return ""
-    return (
-        f"at rank {export.rank} its predictions are {export.lost:.1%} of the edit away from the eraser's, "
-        f"its weights {export.error:.0%}, and {len(export.left_out)} biases and norms have no place in it"
-    )
+    away = f"at rank {export.rank} its predictions are {export.lost:.1%} of the edit away from the eraser's"
+    weights = f"its weights {export.error:.0%}"
+    if not export.left_out:
+        return f"{away}, {weights}"
+    return f"{away}, {weights}, and {len(export.left_out)} biases and norms have no place in it"
 
 
 def _check(pipe: DiffusionPipeline, eraser: Eraser, path: Path, kind: str, precision: str | None) -> torch.dtype:
