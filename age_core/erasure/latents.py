@@ -100,12 +100,8 @@ def prepare(
     counts = options.samples, options.candidate_samples if options.latents == "cached" else 0
     if options.latents != "cached" and not compares:
         counts = 0, 0
-    prompt_embeds = torch.cat(
-        [
-            erased[len(candidate_embeds) - 1].expand(counts[0], -1, -1),
-            candidate_embeds[-1].repeat_interleave(counts[1], 0),
-        ]
-    )
+    own, others = erased[len(candidate_embeds) - 1], candidate_embeds[-1]
+    prompt_embeds = torch.cat([own.expand(counts[0], -1, -1), others.repeat_interleave(counts[1], 0)])
     seeds = [(options.seed * 100_003 + row) % 2**63 for row in range(len(prompt_embeds))]
     shape = (0, *family_of(pipe).latent_shape(pipe))
     parts = [torch.zeros(shape, device=empty.device)]
@@ -128,6 +124,12 @@ def prepare(
     yield cache
 
 
+def noised(pipe: DiffusionPipeline, z0: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Clean latents (B, C, h, w) with noise, and their timesteps (B,), which are spread over all there are."""
+    t = spread_timesteps(pipe.scheduler, len(z0)).to(z0.device)
+    return family_of(pipe).add_noise(pipe, z0, torch.randn(z0.shape, generator=generator).to(z0), t), t
+
+
 def likeness(pipe: DiffusionPipeline, cache: LatentCache, options: EraseOptions, rows: int = 4) -> Tensor:
     """How far each candidate's prediction is from the erased concept's on the latter's own pictures; (n,).
 
@@ -135,9 +137,7 @@ def likeness(pipe: DiffusionPipeline, cache: LatentCache, options: EraseOptions,
     the words look like; 1 is as far as no words at all.
     """
     z0, own = cache.z_erased[:rows], cache.erased[len(cache.candidate_embeds) - 1]
-    generator = torch.Generator().manual_seed(options.seed)
-    t = spread_timesteps(pipe.scheduler, len(z0)).to(z0.device)
-    z = family_of(pipe).add_noise(pipe, z0, torch.randn(z0.shape, generator=generator).to(z0), t)
+    z, t = noised(pipe, z0, torch.Generator().manual_seed(options.seed))
 
     def predictions(prompt_embeds: Tensor) -> Tensor:
         """(m, L, D) to (m, rows, C, h, w)."""

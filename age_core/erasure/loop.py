@@ -20,7 +20,7 @@ from torch import Tensor
 from age_core.concepts.candidates import Candidates
 from age_core.erasure.batch import Batch, draw_batch, mixture
 from age_core.erasure.events import EraseEvent, TrainingState
-from age_core.erasure.latents import LatentCache, prepare, widened
+from age_core.erasure.latents import LatentCache, noised, prepare, widened
 from age_core.erasure.objective import inner_gradient, losses, share_left
 from age_core.erasure.options import EraseOptions
 from age_core.erasure.previews import Preview, draw_previews, previews_of_words
@@ -32,7 +32,6 @@ from age_core.erasure.training import Training, stored_cache
 from age_core.errors import AgeError, RunFailed
 from age_core.models.eraser import Eraser
 from age_core.models.families import device_of, editable, family_of
-from age_core.models.noise import spread_timesteps
 from age_core.models.precision import in_float32
 
 NO_PREVIEWS: Mapping[str, Sequence[Preview]] = MappingProxyType({})
@@ -127,13 +126,13 @@ def _run(
         note = f"drawing what the original model makes of {name} and its neighbours: {share:.0%}"
         elapsed = time.monotonic() - started
         yield EraseEvent(0, options.steps, note, name, candidates=pools[name].names, elapsed_s=elapsed)
+    candidates = {name: tuple(pool.names[row] for row in caches[name].kept.tolist()) for name, pool in pools.items()}
+    step = done = resume.step if resume else 0
     with advice_when_memory_runs_out():
         quiet = None if options.protect == "none" else protection_of(pipe, list(pools), protected, options)
         training = Training.start(pipe, pools, caches, options, resume, quiet)
-    candidates = {name: tuple(pool.names[row] for row in caches[name].kept.tolist()) for name, pool in pools.items()}
-    first = 1 + (resume.step if resume else 0)
+        end, _ = _look(pipe, training, candidates, synonyms, options, step)
     loop_started = kept_at = time.monotonic()
-    step, (end, _) = first - 1, _look(pipe, training, candidates, synonyms, options, first - 1)
     while step < end:
         step += 1
         row = int(torch.randint(len(pools), (1,), generator=training.generator)) if len(pools) > 1 else 0
@@ -167,7 +166,7 @@ def _run(
             sampled=tuple(weights.mean(0).tolist()),
             entropy=float(torch.special.entr(probabilities).sum()),
             elapsed_s=now - started,
-            remaining_s=(now - loop_started) / (step - first + 1) * (end - step),
+            remaining_s=(now - loop_started) / (step - done) * (end - step),
             preview_concepts=tuple(preview.concept for preview in asked),
             preview_prompts=tuple(preview.prompt for preview in asked),
             previews=pictures,
@@ -265,9 +264,7 @@ def _share_left(
 ) -> float:
     """`share_left` of one concept in the template where most is, on all its pictures, by draws of its own."""
     generator, rows = torch.Generator().manual_seed(options.seed), len(cache.z_erased)
-    t = spread_timesteps(pipe.scheduler, rows).to(cache.z_erased.device)
-    noise = torch.randn(cache.z_erased.shape, generator=generator).to(cache.z_erased.device)
-    z = family_of(pipe).add_noise(pipe, cache.z_erased, noise, t)
+    z, t = noised(pipe, cache.z_erased, generator)
     weights = training.selectors[concept].draw(rows, generator).to(z.device)
     goals = [cache.empty.expand(rows, -1, -1)] * len(cache.candidate_embeds)
     if options.erase_to == "target":
