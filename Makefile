@@ -9,11 +9,12 @@ DEV_READY := $(VENV)/.dev-ready
 WORKERS ?= 2
 BROWSER_SAID := $(VENV)/.browser-tests.txt
 LINT_SAID := $(VENV)/.lint.txt
+SPACE := $(VENV)/space
 
 export GRADIO_ANALYTICS_ENABLED := False
 
 .DEFAULT_GOAL := help
-.PHONY: help run test browser-tests other-tests lint-aside lint format emoji browser clean
+.PHONY: help run test space browser-tests other-tests lint-aside lint format emoji browser clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +41,11 @@ browser-tests:
 
 other-tests:
 	nice $(BIN)/pytest --ignore=tests/browser -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+space: browser ## Try the checkout as a Space, in an environment of requirements.txt alone
+	$(PYTHON) -m venv $(SPACE)
+	$(SPACE)/bin/python -m pip install -r requirements.txt
+	SPACE_PYTHON=$(abspath $(SPACE))/bin/python CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest tests/browser/test_space.py
 
 lint: $(DEV_READY) ## Check style, formatting and types
 	$(BIN)/ruff check .

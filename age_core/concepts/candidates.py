@@ -7,13 +7,14 @@ import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from diffusers import DiffusionPipeline
 
 from age_core.concepts.concept_set import Concept, ConceptSet
 from age_core.errors import AgeError
-from age_core.models.families import embed_concepts, encode_text, token_states
+from age_core.models.families import embed_concepts, encode_text, reading, token_states
 
 NEAR, FAR = 20, 20  # whom to watch unless said otherwise
 
@@ -39,8 +40,8 @@ class Candidates:
         return Candidates((word, *(n for n, _ in others)), (math.nan, *(d for _, d in others)))
 
 
-# What `_vectors` read last: the pipeline, and each word's vector.
-_latest: tuple[weakref.ref[DiffusionPipeline], dict[str, np.ndarray]] | None = None
+# What `_vectors` read last: of which pipeline, how that read, and each word's vector.
+_latest: tuple[weakref.ref[DiffusionPipeline], tuple[Any, ...], dict[str, np.ndarray]] | None = None
 
 
 def _vectors(pipe: DiffusionPipeline, words: Sequence[str]) -> np.ndarray:
@@ -49,11 +50,11 @@ def _vectors(pipe: DiffusionPipeline, words: Sequence[str]) -> np.ndarray:
     So an erasure, which chooses among all words and preserves all but its own, reads them once: two seconds on a CPU.
     """
     global _latest
-    latest = _latest
-    if latest is None or latest[0]() is not pipe or not latest[1].keys() >= set(words):
+    latest, how = _latest, reading(pipe)
+    if latest is None or latest[0]() is not pipe or latest[1] != how or not latest[2].keys() >= set(words):
         read = dict(zip(words, embed_concepts(pipe, words), strict=True))
-        _latest = latest = weakref.ref(pipe), read
-    return np.stack([latest[1][word] for word in words])
+        _latest = latest = weakref.ref(pipe), how, read
+    return np.stack([latest[2][word] for word in words])
 
 
 class Vocabulary:
@@ -63,7 +64,7 @@ class Vocabulary:
         self.words = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
         if len(self.words) < 2:
             raise AgeError("A vocabulary needs at least two different words.")
-        self._read: tuple[weakref.ref[DiffusionPipeline], np.ndarray] | None = None
+        self._read: tuple[weakref.ref[DiffusionPipeline], tuple[Any, ...], np.ndarray] | None = None
 
     @staticmethod
     @lru_cache(maxsize=8)
@@ -73,9 +74,10 @@ class Vocabulary:
 
     def vectors(self, pipe: DiffusionPipeline) -> np.ndarray:
         """A unit vector for each word (see `embed_concepts`), kept for the pipeline that was asked last."""
-        if self._read is None or self._read[0]() is not pipe:
-            self._read = weakref.ref(pipe), _vectors(pipe, self.words)
-        return self._read[1]
+        how = reading(pipe)
+        if self._read is None or self._read[0]() is not pipe or self._read[1] != how:
+            self._read = weakref.ref(pipe), how, _vectors(pipe, self.words)
+        return self._read[2]
 
     def near(self, pipe: DiffusionPipeline, concept: str, k: int = 30, exclude: Sequence[str] = ()) -> Candidates:
         """The k words nearest to `concept` by the angle of their mean token states.

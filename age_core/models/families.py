@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -19,6 +20,10 @@ from age_core.models.solver import solver_for
 
 TEXTS = 128  # encoded at once: the activations of more leave the cache, and 450 take a fifth longer
 TOKENIZING = threading.Lock()  # a fast tokenizer breaks off when two threads ask it at once
+if hasattr(os, "register_at_fork"):  # a process that is forked meanwhile would find it closed for ever
+    os.register_at_fork(
+        before=TOKENIZING.acquire, after_in_parent=TOKENIZING.release, after_in_child=TOKENIZING.release
+    )
 
 
 class Family(Protocol):
@@ -227,6 +232,17 @@ def encode_text(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Tensor:
         with TOKENIZING:
             parts.append(family.encode(pipe, texts[start : start + TEXTS]))
     return torch.cat(parts).to(device_of(pipe))
+
+
+def reading(pipe: DiffusionPipeline) -> tuple[Any, ...]:
+    """Equal as long as a pipeline reads texts as before: no part replaced, no weight written over, no word added."""
+    stamp: list[Any] = []
+    for tokenizer, encoder in family_of(pipe).text_parts(pipe):
+        weights = [
+            (weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in encoder.parameters()
+        ]
+        stamp += [id(tokenizer), len(tokenizer), id(encoder), *weights]
+    return tuple(stamp)
 
 
 def token_states(pipe: DiffusionPipeline, prompt_embeds: Tensor) -> Tensor:

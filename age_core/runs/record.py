@@ -17,7 +17,7 @@ from diffusers import DiffusionPipeline
 from age_core.concepts.concept_set import ConceptSet, vocabulary_hash
 from age_core.erasure.by_method import Request, carry_out, plan
 from age_core.erasure.events import EraseEvent
-from age_core.files import plain
+from age_core.files import disk_errors, plain, write_json
 from age_core.models.families import device_of, dtype_of, editable, family_of
 from age_core.models.identity import model_identity
 from age_core.models.pipelines import DTYPES
@@ -128,6 +128,17 @@ def _with_checkpoints(request: Request) -> Request:
     every = max(1, request.options.steps // CHECKPOINTS)
     options = replace(request.options, checkpoint_every=every)
     return replace(request, options=options, arguments={**request.arguments, "checkpoint_every": every})
+
+
+def moved(run: Run, pipe: DiffusionPipeline) -> Run:
+    """The run, which says from now on that it computes where `pipe` is; no other process may be recording it."""
+    machine = _machine(pipe)
+    if machine == run.config.machine:
+        return run
+    moved = replace(run, config=replace(run.config, machine=machine))
+    with disk_errors(f"The run {run.path.name!r}"), run.alone():
+        write_json(run.path / "config.json", asdict(moved.config))
+    return moved
 
 
 def resume_run(pipe: DiffusionPipeline, run: Run, concepts: ConceptSet) -> Generator[EraseEvent, None, None]:

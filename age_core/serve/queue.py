@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from age_core.erasure.events import EraseEvent
 from age_core.errors import AgeError
 from age_core.runs.record import resume_run, start_planned
 from age_core.runs.run import Run
+from age_core.serve.lent import Trainer
 from age_core.serve.worker import DeviceWorker
 
 State = Literal["waiting", "running", "finished", "stopped", "failed"]
@@ -32,10 +34,14 @@ ERASERS = 4  # of these, the latest whose erasers stay as well: each is as large
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a run needs until it ends: the model that it trains, and the events that train it."""
+    """What a run needs until it ends: the model that it trains, and the events that train it.
+
+    asked: in what the run was asked for, by which a Space knows whose time on a lent card it takes.
+    """
 
     pipe: DiffusionPipeline
     events: Generator[EraseEvent, None, None]
+    asked: Context = field(default_factory=copy_context)
 
 
 @dataclass(eq=False)
@@ -93,8 +99,9 @@ class RunUpdate:
 class RunQueue:
     """The trainings of one device, one after the other in a thread of its own, whatever models they train."""
 
-    def __init__(self, patience: float = PATIENCE_S):
-        self._patience = patience
+    def __init__(self, patience: float = PATIENCE_S, elsewhere: Trainer | None = None):
+        """`elsewhere`: the events of a run that another process trains (`serve.lent`); else the device's own thread."""
+        self._patience, self._elsewhere = patience, elsewhere
         self.worker = DeviceWorker()
         self._runs: list[QueuedRun] = []
         self._waiting: queue.SimpleQueue[QueuedRun | None] = queue.SimpleQueue()
@@ -116,7 +123,7 @@ class RunQueue:
         self._check(owner)
         # reading the candidates' texts takes the model
         run, events = self.worker.run(lambda: start_planned(pipe, root, request, concepts, model, identity=identity))
-        return self._add(QueuedRun(run, owner, keep, Training(pipe, events)))
+        return self._add(QueuedRun(run, owner, keep, self._training(pipe, run, events)))
 
     def resume(
         self, pipe: DiffusionPipeline, concepts: ConceptSet, run: Run, owner: str = "", keep: bool = False
@@ -126,7 +133,7 @@ class RunQueue:
             raise AgeError(f"The run {run.path.name!r} is already waiting or running.")
         self._check(owner)
         events = self.worker.run(lambda: resume_run(pipe, run, concepts))
-        return self._add(QueuedRun(run, owner, keep, Training(pipe, events)))
+        return self._add(QueuedRun(run, owner, keep, self._training(pipe, run, events)))
 
     def holds(self, run: Path) -> bool:
         """Whether a run waits or trains, whoever asked for it."""
@@ -191,6 +198,10 @@ class RunQueue:
         self._thread.join()
         self.worker.close()
 
+    def _training(self, pipe: DiffusionPipeline, run: Run, events: Generator[EraseEvent, None, None]) -> Training:
+        """What was planned, and so found to be possible; where another process trains, that plans it again."""
+        return Training(pipe, self._elsewhere(run) if self._elsewhere else events)
+
     def _check(self, owner: str) -> None:
         """Raise AgeError where the owner has as many runs in line as one person may, or all have too many."""
         mine = sum(queued.owner == owner and not queued.ended for queued in self._runs)
@@ -248,14 +259,19 @@ class RunQueue:
             return "stopped"
         queued.set(state="running")
         assert queued.training is not None  # until it has ended
-        events = queued.training.events
+        events, asked = queued.training.events, queued.training.asked
+        # what another process trains is waited for in this thread, so that the device's can draw meanwhile
+        run: Callable[..., Any] = (lambda function: function()) if self._elsewhere else self.worker.run
         try:
-            while (event := self.worker.run(lambda: next(events, None))) is not None:
+            while (event := run(lambda: asked.run(next, events, None))) is not None:
                 queued.add(event)
                 if event.eraser is not None:
                     return "finished"
                 if unwanted():
                     break
-            return "stopped"
         finally:
-            self.worker.run(events.close)
+            run(lambda: asked.run(events.close))
+        if queued.run.status == "finished":  # another process was past its last step when it was told to stop
+            queued.add(replace(queued.run.events()[-1], eraser=queued.run.eraser()))
+            return "finished"
+        return "stopped"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from age_core.assets import MODELS, PROBES
 from age_core.concepts.concept_set import TEMPLATES, ConceptSet
 from age_core.errors import AgeError
+from age_core.serve import lent
 from age_core.validation import as_source
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _apart(load: Callable[[], T]) -> T:
 
 def devices() -> list[str]:
     """Where a model can run on this machine, the fastest first."""
+    if lent.LENDS:  # cards are for `lent.train` alone; here `torch` only behaves as if there were one
+        return ["cpu"]
     with IMPORTING:
         import torch
 
@@ -87,6 +90,7 @@ class OpenModels:
 
     def __init__(self, runs: Path, shipped: Path | None = None, others: bool = True):
         self._runs, self._shipped, self._others = runs, shipped, others
+        self._elsewhere = lent.trainer() if lent.LENDS else None
         self._open: OrderedDict[Choice, Explorer] = OrderedDict()
         self._queues: dict[str, RunQueue] = {}
         self._read: dict[str, ConceptSet] = {}
@@ -140,7 +144,7 @@ class OpenModels:
                 probe = _apart(lambda: load_probe(choice.probe, choice.device))
                 probe.rows(label for concept in concepts for label in concept.labels)
             if choice.device not in self._queues:  # each has a thread of its own
-                self._queues[choice.device] = RunQueue()
+                self._queues[choice.device] = RunQueue(elsewhere=self._elsewhere)
             shipped = self._shipped if choice == Choice() else None
             self._make_room()
             library = Library(self._runs, shipped, choice.model)

@@ -23,7 +23,9 @@ STEPS = "#steps input, #steps textarea"
 
 
 @contextmanager
-def started(app: Path, folder: Path, log: Path, environment: Mapping[str, str]) -> Iterator[str]:
+def started(
+    app: Path, folder: Path, log: Path, environment: Mapping[str, str], python: str = sys.executable
+) -> Iterator[str]:
     """The address that `app` prints, started in `folder` on a free port; `environment` is added to this process's."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -31,7 +33,7 @@ def started(app: Path, folder: Path, log: Path, environment: Mapping[str, str]) 
     own = {"GRADIO_SERVER_PORT": str(port), "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
     with log.open("w") as output:
         server = subprocess.Popen(
-            [sys.executable, str(app)],
+            [python, str(app)],
             cwd=folder,
             env={**os.environ, **own, **environment},
             stdout=output,

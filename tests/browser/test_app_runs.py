@@ -172,6 +172,9 @@ def test_bad_input_is_answered_in_a_sentence_and_loses_nothing(page: Page) -> No
     for button in ("#compare-button", "#judge-button"):
         page.click(button)
         expect(message).to_contain_text("Erase a concept first")
+    expect(page.locator(".toast-message-item").first).to_be_visible()
+    page.get_by_role("tab", name="Erase").click(timeout=3000)  # what says so, for ten seconds, lies over nothing
+    expect(page.locator(".toast-message-item").first).to_be_visible()
 
     set_steps(page, -3)
     page.click("#erase-button")

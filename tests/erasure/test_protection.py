@@ -10,6 +10,7 @@ from support import SMALL, WORDS
 
 from age_core import AgeError, Candidates, ConceptSet, EraseOptions, Vocabulary, encode_text, erase
 from age_core.concepts.concept_set import fill
+from age_core.erasure import protection
 from age_core.erasure.by_method import plan
 from age_core.erasure.latents import prepare
 from age_core.erasure.methods import METHODS, method_options
@@ -40,6 +41,39 @@ def test_the_second_moment_is_the_mean_over_all_states_of_all_prompts_and_the_em
     assert torch.allclose(moment, expected, atol=1e-9)
     with pytest.raises(AgeError, match="at least one word"):
         second_moment(tiny_sd, [" "], templates)
+
+
+def test_words_are_read_once_for_a_model_and_anew_where_it_reads_otherwise(tiny_sd, monkeypatch):
+    read: list[str] = []
+
+    def encode(pipe, prompts):
+        read.extend(prompts)
+        return encode_text(pipe, prompts)
+
+    monkeypatch.setattr(protection, "encode_text", encode)
+    monkeypatch.setattr(protection, "_latest", None)
+    words = [f"word {number}" for number in range(40)]
+    first = second_moment(tiny_sd, words, ["{noun}"])
+    assert len(read) == 41  # and the empty prompt
+    assert torch.equal(second_moment(tiny_sd, words, ["{noun}"]), first) and len(read) == 41
+    without = second_moment(tiny_sd, words[1:], ["{noun}"])
+    assert len(read) == 41, "read already"
+    monkeypatch.setattr(protection, "_latest", None)
+    assert torch.equal(second_moment(tiny_sd, words[1:], ["{noun}"]), without), "the same bits as read anew"
+    weight = next(tiny_sd.text_encoder.parameters())
+    before = weight.detach().clone()
+    try:
+        with torch.no_grad():
+            weight += 1
+        assert not torch.equal(second_moment(tiny_sd, words[1:], ["{noun}"]), without), "the encoder has changed"
+    finally:
+        with torch.no_grad():
+            weight.copy_(before)
+    monkeypatch.setattr(protection, "KEPT_BYTES", 0)
+    monkeypatch.setattr(protection, "_latest", None)
+    read.clear()
+    assert torch.equal(second_moment(tiny_sd, words, ["{noun}"]), first)
+    assert torch.equal(second_moment(tiny_sd, words, ["{noun}"]), first) and len(read) == 82, "too much to be kept"
 
 
 def test_a_projection_lets_through_what_is_not_used_and_holds_back_what_is():

@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 import weakref
+from contextlib import closing
 from functools import partial
 
 import pytest
@@ -14,6 +15,7 @@ from support import QUICK, WORLD, build_tiny_sd
 
 from age_core import AgeError, generate
 from age_core.erasure.by_method import erase_by, plan
+from age_core.runs.record import resume_run
 from age_core.runs.run import Run, list_runs
 from age_core.serve.queue import ERASERS, MOST_OPEN, RunQueue
 from age_core.serve.worker import DeviceWorker
@@ -121,6 +123,27 @@ def test_a_stopped_run_goes_on_to_the_same_bits(queue, start, tiny_sd, tmp_path)
     assert all(torch.equal(d, events[-1].eraser.delta[n]) for n, d in plain.eraser.delta.items())
     with pytest.raises(AgeError, match="finished"):
         queue.resume(tiny_sd, WORLD, Run.open(queued.run.path))
+
+
+def test_a_run_that_another_process_had_ended_when_it_was_stopped_is_finished(tiny_sd, tmp_path):
+    def elsewhere(run):
+        with closing(resume_run(tiny_sd, run, WORLD)) as events:
+            try:
+                yield next(events)
+            finally:
+                list(events)  # it is ahead of what was heard of it
+
+    queue = RunQueue(60, elsewhere)
+    try:
+        queued = ask(queue, tiny_sd, tmp_path, "age", "dog", **quick())
+        wait_for(lambda: queued.events)
+        queue.stop(queued)
+        last, events = until_ended(queue, queued)
+    finally:
+        queue.close()
+    assert last.state == "finished" and queued.run.status == "finished"
+    *_, plain = erase_by(tiny_sd, "age", "dog", WORLD, **quick())
+    assert all(torch.equal(delta, events[-1].eraser.delta[name]) for name, delta in plain.eraser.delta.items())
 
 
 def test_pictures_are_drawn_between_two_steps_by_the_original_model(queue, start, tiny_sd, tmp_path):
