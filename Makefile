@@ -22,8 +22,8 @@ help: ## List the targets
 run: $(RUN_READY) ## Start the explorer; it prints its address
 	$(BIN)/python app.py
 
-# The tests need nothing from a model hub, and must not reach for one. Those in a browser, which wait much, go beside the
-# others, who give way (`nice`): some measure how soon the page answers. All have one thread: programs of several threads
+# The tests need nothing from a model hub, and must not reach for one. Those in tests/browser, which wait much, go beside
+# the others, who give way (`nice`): some measure how soon the page answers. All have one thread: programs of several threads
 # would wait for each other's. What `make lint` and the tests in a browser say comes last, each in one piece.
 test: export HF_HUB_OFFLINE := 1
 test: export OMP_NUM_THREADS := 1
@@ -40,12 +40,12 @@ browser-tests:
 	@CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest tests/browser >$(BROWSER_SAID) 2>&1
 
 other-tests:
-	nice $(BIN)/pytest --ignore=tests/browser -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@CHROMIUM="$$(cat $(VENV)/.chromium)" nice $(BIN)/pytest --ignore=tests/browser -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 space: browser ## Try the checkout as a Space, in an environment of requirements.txt alone
-	$(PYTHON) -m venv $(SPACE)
+	$(BIN)/python -m venv $(SPACE)
 	$(SPACE)/bin/python -m pip install -r requirements.txt
-	SPACE_PYTHON=$(abspath $(SPACE))/bin/python CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest tests/browser/test_space.py
+	SPACE_PYTHON=$(abspath $(SPACE))/bin/python CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest tests/hosting/test_space.py
 
 lint: $(DEV_READY) ## Check style, formatting and types
 	$(BIN)/ruff check .

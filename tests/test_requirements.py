@@ -1,4 +1,4 @@
-"""What the Space is told, in the first lines of README.md, is what we pin; tests/browser/test_space.py makes it one."""
+"""What the Space is told, in the first lines of README.md, is what we pin; tests/hosting/test_space.py makes it one."""
 
 from __future__ import annotations
 

@@ -11,9 +11,7 @@ Rows: faults-soak.csv, whose slopes `--slopes` reads again.
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from playwright.sync_api import Error as PlaywrightError
 from age_core.runs.bundle import export_bundle
 from age_core.runs.run import list_runs
 from age_core.serve.stored import shipped_runs
+from benchmarks.common import chromium
 from benchmarks.faults.common import RESULTS, App, add_row, memory_mb, serve
 from benchmarks.faults.slopes import MEASURED, slopes
 
@@ -98,9 +97,7 @@ def sample(app: App, pages: list[Page], minute: float, done: int) -> dict[str, A
 def soak(app: App, bundle: Path, minutes: float, out: Path) -> None:
     chance, done, began = random.Random(0), 0, time.monotonic()
     with sync_playwright() as playwright:
-        names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-        chromium = next((found for name in names if name and (found := shutil.which(name))), None)
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         pages = [open_page(browser, app.address) for _ in range(PEOPLE)]
         next_sample = 0.0
         while (minute := (time.monotonic() - began) / 60) < minutes:

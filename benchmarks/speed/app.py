@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import socket
 import statistics
 import subprocess
@@ -31,6 +30,7 @@ from playwright.sync_api import Page, Route, sync_playwright
 
 from age_core import ConceptSet
 from age_core.serve.stored import recorded_world
+from benchmarks.common import chromium
 
 ROOT = Path(__file__).parents[2]
 ALONE = """
@@ -221,8 +221,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--concept", default="dog")
     args = parser.parse_args()
-    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    chromium = next((found for name in names if name and (found := shutil.which(name))), None)
     before = alone(args.concept)
     with tempfile.TemporaryDirectory() as runs, sync_playwright() as playwright:
         os.environ["AGE_RUNS"] = runs
@@ -232,7 +230,7 @@ def main() -> None:
         imports = [sys.executable, "-c", "import app, os; os._exit(0)"]  # leaving in order takes time too
         subprocess.run(imports, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
         print(f"imports alone {time.monotonic() - began:.1f} s")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
         page.set_default_timeout(60_000)
         with app(runs) as (address, started):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import statistics
 import subprocess
@@ -21,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.common import chromium
 
 PAGE = Path(__file__).parents[2] / "tests" / "browser" / "map_page.py"
 SECONDS = 5
@@ -72,10 +73,8 @@ def told(page: Page, what: str, kind: str) -> None:
 
 
 def main() -> None:
-    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
-    chromium = next((path for name in names if name and (path := shutil.which(name))), None)
     with served() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 900, "height": 920})
         page.goto(address)
         page.wait_for_selector("#concept-map .cg[data-ready=yes]")
