@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 from diffusers import DiffusionPipeline
 
+from age_core.assets import ASSETS
 from age_core.concepts.candidates import Candidates
 from age_core.concepts.concept_set import ConceptSet
 from age_core.erasure.closed_form.methods import uce
@@ -14,6 +16,8 @@ from age_core.erasure.closed_form.problem import ErasureProblem
 from age_core.errors import AgeError
 from age_core.measure.verdicts import hits
 from age_core.models.probes import Probe
+
+MEASURED = ("candidate", "esr1", "psr1", "balance")
 
 
 def oracle(
@@ -41,6 +45,22 @@ def oracle(
         rows.append({"candidate": name, "esr1": 100 * (1 - of_concept), "psr1": 100 * of_others})
     table = pd.DataFrame(rows)
     return table.assign(balance=(table["esr1"] + table["psr1"]) / 2)
+
+
+def recorded_oracle(path: Path = ASSETS / "oracle.parquet") -> pd.DataFrame:
+    """What the oracle found of concepts of the bundled world: concept, then the columns of `oracle`, the nearest first.
+
+    Raises AgeError where the file cannot be read.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise AgeError(f"The oracle's table {path.name!r} cannot be read: {error}.") from error
+    if list(table.columns) != ["concept", *MEASURED]:
+        raise AgeError(
+            f"{path.name!r} is no table of an oracle: it has the columns {', '.join(map(str, table.columns))}."
+        )
+    return table
 
 
 def regrets(table: pd.DataFrame, choices: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:

@@ -26,8 +26,10 @@ from benchmarks.faults.common import RESULTS, serve
 from benchmarks.faults.soak import FLAGS, erase_now, open_page, pick, take_in
 
 # What a browser notes of every page that somebody drives: entries of its timeline, and answers that may be asked for.
-NOTED = ("Performance", "LayoutShift", "LargestContentfulPaint", "InteractionContentfulPaint", "DOMRect")
-NOTED += ("blink::NetworkResourcesData", "blink::SoftNavigation", "blink::ScriptTimingInfo")
+NOTED = (
+    *("Performance", "LayoutShift", "LargestContentfulPaint", "InteractionContentfulPaint", "DOMRect"),
+    *("blink::NetworkResourcesData", "blink::SoftNavigation", "blink::ScriptTimingInfo"),
+)
 OWN = ("object", "closure", "array", "string", "concatenated string", "sliced string", "number", "regexp", "symbol")
 
 
