@@ -71,7 +71,7 @@ class SideEffects:
     @cached_property
     def model(self) -> tuple[str, str]:
         """The model's name and identity, as far as the table says. Raises AgeError where it is of several models."""
-        rows = self.table.reindex(columns=["model", "identity"]).fillna("").astype(str).drop_duplicates()
+        rows = self.table.reindex(columns=["model", "identity"]).astype(object).fillna("").astype(str).drop_duplicates()
         pairs = list(rows.itertuples(index=False, name=None))
         known = {name: identity for name, identity in pairs if identity}
         # the weights tell models apart; the name only where the rows of an earlier version have nothing else

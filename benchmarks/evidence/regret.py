@@ -20,7 +20,8 @@ from age_core.concepts.candidates import near_and_far, rank_others
 from age_core.erasure.by_method import erase_by
 from age_core.erasure.outcome import finished
 from age_core.erasure.target_words import WordKind, fixed_word, neighbours
-from age_core.study.oracle import oracle, regrets
+from age_core.study.oracle import oracle
+from age_core.study.regret import regrets
 
 WORDS: tuple[WordKind, ...] = ("nearest", "in-class", "look-ahead")
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.faults.page_heap --rounds 24
 
-For each act of `soak`: a snapshot after the first third of the rounds, when all that is loaded late has been, and one
+For each act of `soak`, and for picks among the same few concepts: a snapshot after the first third of the rounds, when all that is loaded late has been, and one
 after the last; what the second has more, by what it is of. Rows: faults-heap.csv (act, rounds, part, objects, bytes).
 """
 
@@ -84,6 +84,7 @@ def main() -> None:
         page = open_page(browser, app.address)
         acts: dict[str, Callable[[], None]] = {
             "picks": lambda: pick(page, chance),
+            "picks of a dozen": lambda: pick(page, chance, 12),
             "erasures": lambda: erase_now(page, chance),
             "imports": lambda: take_in(page, bundle),
         }

@@ -46,9 +46,9 @@ def open_page(browser: Browser, address: str) -> Page:
     return page
 
 
-def pick(page: Page, chance: random.Random) -> None:
-    """Turn to other concepts, as clicks and the search do."""
-    names = page.evaluate(NAMES_JS)
+def pick(page: Page, chance: random.Random, of: int | None = None) -> None:
+    """Turn to other concepts, as clicks and the search do; to some of the first `of` alone, unless it is None."""
+    names = page.evaluate(NAMES_JS)[:of]
     for name in chance.sample(names, 3):
         page.fill("#concept-search input", name)
         page.keyboard.press("Enter")

@@ -54,4 +54,18 @@ def soak() -> str:
     return markdown(["", "after two minutes", "at the end", "more in an hour"], cells)
 
 
-FAULTS: dict[str, Callable[[], str]] = {"kills": kills, "inputs": inputs, "soak": soak}
+PARTS = ("the page's objects", "elements", "compiled code", "the browser's notes", "else of the browser")
+
+
+def heap() -> str:
+    """What a page holds more after many rounds of an act: objects and kilobytes, a row a part."""
+    rows = frame("faults-heap").set_index(["part", "act"])
+    acts = list(dict.fromkeys(rows.index.get_level_values("act")))
+    cells = []
+    for part in PARTS:
+        gained = [rows.loc[(part, act)] for act in acts]
+        cells.append([part, *(f"{number(row['objects'], 0)}, {number(row['bytes'] / 1000, 0)} kB" for row in gained)])
+    return markdown(["", *acts], cells)
+
+
+FAULTS: dict[str, Callable[[], str]] = {"kills": kills, "inputs": inputs, "soak": soak, "heap": heap}

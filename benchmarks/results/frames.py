@@ -140,6 +140,7 @@ DERIVED: dict[str, Callable[[], pd.DataFrame]] = {
     "faults-inputs-all": _inputs,
     "faults-reopen-all": _reopened,
     "faults-soak-all": lambda: pd.DataFrame({"of": ["all"], "minutes": [frame("faults-soak")["minute"].max()]}),
+    "faults-heap-all": lambda: pd.DataFrame({"of": ["all"], "rounds": [frame("faults-heap")["rounds"].iloc[0]]}),
     "faults-slopes": lambda: slopes(frame("faults-soak")),
     "graph-world-abnormal-count": lambda: pd.DataFrame(
         {"set": ["world"], "count": [len(frame("graph-world-abnormal"))]}

@@ -114,6 +114,34 @@ def protection() -> str:
     return markdown(header, rows)
 
 
+OTHERS = {
+    "uce": "UCE to the empty prompt",
+    "dp": "Double Projections",
+    "cure": "CURE",
+    "casteer": "CASteer",
+    "dve": "DVE",
+    "lacu": "LACU's word, a fixed target",
+    "receler": "Receler",
+    "age-diverse": "AGE, erased in ten contexts",
+}
+
+
+def others() -> str:
+    """Methods of other toolkits by the judge of the default, which stands first."""
+    default = frame("protection").query("method == 'age'").set_index("method")
+    summary = pd.concat([default, frame("more-methods").set_index("method")])
+    header = ["", "erasures", "ESR-1", "least", "PSR-1 near", "distance near", "in another prompt"]
+    header += ["comes back: synonym", "completion", "revival", "s"]
+    rows = []
+    for method, label in ({"age": "**AGE, the default**"} | OTHERS).items():
+        row = summary.loc[method]
+        cells = [number(row["esr1"]), number(row["esr1_least"], 0), number(row["psr1_near"])]
+        cells += [with_bounds(row, "distance_near"), number(row["distance_elsewhere"]), number(row["back_synonym"])]
+        cells += [with_bounds(row, "back_completion"), number(row["back_revival"], 0), number(row["seconds"], 0)]
+        rows.append([label, str(row["erasures"]), *cells])
+    return markdown(header, rows)
+
+
 def when_done() -> str:
     """Erasures that had left something of the concept: ended after their steps, and as the default ends them."""
     rows = pd.concat([frame("when-done-rows"), frame("protection-rows")])
@@ -256,6 +284,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ablation": ablation,
     "protection": protection,
     "when-done": when_done,
+    "others": others,
     "matched": matched,
     "regret": regret,
     "gold": gold,

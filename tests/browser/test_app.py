@@ -219,6 +219,25 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return str(folder), str(concepts)
 
 
+def test_two_people_duel_over_an_erased_concept(chooser: Page) -> None:
+    page = chooser
+    open_tab(page, "Duel")
+    expect(page.locator("#duel-target button")).to_have_count(30)
+    expect(page.locator("#duel-erase")).to_be_disabled()
+    page.locator("#duel-target button").first.click()
+    page.click("#duel-erase:not([disabled])")
+    expect(page.locator("#duel-board")).to_contain_text("10 questions left", timeout=RUN_MS)
+    assert not page.locator("#duel-target button[aria-pressed=true]").count(), "the choice is not to be seen"
+    page.fill("#duel-question input, #duel-question textarea", "a dog")
+    page.click("#duel-ask")
+    expect(page.locator("#messages")).to_contain_text("may not name what was erased")
+    page.fill("#duel-question input, #duel-question textarea", "an emoji of a puppy")
+    page.keyboard.press("Enter")
+    expect(page.locator("#duel-board")).to_contain_text("9 questions left", timeout=RUN_MS)
+    expect(page.locator("#duel-board .pair img")).to_have_count(3)  # the original, the edited, and the original held
+    open_tab(page, "Concept")
+
+
 def open_model(page: Page, model: str, concepts: str | Path = "") -> None:
     if not page.is_visible("#open-model"):
         page.click("#model-chip")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from age_core import AgeError, ConceptSet
-from age_core.study.oracle import recorded_oracle
+from age_core.study.regret import recorded_oracle
 from benchmarks import class_kit
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from age_core import AgeError, Candidates, ConceptSet
-from age_core.study.oracle import oracle, regrets
+from age_core.study.oracle import oracle
+from age_core.study.regret import regrets
 
 
 def test_the_oracle_measures_every_candidate_on_pictures(emoji_pipe, emoji_probe):

@@ -10,14 +10,14 @@ from age_core.serve import stored
 from age_core.serve.registry import Choice, devices
 from viz.components.chart import PLOTLY_JS
 from viz.gradio_tuning import show_progress_on
-from viz.tabs import api, atlas_column, compare, concept, erase, learn, model, repaint, runs
+from viz.tabs import api, atlas_column, compare, concept, duel, erase, learn, model, repaint, runs
 from viz.tabs.events import QUIET, STREAMED, Link, Stream, Tab, Updates, answers, unchanged, where
 from viz.tabs.live import follow, on_repaint
 from viz.tabs.map_data import MapCache, MapData
 from viz.tabs.session import Session
 
 NOW = "uce"  # what an address calls the erasure by the closed form
-TABS: tuple[Tab, ...] = (concept.TAB, erase.TAB, compare.TAB, learn.TAB, runs.TAB)
+TABS: tuple[Tab, ...] = (concept.TAB, erase.TAB, compare.TAB, learn.TAB, duel.TAB, runs.TAB)
 # Regions that a screen reader announces when they change.
 ANNOUNCED = ["selection", "messages", "live-status", "compare-status", "runs-status", "model-status", "build-status"]
 # Run once the page stands. Concept, eraser, face, strength, run and tab live in the address, so that a page can be

@@ -14,6 +14,7 @@ from viz.tabs.faces import Face
 
 if TYPE_CHECKING:
     from age_core import Eraser, Run
+    from age_core.serve.duel import Duel
     from age_core.serve.queue import QueuedRun
     from viz.tabs.map_data import MapData
     from viz.tabs.map_view import ConceptView
@@ -47,6 +48,7 @@ class Session:
     faces: dict[str, Face] = field(default_factory=dict)  # what the person's own erasures made of all pictures, by key
     painting: Face | None = None  # the one that is being drawn: another one ends it
     to_delete: str = ""  # the run whose deletion the page asks to be sure of
+    duel: Duel | None = None  # what two people at this page play
     lesson_open: bool = False  # whether Learn is what is shown beside the atlas
     lesson_told: bool = False  # whether its lesson was answered
     lesson_asks: bool = False  # whether a click on the atlas is a guess

@@ -17,7 +17,7 @@ from made_up_harm import made_up
 from PIL import Image
 
 from viz.atlas import atlas
-from viz.charts import damage_lessons, harm, lessons, live_charts, panels, plots, target_lessons, targets
+from viz.charts import damage_lessons, duel, harm, lessons, live_charts, panels, plots, target_lessons, targets
 from viz.charts.damage_lessons import BothWays, Redrawn, Training
 from viz.charts.lesson import Lesson, Scene
 from viz.components import blocks, html_parts, picks
@@ -83,6 +83,7 @@ HTML: dict[Callable[..., Any], Callable[[], str]] = {
     panels.picture: lambda: panels.picture(PICTURE, EVIL, EVIL, PICTURE),
     panels.previews: lambda: panels.previews([PICTURE], [EVIL], 1),
     panels.compare_grid: lambda: panels.compare_grid([card("near", EVIL), card("own"), card("erased", "x")], EVIL),
+    duel.board: lambda: duel.board(EVIL, 10, 1, 9, [card("erased", "x")], EVIL),
     panels.scores: lambda: panels.scores([(EVIL, score_row())]),
     panels.runs: lambda: panels.runs([EVIL], [[EVIL]]),
     panels.predicted: lambda: panels.predicted(EVIL, PAIRS),
