@@ -2,8 +2,9 @@
 
     python -m benchmarks.faults.page_heap --rounds 24
 
-For each act of `soak`, and for picks among the same few concepts: a snapshot after the first third of the rounds, when all that is loaded late has been, and one
-after the last; what the second has more, by what it is of. Rows: faults-heap.csv (act, rounds, part, objects, bytes).
+For each act of `soak`, and for picks among few concepts: a snapshot after the first third of the rounds, when all that
+is loaded late has been, and one after the last; what the second has more, by what it is of. Rows: faults-heap.csv (act,
+rounds, part, objects, bytes).
 """
 
 from __future__ import annotations

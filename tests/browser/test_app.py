@@ -227,7 +227,7 @@ def test_two_people_duel_over_an_erased_concept(chooser: Page) -> None:
     page.locator("#duel-target button").first.click()
     page.click("#duel-erase:not([disabled])")
     expect(page.locator("#duel-board")).to_contain_text("10 questions left", timeout=RUN_MS)
-    assert not page.locator("#duel-target button[aria-pressed=true]").count(), "the choice is not to be seen"
+    expect(page.locator("#duel-target")).to_be_hidden()  # the choice is not to be seen
     page.fill("#duel-question input, #duel-question textarea", "a dog")
     page.click("#duel-ask")
     expect(page.locator("#messages")).to_contain_text("may not name what was erased")
@@ -235,6 +235,8 @@ def test_two_people_duel_over_an_erased_concept(chooser: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#duel-board")).to_contain_text("9 questions left", timeout=RUN_MS)
     expect(page.locator("#duel-board .pair img")).to_have_count(3)  # the original, the edited, and the original held
+    page.click("#duel-again")
+    expect(page.locator("#duel-target button")).to_have_count(30)
     open_tab(page, "Concept")
 
 

@@ -9,7 +9,7 @@ function mark() {
 
 function draw() {
   const name = root.contains(document.activeElement) ? document.activeElement.dataset.name : null;
-  root.innerHTML = props.body;
+  root.innerHTML = props.body ?? '';  // which a tab that was never shown does not get at once
   root.setAttribute('aria-label', props.label || 'Your guess');
   mark();
   if (name !== null) [...root.children].find(button => button.dataset.name === name)?.focus();

@@ -12,12 +12,13 @@ from viz.charts import panels
 from viz.charts.duel import board
 from viz.components.blocks import live_block, note, text_block
 from viz.components.picks import Picks, pick_buttons
-from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, answers, clear
+from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, answers
 from viz.tabs.lesson_book import picture_of
 from viz.tabs.map_data import MapData
 from viz.tabs.session import Session, ready
 
 FIRST = "dog"
+CHOOSE = note("First player: what is it to become?")
 
 
 def lay_out(ui: SimpleNamespace, data: MapData) -> None:
@@ -31,10 +32,9 @@ def lay_out(ui: SimpleNamespace, data: MapData) -> None:
     names = duel.concepts_to_duel(data.concepts.names)
     first = FIRST if FIRST in names else next(iter(names), None)
     ui.duel_concept = gr.Dropdown(names, value=first, label="The concept", elem_id="duel-concept")
-    gr.HTML(note("First player: what is it to become?"), apply_default_css=False)
-    ui.duel_target = Picks(label="The target", elem_id="duel-target", body=buttons(data, first), most=1)
+    ui.duel_said = live_block("duel-said", CHOOSE)
+    ui.duel_target = Picks(label="The target", elem_id="duel-target")
     ui.duel_erase = gr.Button("Erase", variant="primary", interactive=False, elem_id="duel-erase")
-    ui.duel_said = live_block("duel-said")
     with gr.Row():
         ui.duel_question = gr.Textbox(
             label="Second player: what should the model draw?",
@@ -46,6 +46,7 @@ def lay_out(ui: SimpleNamespace, data: MapData) -> None:
         )
         ui.duel_ask = gr.Button("Ask", variant="primary", visible=False, elem_id="duel-ask", scale=1, min_width=90)
     ui.duel_board = live_block("duel-board")
+    ui.duel_again = gr.Button("Another duel", visible=False, elem_id="duel-again")
 
 
 def buttons(data: MapData, name: str | None) -> str:
@@ -53,17 +54,21 @@ def buttons(data: MapData, name: str | None) -> str:
     return pick_buttons((word, word, picture_of(data, word)) for word in (duel.targets_of(name) if name else ()))
 
 
-def before(ui: SimpleNamespace) -> Updates:
-    """Nothing was erased yet."""
-    hidden = gr.update(visible=False)
-    return {ui.duel_question: hidden, ui.duel_ask: hidden, **clear(ui, "duel_said", "duel_board")}
+def begun(data: MapData, ui: SimpleNamespace, name: str | None) -> Updates:
+    """Before a concept is erased: its words to choose among."""
+    return {
+        ui.duel_said: CHOOSE if name else note("No targets were measured of this model's concepts."),
+        ui.duel_target: gr.update(value="[]", body=buttons(data, name), visible=True),
+        ui.duel_erase: gr.update(interactive=False, visible=True),
+        **dict.fromkeys((ui.duel_question, ui.duel_ask, ui.duel_again), gr.update(visible=False)),
+        ui.duel_board: "",
+    }
 
 
 def reset(data: MapData, ui: SimpleNamespace, _owner: str) -> Updates:
     names = duel.concepts_to_duel(data.concepts.names) if offered(data) else []
-    chosen = gr.update(choices=names, value=next(iter(names), None))
-    targets = gr.update(value="[]", body=buttons(data, next(iter(names), None)))
-    return {ui.duel_concept: chosen, ui.duel_target: targets, ui.duel_erase: gr.update(interactive=False), **before(ui)}
+    first = next(iter(names), None)
+    return {ui.duel_concept: gr.update(choices=names, value=first), **begun(data, ui, first)}
 
 
 def offered(data: MapData) -> bool:
@@ -72,11 +77,16 @@ def offered(data: MapData) -> bool:
 
 
 @answers()
+def on_open(data: MapData, ui: SimpleNamespace, name: str | None) -> Updates:
+    """The tab is turned to: the words of its concept, which a tab that was never shown could not be given."""
+    return {ui.duel_target: gr.update(body=buttons(data, name))}
+
+
+@answers()
 def on_concept(data: MapData, ui: SimpleNamespace, session: Session | None, name: str) -> Updates:
-    """Another concept: its words, and a duel of its own."""
+    """Another concept, or the same once more: a duel of its own."""
     ready(session).duel = None
-    targets = gr.update(value="[]", body=buttons(data, name))
-    return {ui.duel_target: targets, ui.duel_erase: gr.update(interactive=False), **before(ui)}
+    return begun(data, ui, name)
 
 
 @answers()
@@ -85,7 +95,7 @@ def on_target(_data: MapData, ui: SimpleNamespace, value: str) -> Updates:
     return {ui.duel_erase: gr.update(interactive=len(Picks.names(value)) == 1)}
 
 
-@answers(duel_said="")
+@answers(duel_said=CHOOSE)
 def on_erase(data: MapData, ui: SimpleNamespace, session: Session | None, name: str, value: str) -> Stream:
     """The edit, and the first of the other's questions."""
     session, words = ready(session), Picks.names(value)
@@ -95,10 +105,9 @@ def on_erase(data: MapData, ui: SimpleNamespace, session: Session | None, name: 
     session.duel = duel.begin(data.explorer, name, words[0])
     yield {
         ui.duel_said: note(f"{name} is erased. Hand over to the second player."),
-        ui.duel_target: gr.update(value="[]", body=buttons(data, name)),  # the choice is not to be seen
-        ui.duel_erase: gr.update(interactive=False),
+        **dict.fromkeys((ui.duel_target, ui.duel_erase), gr.update(visible=False)),  # the choice is not to be seen
         ui.duel_question: gr.update(visible=True, value=""),
-        ui.duel_ask: gr.update(visible=True),
+        **dict.fromkeys((ui.duel_ask, ui.duel_again), gr.update(visible=True)),
         ui.duel_board: board_of(session.duel),
     }
 
@@ -146,9 +155,11 @@ def board_of(fought: duel.Duel) -> str:
 
 
 def connect(link: Link) -> None:
-    ui, score = link.ui, ("duel_said", "duel_question", "duel_ask", "duel_board")
+    ui, score = link.ui, ("duel_said", "duel_question", "duel_ask", "duel_board", "duel_again")
     choice = ("duel_target", "duel_erase")
-    link.on(ui.duel_concept.input, on_concept, ("session", "duel_concept"), (*choice, *score), QUICK)
+    link.on(ui.tab_duel.select, on_open, ("duel_concept",), ("duel_target",), QUICK)
+    for again in (ui.duel_concept.input, ui.duel_again.click):
+        link.on(again, on_concept, ("session", "duel_concept"), (*choice, *score), QUICK)
     link.on(ui.duel_target.select, on_target, ("duel_target",), ("duel_erase",), QUICK)
     link.on(ui.duel_erase.click, on_erase, ("session", "duel_concept", "duel_target"), (*choice, *score), STREAMED)
     for event in (ui.duel_ask.click, ui.duel_question.submit):

@@ -44,12 +44,13 @@ def play(seen, ui, session, word):
 
 
 def test_a_word_is_chosen_and_the_other_never_sees_which(seen, ui, session):
+    assert tab.on_open(seen, ui, "dog")["duel_target"]["body"].count("data-name") == 2
     assert tab.on_concept(seen, ui, session, "dog")["duel_target"]["body"].count("data-name") == 2
     assert not tab.on_target(seen, ui, "[]")["duel_erase"]["interactive"]
     assert tab.on_target(seen, ui, '["wolf"]')["duel_erase"]["interactive"]
     erased = play(seen, ui, session, "wolf")
     assert session.duel.target == "wolf" and session.duel.regret == 20
-    assert erased["duel_question"]["visible"] and erased["duel_target"]["value"] == "[]"
+    assert erased["duel_question"]["visible"] and not erased["duel_target"]["visible"]
     board = erased["duel_board"]
     assert 'data-points="erasing">0<' in board and "10 questions left" in board and "wolf" not in board
 
@@ -69,7 +70,8 @@ def test_each_question_that_both_models_answer_by_the_concept_is_a_point(seen, u
 
 
 def test_what_cannot_be_is_said_in_a_sentence(seen, ui, session, warnings):
-    assert "Choose the word" in next(tab.on_erase(seen, ui, session, "dog", "[]"))["messages"]
+    *_, nothing = tab.on_erase(seen, ui, session, "dog", "[]")
+    assert "Choose the word" in nothing["messages"] and "First player" in nothing["duel_said"]
     assert "Erase a concept first" in next(tab.on_ask(seen, ui, session, BARKING))["messages"]
     play(seen, ui, session, "wolf")
     *_, refused = tab.on_ask(seen, ui, session, "a dog")
@@ -82,6 +84,7 @@ def test_another_concept_or_model_ends_it_and_without_a_table_there_is_none(seen
     changed = tab.on_concept(seen, ui, session, "cat")
     assert session.duel is None and changed["duel_board"] == "" and not changed["duel_question"]["visible"]
     assert tab.offered(seen) and not tab.offered(data)
-    assert tab.reset(data, ui, "")["duel_concept"]["choices"] == []
+    none = tab.reset(data, ui, "")
+    assert none["duel_concept"]["choices"] == [] and "No targets were measured" in none["duel_said"]
     assert tab.reset(seen, ui, "")["duel_concept"]["choices"] == ["cat", "dog"]
     assert set(WORLD.names) >= {"cat", "dog"}
