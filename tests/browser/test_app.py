@@ -326,7 +326,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(phone: BrowserConte
     page.locator("#concept-map").scroll_into_view_if_needed()
     page.touchscreen.tap(*page.evaluate(NODE_JS, name))
     expect(page.locator("#selection h2")).to_have_text(name)
-    for tab in ("Erase", "Compare", "Learn", "Runs", "Concept"):
+    for tab in ("Erase", "Compare", "Learn", "Duel", "Runs", "Concept"):
         open_tab(page, tab)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
