@@ -37,7 +37,7 @@ def lay_out(ui: SimpleNamespace, data: MapData) -> None:
 
 ABOUT = (
     "Now: UCE, a closed form that takes a second; then every picture on the atlas is drawn anew. With care: AGE, which "
-    "chooses the target as it trains, in half a minute."
+    "chooses the target as it trains, in a minute or less."
 )
 
 
