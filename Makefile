@@ -22,8 +22,8 @@ help: ## List the targets
 run: $(RUN_READY) ## Start the explorer; it prints its address
 	$(BIN)/python app.py
 
-# The tests need nothing from a model hub, and must not reach for one. Those in tests/browser, which wait much, go beside
-# the others, who give way (`nice`): some measure how soon the page answers. All have one thread: programs of several threads
+# The tests need nothing from a model hub, and must not reach for one. Those in a browser, which wait much, go beside the
+# others, who give way (`nice`): some measure how soon the page answers. All have one thread: programs of several threads
 # would wait for each other's. What `make lint` and the tests in a browser say comes last, each in one piece.
 test: export HF_HUB_OFFLINE := 1
 test: export OMP_NUM_THREADS := 1
@@ -37,10 +37,10 @@ lint-aside:
 
 # by their folder: to collect the other tests imports all that they use
 browser-tests:
-	@CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest tests/browser >$(BROWSER_SAID) 2>&1
+	@CHROMIUM="$$(cat $(VENV)/.chromium)" $(BIN)/pytest tests/browser tests/hosting >$(BROWSER_SAID) 2>&1
 
 other-tests:
-	@CHROMIUM="$$(cat $(VENV)/.chromium)" nice $(BIN)/pytest --ignore=tests/browser -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	nice $(BIN)/pytest --ignore=tests/browser --ignore=tests/hosting -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 space: browser ## Try the checkout as a Space, in an environment of requirements.txt alone
 	$(BIN)/python -m venv $(SPACE)

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 # the files that take longest, in the order in which workers begin them: the short ones fill up what is left at the end
 LONGEST = (
-    "test_space.py",
     "test_readme.py",
-    "test_elsewhere.py",
     "test_emoji_world.py",
     "test_cuda_path.py",
     "test_gpu_check.py",

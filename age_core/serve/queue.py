@@ -103,6 +103,8 @@ class RunQueue:
         """`elsewhere`: the events of a run that another process trains (`serve.lent`); else the device's own thread."""
         self._patience, self._elsewhere = patience, elsewhere
         self.worker = DeviceWorker()
+        if elsewhere:
+            self.worker.finish_before_forks()
         self._runs: list[QueuedRun] = []
         self._waiting: queue.SimpleQueue[QueuedRun | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="run queue", daemon=True)

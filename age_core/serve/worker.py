@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -31,6 +32,7 @@ class DeviceWorker:
     """
 
     def __init__(self) -> None:
+        self._computing = threading.RLock()  # held while a job is done
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         # no executor: at the end of the program Python would wait for its thread, and for whatever it computes
         self._thread = threading.Thread(target=self._work, name="device worker", daemon=True)
@@ -49,6 +51,15 @@ class DeviceWorker:
             self._jobs.put((answer, function))
         return answer
 
+    def finish_before_forks(self) -> None:
+        """Have whatever forks this process from now on wait for the job that is being done.
+
+        In the middle of one the libraries' own locks may be closed, and in the fork they would stay so for ever. To be
+        called once the models' room is imported, whose lock for tokenizers must be taken after this one.
+        """
+        lock = self._computing
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
     def close(self) -> None:
         """End the thread after what was asked for so far."""
         self._jobs.put(None)
@@ -65,7 +76,8 @@ class DeviceWorker:
                 continue
             if job is None:
                 return
-            self._settle(*job)
+            with self._computing:
+                self._settle(*job)
             del job  # a model that was closed would stay in memory until the next job
             worked = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 import weakref
@@ -144,6 +145,28 @@ def test_a_run_that_another_process_had_ended_when_it_was_stopped_is_finished(ti
     assert last.state == "finished" and queued.run.status == "finished"
     *_, plain = erase_by(tiny_sd, "age", "dog", WORLD, **quick())
     assert all(torch.equal(delta, events[-1].eraser.delta[name]) for name, delta in plain.eraser.delta.items())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_fork_waits_for_the_job_that_is_being_done():
+    worker, began, go_on = DeviceWorker(), threading.Event(), threading.Event()
+    worker.finish_before_forks()
+
+    def job():
+        began.set()
+        assert go_on.wait(60)
+        return time.monotonic()
+
+    answer = worker.begin(job)
+    assert began.wait(60)
+    threading.Timer(0.3, go_on.set).start()
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    forked = time.monotonic()
+    assert os.waitpid(child, 0)[1] == 0 and forked > answer.result()
+    assert worker.run(lambda: 7) == 7, "it goes on"
+    worker.close()
 
 
 def test_pictures_are_drawn_between_two_steps_by_the_original_model(queue, start, tiny_sd, tmp_path):
