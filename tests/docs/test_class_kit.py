@@ -27,8 +27,13 @@ def notebooks() -> tuple[dict[str, Any], dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def ran(notebooks) -> list[dict[str, Any]]:
-    """The code cells of the notebook as it is handed out, after they were run."""
-    return [cell for cell in class_kit.run(notebooks[0])["cells"] if cell["cell_type"] == "code"]
+    """The code cells of the notebook as it is handed out, after they were run; attacked with fewer pictures."""
+    cells = [
+        {**cell, "source": [line.replace("images=8", "images=1") for line in cell["source"]]}
+        for cell in notebooks[0]["cells"]
+    ]
+    assert cells != notebooks[0]["cells"]
+    return [cell for cell in class_kit.run({**notebooks[0], "cells": cells})["cells"] if cell["cell_type"] == "code"]
 
 
 def test_it_runs_as_it_is_handed_out_and_each_question_is_answered(ran):

@@ -29,7 +29,11 @@ folder, found = Path(sys.argv[1]), {"devices": devices(), "pid": os.getpid()}
 models = OpenModels(folder / "runs", others=False)
 explorer = models.explorer(Choice())
 before = weights_hash(explorer.pipe.unet)
-asked = {"method": "empty", "names": ["dog"], "steps": "5", "preset": "fast", "seed": 0}
+few = {"samples": 2, "candidate_samples": 1, "sample_steps": 2, "batch": 2, "preview_every": 0}
+options = {"preset": "fast", "steps": 5, "seed": 0, **few}
+
+def ask():
+    return explorer.start("a" * 32, "dog", "empty", True, **options)
 
 def weights(eraser):
     return hashlib.sha256(b"".join(eraser.delta[name].numpy().tobytes() for name in sorted(eraser.delta))).hexdigest()
@@ -42,19 +46,18 @@ def watch(queued, stop=None):
     found["reason"] = update.reason
     return update.state
 
-whole = explorer.ask("a" * 32, keep=True, **asked)
+whole = ask()
 explorer.pictures("cat", 1)  # the device's own thread is free meanwhile
 found["whole"] = watch(whole), weights(whole.events[-1].eraser), weights(whole.run.eraser())
 found["steps"] = [event.step for event in whole.events if event.step]
 found["place"] = type(whole.run).open(whole.run.path).config.machine
 
-halves = explorer.ask("a" * 32, keep=True, **asked)
+halves = ask()
 found["stopped"] = watch(halves, stop=1), halves.run.status
 again = explorer.resume("a" * 32, halves.run, keep=True)
 found["resumed"] = watch(again), weights(again.run.eraser())
 found["alike"] = weights_hash(explorer.pipe.unet) == before
 
-options = {"steps": 5, "preset": "fast", "seed": 0}
 run, events = start_run(explorer.pipe, folder / "here", "empty", "dog", explorer.concepts, "emoji", **options)
 with closing(events):
     found["here"] = weights(list(events)[-1].eraser)
@@ -64,7 +67,7 @@ try:
 except AgeError as error:
     found["broken"] = str(error)
 os.rename(os.environ["LENT"], os.environ["LENT"] + ".used")
-other = explorer.ask("a" * 32, keep=False, **asked)
+other = ask()
 found["unlent"] = watch(other), found["reason"]
 print(json.dumps(found))
 """
