@@ -16,7 +16,7 @@ from viz.tabs.map_data import FIRST, MapData
 from viz.tabs.session import EditedModel
 
 if TYPE_CHECKING:
-    from age_core import Eraser
+    from age_core import Eraser, Pair
     from age_core.serve.comparison import Row
 
 
@@ -60,27 +60,17 @@ def draw_cards(
 
     erasers = {title: model.eraser for title, model in models.items()}
     pairs_by_title = comparison.draw_pairs(data.explorer, rows, erasers, seed, count, strengths)
-    cards = []
-    for place, pairs in enumerate(zip(*pairs_by_title.values(), strict=True)):
-        row, original = rows[place // count], pairs[0]
-        edited = tuple(
-            panels.Drawn(with_strength(title, strengths), pair.edited, pair.edited_verdict, pair.distance)
-            for title, pair in zip(models, pairs, strict=True)
-        )
-        cards.append(
-            panels.Card(
-                row.kind,
-                row.title,
-                row.note,
-                row.prompt,
-                original.seed,
-                row.expected,
-                original.original,
-                original.original_verdict,
-                edited,
-            )
-        )
-    return cards
+    columns = [with_strength(title, strengths) for title in models]
+    drawn = (dict(zip(columns, pairs, strict=True)) for pairs in zip(*pairs_by_title.values(), strict=True))
+    return [card_of(rows[place // count], pairs) for place, pairs in enumerate(drawn)]
+
+
+def card_of(row: Row, pairs: Mapping[str, Pair]) -> panels.Card:
+    """A row and one seed of it by the original and by each edited model, by what that is called."""
+    first = next(iter(pairs.values()))
+    edited = tuple(panels.Drawn(by, pair.edited, pair.edited_verdict, pair.distance) for by, pair in pairs.items())
+    original, seen = first.original, first.original_verdict
+    return panels.Card(row.kind, row.title, row.note, row.prompt, first.seed, row.expected, original, seen, edited)
 
 
 def enlarged(pair: tuple[Image.Image, Image.Image]) -> tuple[Image.Image, ...]:

@@ -12,6 +12,7 @@ from viz.charts import panels
 from viz.charts.duel import board
 from viz.components.blocks import live_block, note, text_block
 from viz.components.picks import Picks, pick_buttons
+from viz.tabs.compare_view import card_of
 from viz.tabs.events import QUICK, STREAMED, Link, Stream, Tab, Updates, answers
 from viz.tabs.lesson_book import picture_of
 from viz.tabs.map_data import MapData
@@ -120,31 +121,21 @@ def on_ask(data: MapData, ui: SimpleNamespace, session: Session | None, text: st
         raise AgeError("Erase a concept first: there is nothing to bring back yet.")
     yield {ui.duel_said: panels.status("Both models draw …"), ui.messages: ""}
     session.duel = duel.ask(data.explorer, session.duel, text or "")
-    going = gr.update(visible=session.duel.left > 0)
+    going = session.duel.left > 0
     yield {
         ui.duel_said: "",
-        ui.duel_question: gr.update(value="", visible=session.duel.left > 0),
-        ui.duel_ask: going,
+        ui.duel_question: gr.update(value="", visible=going),
+        ui.duel_ask: gr.update(visible=going),
         ui.duel_board: board_of(session.duel),
     }
 
 
 def board_of(fought: duel.Duel) -> str:
     """The score, the questions, and after the last one what could have been chosen."""
-    cards = [
-        panels.Card(
-            "erased",
-            question.pair.prompt,
-            "",
-            question.pair.prompt,
-            question.pair.seed,
-            tuple(fought.concept.labels),
-            question.pair.original,
-            question.pair.original_verdict,
-            (panels.Drawn("edited", question.pair.edited, question.pair.edited_verdict, question.pair.distance),),
-        )
-        for question in fought.questions
-    ]
+    from age_core.serve.comparison import Row
+
+    labels, pairs = tuple(fought.concept.labels), [question.pair for question in fought.questions]
+    cards = [card_of(Row("erased", pair.prompt, pair.prompt, labels), {"edited": pair}) for pair in pairs]
     end = ""
     if not fought.left:
         ahead = fought.for_erasing - fought.for_asking
