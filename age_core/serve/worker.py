@@ -6,6 +6,7 @@ import ctypes
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 IDLE_S = 1.0  # without work, before memory is given back
+BUSY_S = 20.0  # with work all the time, before it is given back all the same
 
 
 def give_back_memory() -> None:
@@ -66,20 +68,23 @@ class DeviceWorker:
         self._thread.join()
 
     def _work(self) -> None:
-        worked = False
+        since = None  # when the first work began after which no memory was given back
         while True:
             try:
-                job = self._jobs.get(timeout=IDLE_S if worked else None)
+                job = self._jobs.get(timeout=None if since is None else IDLE_S)
             except queue.Empty:
                 give_back_memory()  # or a server would grow for hours by holes that nothing fills
-                worked = False
+                since = None
                 continue
             if job is None:
                 return
+            since = since or time.monotonic()
             with self._computing:
                 self._settle(*job)
             del job  # a model that was closed would stay in memory until the next job
-            worked = True
+            if time.monotonic() - since > BUSY_S:
+                give_back_memory()
+                since = time.monotonic()
 
     @staticmethod
     def _settle(answer: Future[Any], function: Callable[[], Any]) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from age_core.assets import ASSETS
@@ -64,6 +65,7 @@ class SideEffects:
     table: pd.DataFrame  # COLUMNS
     recorded: Mapping[Source, Recorded] = field(default_factory=dict)  # besides, of sources that the table lacks
     _pairs: dict[Source, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _rows_by: dict[tuple[str, str, str], dict[str, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _ = self.model
@@ -195,9 +197,16 @@ class SideEffects:
         return set(self.rows["erased"].unique()).union(*(one.erased for one in self.recorded.values()))
 
     def _touching(self, source: Source, name: str, direction: Direction) -> pd.DataFrame:
-        pairs = self.pairs(source)
-        by, on = pairs["erased"] == name, pairs["affected"] == name
-        return pairs[by if direction == "hurts" else on if direction == "hurt by" else by | on]
+        sides = {"hurts": ["erased"], "hurt by": ["affected"]}.get(direction, ["erased", "affected"])
+        places = [self._places(source, side).get(name, np.empty(0, int)) for side in sides]
+        return self.pairs(source).iloc[np.unique(np.concatenate(places))]
+
+    def _places(self, source: Source, side: str) -> dict[str, np.ndarray]:
+        """The rows of `pairs` by who was erased or affected; whoever picks asks again and again."""
+        key = (method_of(source[0]), source[1], side)
+        if key not in self._rows_by:
+            self._rows_by[key] = self.pairs(source).groupby(side, sort=False, observed=True).indices
+        return self._rows_by[key]
 
     def _rows_of(self, source: Source) -> pd.DataFrame:
         if source in self.recorded:

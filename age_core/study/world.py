@@ -90,6 +90,7 @@ class RecordedWorld:
     names: tuple[str, ...]  # of the concepts, in the set's order
     _numbers: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
     _distances: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict, init=False, repr=False)
+    _shown: dict[str, dict[str, np.ndarray]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def open(cls, folder: Path, concepts: ConceptSet, identity: str | None = None) -> RecordedWorld:
@@ -140,22 +141,20 @@ class RecordedWorld:
         """
         if name not in self.erased(method):
             return None
-        rows = self._rows_of(method, name)
-        first = rows[rows["picture"] == 0]  # a row a concept, in the set's order
-        mean = self._distances_of(method)[name]
+        row, mean = self.erased(method).index(name), self._distances_of(method)[name]
+        first = {column: grid[row] for column, grid in self._shown_of(method).items()}
         columns = {column: mean[column].to_numpy() for column in ("distance", "low", "high", "pictures")}
         columns |= {
-            "recognised": first["top1"].to_numpy(bool),
-            "label": first["label"].astype(str).to_numpy(),
-            "share": first["share"].to_numpy(),
-            "before": first["before1"].to_numpy(bool),
-            "noise_shift": first["noise_shift"].to_numpy(),
-            "shown": first["distance"].to_numpy(),
-            "moved": first["distance"].to_numpy() > self.manifest.floor,
+            "recognised": first["top1"].astype(bool),
+            "label": first["label"],
+            "share": first["share"],
+            "before": first["before1"].astype(bool),
+            "noise_shift": first["noise_shift"],
+            "shown": first["distance"],
+            "moved": first["distance"] > self.manifest.floor,
         }
-        table = pd.DataFrame(columns, index=pd.Index(self.names, name="affected"))
-        with_tiles = first[first["tile"] >= 0]
-        places = dict(zip(with_tiles["affected"].astype(str), with_tiles["tile"].tolist(), strict=True))
+        table = pd.DataFrame(columns, index=self._affected)
+        places = {other: int(tile) for other, tile in zip(self.names, first["tile"], strict=True) if tile >= 0}
         title = self.manifest.methods[method].title
         return RecordedErasure(method, title, name, table, self._sheet(files.tiles_file(method, name), places))
 
@@ -205,10 +204,20 @@ class RecordedWorld:
             self._distances[method] = {str(name): part for name, part in rows.groupby("erased", observed=True)}
         return self._distances[method]
 
-    def _rows_of(self, method: str, name: str) -> pd.DataFrame:
-        numbers, code = self._numbers_of(method), self.names.index(name)
-        first, after = np.searchsorted(numbers["erased"].cat.codes.to_numpy(), (code, code + 1))
-        return numbers.iloc[first:after]
+    def _shown_of(self, method: str) -> dict[str, np.ndarray]:
+        """What is told of picture 0, by column: (erased, affected), both in the set's order."""
+        if method not in self._shown:
+            numbers = self._numbers_of(method)
+            rows = numbers[numbers["picture"] == 0]  # one of each pair
+            columns = ("top1", "share", "before1", "noise_shift", "distance", "tile")
+            values = {column: rows[column].to_numpy() for column in columns}
+            values["label"] = rows["label"].astype(str).to_numpy(object)
+            self._shown[method] = {column: each.reshape(-1, len(self.names)) for column, each in values.items()}
+        return self._shown[method]
+
+    @cached_property
+    def _affected(self) -> pd.Index:
+        return pd.Index(self.names, name="affected")
 
     def _numbers_of(self, method: str) -> pd.DataFrame:
         """A method's numbers with what the probe said of the original's pictures: columns before1 and before5.
@@ -222,9 +231,11 @@ class RecordedWorld:
             table = files.parse_table(content, name, tuple(files.NUMBERS))
             for column in ("erased", "affected"):
                 table[column] = table[column].astype("category").cat.set_categories(list(self.names))
-            whole = table[table["picture"] == 0].groupby("erased", observed=True)["affected"].nunique()
+            first = table[table["picture"] == 0]
+            whole = first.groupby("erased", observed=True)["affected"].nunique()
             erased = self.erased(method)
-            if set(whole.index) != set(erased) or (whole != len(self.names)).any() or table["affected"].isna().any():
+            others = set(whole.index) != set(erased) or table["affected"].isna().any()
+            if others or (whole != len(self.names)).any() or len(first) != whole.sum():
                 raise AgeError(f"{name!r} of the recorded world tells of other concepts than {files.MANIFEST!r}.")
             table = table.sort_values(["erased", "affected", "picture"], ignore_index=True)
             for column, verdicts in self._verdicts.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +37,23 @@ def test_memory_is_given_back_once_after_work_and_not_before_nor_between(given_b
     again.clear()
     assert not again.wait(0.3) and times == ["device worker"]
     assert device.run(lambda: 7) == 7 and again.wait(10)
+    device.close()
+
+
+def test_where_work_never_ends_memory_is_given_back_now_and_then(given_back, monkeypatch):
+    times, _ = given_back
+    now = [100.0]
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(worker, "IDLE_S", 60)
+    device = worker.DeviceWorker()
+
+    def job() -> int:
+        now[0] += 8
+        return len(times)
+
+    jobs = [device.begin(job) for _ in range(7)]
+    # three jobs of 8 s are the first 20; the next three begin with what they end at
+    assert [asked.result(10) for asked in jobs] == [0, 0, 0, 1, 1, 1, 2]
     device.close()
 
 

@@ -20,7 +20,7 @@ from age_core.files import write_json
 from age_core.measure.intervals import mean_interval, share_change_interval
 from age_core.study.tables import COLUMNS, SideEffects
 from age_core.study.world import RecordedWorld
-from age_core.study.world_files import tiles_file
+from age_core.study.world_files import digest, tiles_file
 from benchmarks.evidence.pack_world import pack, sheet
 
 # a name whose file needs more than its letters, in an order that is no alphabet's
@@ -226,6 +226,19 @@ def test_a_world_that_is_not_whole_is_refused(packed, name, how):
     with pytest.raises(AgeError) as error:
         RecordedWorld.open(packed, CONCEPTS)
     assert name in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("how", ["twice", "not at all"])
+def test_numbers_that_tell_of_a_pair_twice_or_not_at_all_are_refused(packed, how):
+    path, manifest = packed / "esd.parquet", packed / "world.json"
+    rows = pd.read_parquet(path)
+    pair = rows[(rows["erased"] == "dog") & (rows["affected"] == "cat") & (rows["picture"] == 0)]
+    (pd.concat([rows, pair]) if how == "twice" else rows.drop(index=pair.index)).to_parquet(path)
+    document = json.loads(manifest.read_text())
+    document["files"]["esd.parquet"] = digest(path.read_bytes())
+    manifest.write_text(json.dumps(document))
+    with pytest.raises(AgeError, match=r"'esd.parquet' of the recorded world tells of other concepts"):
+        RecordedWorld.open(packed, CONCEPTS).erasure("esd", "dog")
 
 
 def test_another_set_or_model_is_refused(packed):

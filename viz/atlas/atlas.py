@@ -41,6 +41,9 @@ DOT, SMALLEST_DOT, LARGEST_DOT = 10, 8, 17  # pixels across
 def map_figure(layout: pd.DataFrame, groups: Sequence[str], sizes: Sequence[float] | None = None) -> go.Figure:
     """Dots at `layout` (columns name, x, y), one group each. Both palettes travel along; the browser picks by theme.
 
+    Plotly keeps them and draws none (`visible`): the page draws them or their pictures by itself, which spares Plotly
+    hundreds of shapes at every zoom.
+
     `sizes`: how abnormal each concept is, from 0 to 1, shown as the dot's area; nan for one that is not known.
     """
     styles = group_styles(groups)
@@ -59,7 +62,7 @@ def map_figure(layout: pd.DataFrame, groups: Sequence[str], sizes: Sequence[floa
             y=layout["y"].tolist(),
             customdata=names,
             text=[str(text) for text in texts],
-            hoverinfo="text",
+            visible=False,
             mode="markers",
             marker={"size": size, "opacity": 1, "symbol": [styles[g][1] for g in groups], "line": {"width": 0}},
             meta={**GROUP_COLOURS, "colour": [styles[g][0] for g in groups]},
@@ -73,8 +76,7 @@ def map_figure(layout: pd.DataFrame, groups: Sequence[str], sizes: Sequence[floa
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         dragmode="pan",
-        hovermode="closest",
-        hoverdistance=12,  # as far as a click reaches
+        hovermode=False,
         template="none",
         uirevision="map",
     )

@@ -127,7 +127,10 @@ def on_runs(data: MapData, ui: SimpleNamespace, session: Session | None, chosen:
     if not session or not session.owner:
         return {ui.runs_status: ""}
     updates = list_runs(data, ui, session.owner, chosen)
-    return {region: value for region, value in updates.items() if region != ui.sure}
+    del updates[ui.sure]
+    if updates[ui.run]["value"] == chosen:  # not written back: by now another may be chosen, which would be undone
+        updates[ui.run] = gr.update(choices=updates[ui.run]["choices"])
+    return updates
 
 
 @answers()

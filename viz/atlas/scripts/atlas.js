@@ -1,6 +1,6 @@
-// The atlas in the browser. Plotly knows where the concepts are and handles pan and zoom, and its dots are hidden. What
-// is seen of them, pictures or dots, is drawn on a canvas beneath, as is the whole graph: many times faster than a
-// redraw of the figure, and its colours come from CSS in light and dark. Labels, arrows and rings lie above as plain
+// The atlas in the browser. Plotly has the axes and handles pan and zoom, and draws none of the concepts. What is seen of
+// them, pictures or dots, is drawn on a canvas beneath, as is the whole graph: many times faster than a redraw of a
+// figure with dots, and its colours come from CSS in light and dark. Labels, arrows and rings lie above as plain
 // HTML and SVG. What lies under the pointer is found from the places of the concepts, so that nothing above the figure
 // needs to catch events (which would break panning) and a concept can be picked while it moves.
 function atlas(element, props, trigger, watch) {
@@ -11,14 +11,14 @@ function atlas(element, props, trigger, watch) {
   let frame = 0;
   const {newOverview, paintEdges} = mapWholeGraph(state);
   const {load, stamp} = mapSheets(state);
-  const {readColours, copyDots, measure, paint} = mapTiles(state, {paintEdges, stamp, soon});
+  const {readColours, shapeDots, measure, paint} = mapTiles(state, {paintEdges, stamp, soon});
   const bar = mapBar(state);
   const {newOriginal, newEdited, turnTo, hold, refresh, storyOf} = mapFaces(state, {load, tell: bar.tell, soon});
   const {hint, sentence} = mapTip(state, {stamp, storyOf});
   const {newArrows, hideUntilNew, arrived, placeArrows, shaftAt, farEnds} = mapArrows(state, {hint, sentence, soon});
   const {newOrder, newLit, placeRings, placeLabels} = mapLabels(state, {soon});
   const {draw, resize, travel, reveal} = mapDots(state,
-    {hint, decorate, readColours, copyDots, refresh, newArrows, newLit});
+    {hint, decorate, readColours, shapeDots, refresh, newArrows, newLit});
   const pointer = mapPointer(state, {hint, shaftAt, hideUntilNew, soon});
   const zoom = mapZoom(state, {hint});
   const keyboard = mapKeyboard(state, {hint, sentence, storyOf, reveal, pick: pointer.pick, soon});

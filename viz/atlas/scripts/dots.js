@@ -1,30 +1,30 @@
-// The places of the concepts: Plotly's figure, whose dots are hidden, and the ways from one layout to another.
-function mapDots(state, {hint, decorate, readColours, copyDots, refresh, newArrows, newLit}) {
+// The places of the concepts: a figure of Plotly's, which draws none of them, and the ways from one layout to another.
+function mapDots(state, {hint, decorate, readColours, shapeDots, refresh, newArrows, newLit}) {
   const {props, root, stage, plot, still} = state, MOVE_MS = 900;
   let own = [[], []];  // where the figure itself has its dots
 
   function draw() {
     if (!props.figure) return Promise.resolve();
-    const figure = JSON.parse(props.figure), nodes = figure.data[0], size = nodes.marker.size, narrow = state.narrow();
+    const figure = JSON.parse(props.figure), nodes = figure.data[0], {size, symbol} = nodes.marker;
+    const narrow = state.narrow();
     state.names = nodes.customdata; state.index = new Map(state.names.map((name, i) => [name, i]));
     own = [nodes.x, nodes.y];
     state.texts = state.names.map((name, i) => plainText(nodes.text ? nodes.text[i] : name));
-    nodes.hoverinfo = 'skip';  // told by hint(), above the labels and in the colours of the page
-    if (narrow && Array.isArray(size)) nodes.marker.size = size.map(pixels => pixels * .7);
-    state.dotRadius = state.names.map((_, i) => (nodes.marker.size[i] ?? size) / 2);
+    const shrunk = narrow && Array.isArray(size) ? .7 : 1;
+    state.dotRadius = state.names.map((_, i) => (size[i] ?? size) * shrunk / 2);
     [nodes.x, nodes.y] = goal();
     const {range} = figure.layout.xaxis;
     state.home = range[1] - range[0];
     if (!state.move || state.xs.length !== state.names.length) { [state.xs, state.ys] = goal(); settle(); }
     const palette = nodes.meta[state.isDark() ? 'dark' : 'light'];
-    nodes.marker.color = nodes.meta.colour.map(i => palette[i]);
+    shapeDots(symbol, nodes.meta.colour.map(i => palette[i]));
     readColours();
     for (const axis of ['xaxis', 'yaxis']) if (plot._fullLayout) figure.layout[axis].range = plot.layout[axis].range;
     if (narrow) figure.layout.dragmode = false;  // a finger must be able to scroll past the map
     refresh(); newArrows(); newLit();
     return Plotly.react(plot, figure.data, figure.layout, {scrollZoom: !narrow, doubleClick: false,
       showSendToCloud: false, plotlyServerURL: '', displaylogo: false, displayModeBar: narrow ? false : 'hover',
-      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d']}).then(() => { copyDots(); fit(); });
+      modeBarButtonsToRemove: ['select2d', 'lasso2d', 'toImage', 'autoScale2d']}).then(fit);
   }
 
   function fit() { state.room = roomAt(goal()); decorate(); }
@@ -64,7 +64,6 @@ function mapDots(state, {hint, decorate, readColours, copyDots, refresh, newArro
 
   function settle() { state.move = null; root.classList.remove('moving'); }
 
-  // Plotly would need a tenth of a second for each step, so it is told at the end.
   function travel() {
     const to = goal(), from = [state.xs, state.ys], room = state.room, began = performance.now(), mine = {};
     if (!plot._fullLayout || to[0].every((x, i) => x === from[0][i] && to[1][i] === from[1][i])) return;
@@ -76,10 +75,9 @@ function mapDots(state, {hint, decorate, readColours, copyDots, refresh, newArro
       [state.xs, state.ys] = t < 1 ? from.map((values, k) => values.map((v, i) => v + (to[k][i] - v) * eased)) : to;
       state.room = room + more * eased;
       decorate();
-      if (t < 1) requestAnimationFrame(step);
-      else Plotly.restyle(plot, {x: [to[0]], y: [to[1]]}, [0]).then(() => {
-        if (state.move === mine) { settle(); decorate(); }
-      });
+      if (t < 1) return requestAnimationFrame(step);
+      [plot.data[0].x, plot.data[0].y] = to;
+      settle(); decorate();
     };
     if (still.matches) step(began + MOVE_MS); else requestAnimationFrame(step);
   }

@@ -2,7 +2,6 @@
 function mapSheets(state) {
   const loaded = new Map();  // by address, the one that was asked for last at the end
   const KEPT = 64;  // of those that are not shown now, for whoever turns back: half a megabyte each
-  const beside = new Map();  // by side of a tile: which pixels each pixel touches
   const PAD = 2;  // pixels around a tile, for its outline in the dark, and so that no neighbour shines in
   const WHITE = 250, INK = 190;  // the least channel from which a pixel is ground; up to which it is picture alone
 
@@ -55,44 +54,45 @@ function mapSheets(state) {
   // Make the ground see-through: what is nearly white and reached from the border, but not through a gap of a pixel or
   // two, so that a white rabbit keeps its inside. False where there is no picture at all.
   function cutOut(data, side) {
-    const near = touching(side), white = near.map((_, i) => data[4 * i + 3] === 0 || least(data, i) >= WHITE);
-    if (near.every((_, i) => data[4 * i + 3] === 0)) return false;
-    const open = near.map((others, i) => white[i] && others.every(j => white[j]));
-    const gone = new Uint8Array(side * side), reached = [];
-    const reach = i => { gone[i] = 1; reached.push(i); };
-    near.forEach((others, i) => { if (others.length < 8 && open[i]) reach(i); });  // the border
-    for (let k = 0; k < reached.length; k++) for (const j of near[reached[k]]) if (open[j] && !gone[j]) reach(j);
-    for (const i of reached.slice()) for (const j of near[i]) if (white[j] && !gone[j]) reach(j);
-    if (reached.length > .997 * near.length) return true;  // a white picture is a picture, too
-    for (const i of reached) {
-      data[4 * i + 3] = 0;
-      for (const j of near[i]) if (!gone[j]) { gone[j] = 1; soften(data, j); }
+    const wide = side + 2;  // a frame of a pixel, so that each pixel of the picture has eight around it
+    const around = [-wide - 1, -wide, 1 - wide, -1, 1, wide - 1, wide, wide + 1];
+    const white = new Uint8Array(wide * wide).fill(1), reached = [];
+    const left = new Uint8Array(wide * wide);  // the pixels of the picture that are not ground
+    let empty = true;
+    for (let y = 1; y <= side; y++) for (let x = 1; x <= side; x++) {
+      const at = y * wide + x, from = 4 * ((y - 1) * side + x - 1), clear = data[from + 3] === 0;
+      empty &&= clear; left[at] = 1;
+      white[at] = clear || least(data, from) >= WHITE;
+    }
+    if (empty) return false;
+    const reach = at => { left[at] = 0; reached.push(at); };
+    const three = at => white[at - 1] & white[at] & white[at + 1];
+    const open = at => three(at - wide) & three(at) & three(at + wide);
+    for (let k = 1; k <= side; k++) {  // the border
+      for (const at of [wide + k, side * wide + k, k * wide + 1, k * wide + side]) if (left[at] && open(at)) reach(at);
+    }
+    for (let k = 0; k < reached.length; k++) {
+      for (const step of around) { const at = reached[k] + step; if (left[at] && open(at)) reach(at); }
+    }
+    for (const one of reached.slice()) {
+      for (const step of around) if (left[one + step] && white[one + step]) reach(one + step);
+    }
+    if (reached.length > .997 * side * side) return true;  // a white picture is a picture, too
+    const colour = at => 4 * ((Math.floor(at / wide) - 1) * side + at % wide - 1);  // where `data` has it
+    for (const one of reached) {
+      data[colour(one) + 3] = 0;
+      for (const step of around) if (left[one + step]) { left[one + step] = 0; soften(data, colour(one + step)); }
     }
     return true;
   }
 
-  function least(data, i) { return Math.min(data[4 * i], data[4 * i + 1], data[4 * i + 2]); }
+  function least(data, from) { return Math.min(data[from], data[from + 1], data[from + 2]); }
 
   // A pixel at the edge is picture and ground mixed: take the white out of it.
-  function soften(data, i) {
-    const share = state.within((255 - least(data, i)) / (255 - INK), .04, 1);
-    for (let k = 0; k < 3; k++) data[4 * i + k] = 255 + (data[4 * i + k] - 255) / share;
-    data[4 * i + 3] = 255 * share;
-  }
-
-  function touching(side) {
-    if (!beside.has(side)) {
-      beside.set(side, Array.from({length: side * side}, (_, i) => {
-        const x = i % side, y = (i - x) / side, others = [];
-        for (let v = Math.max(y - 1, 0); v <= Math.min(y + 1, side - 1); v++) {
-          for (let u = Math.max(x - 1, 0); u <= Math.min(x + 1, side - 1); u++) {
-            if (u !== x || v !== y) others.push(v * side + u);
-          }
-        }
-        return others;
-      }));
-    }
-    return beside.get(side);
+  function soften(data, from) {
+    const share = state.within((255 - least(data, from)) / (255 - INK), .04, 1);
+    for (let k = from; k < from + 3; k++) data[k] = 255 + (data[k] - 255) / share;
+    data[from + 3] = 255 * share;
   }
 
   // The canvas to draw a tile from; on a dark page one with a faint light line around every picture.

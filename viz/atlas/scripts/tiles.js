@@ -5,16 +5,33 @@ function mapTiles(state, {paintEdges, stamp, soon}) {
   // pixels; on a fine screen one sees more of a small picture
   const SMALLEST = 14 / Math.min(Math.max(devicePixelRatio || 1, 1), 1.4);
   const RINGED = 22;  // a picture with a ring is at least so wide, also where the others are dots for want of room
-  let dots = [];  // Plotly's, which are hidden
+  let dots = [];  // how each is drawn where it has no picture
+  // The outline of a dot of radius r, by Plotly's names: of much the same area each.
+  const OUTLINES = {
+    circle: (path, r) => path.arc(0, 0, r, 0, 2 * Math.PI),
+    square: (path, r) => path.rect(-r, -r, 2 * r, 2 * r),
+    'triangle-up': (path, r) => corners(path, [[0, -r], [1.155 * r, r / 2], [-1.155 * r, r / 2]]),
+    'triangle-down': (path, r) => corners(path, [[0, r], [1.155 * r, -r / 2], [-1.155 * r, -r / 2]]),
+    diamond: (path, r) => corners(path, [[1.3 * r, 0], [0, -1.3 * r], [-1.3 * r, 0], [0, 1.3 * r]]),
+  };
 
   function readColours() {
     const style = getComputedStyle(root), names = ['damage', 'gain', 'ink', 'panel'];
     state.tones = Object.fromEntries(names.map(name => [name, style.getPropertyValue('--' + name)]));
   }
 
-  function copyDots() {
-    const drawn = [...plot.querySelectorAll('.scatterlayer .point')];
-    dots = drawn.map(dot => ({path: new Path2D(dot.getAttribute('d')), fill: getComputedStyle(dot).fill}));
+  function corners(path, places) {
+    for (const [x, y] of places) path.lineTo(x, y);
+    path.closePath();
+  }
+
+  // A shape and a colour for each concept, in the order of the figure's.
+  function shapeDots(symbols, fills) {
+    dots = symbols.map((symbol, i) => {
+      const path = new Path2D();
+      OUTLINES[symbol](path, state.dotRadius[i]);
+      return {path, fill: fills[i]};
+    });
   }
 
   // How wide tiles are now: as the places leave room when the whole map is seen, growing with the zoom.
@@ -96,5 +113,5 @@ function mapTiles(state, {paintEdges, stamp, soon}) {
     pen.moveTo(u - c, v + c); pen.lineTo(u + c, v - c); pen.stroke();
   }
 
-  return {readColours, copyDots, measure, paint};
+  return {readColours, shapeDots, measure, paint};
 }
