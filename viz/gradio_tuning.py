@@ -219,11 +219,21 @@ def look_for_work_every(demo: Any, seconds: float) -> None:
     demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = seconds
 
 
+# Whenever an event begins, goes on or ends, Gradio's page copies all that a component holds, of every component that any
+# event ever changed: each text by `structuredClone`, which takes far longer than to take it as it is, and each function
+# by an exception. A click comes to twenty thousand texts here, as every list of names is copied again and again.
+TEXTS_AS_THEY_ARE_JS = """<script>{
+  const clone = window.structuredClone;
+  window.structuredClone = (value, options) => typeof value === 'object' ? clone(value, options) : value;
+}</script>"""
+
+
 def launch(demo: Any, **settings: Any) -> str:
     """Launch a page and answer its address, without Gradio's own look at the page.
 
     That look gives up after three seconds, which is too soon on a slow machine, and ends the program then.
     """
+    settings["head"] = settings.get("head", "") + TEXTS_AS_THEY_ARE_JS
     with without_network():
         middleware = [Middleware(Unanswered)]
         _, address, _ = demo.launch(**settings, app_kwargs={"middleware": middleware}, _frontend=False)

@@ -134,6 +134,7 @@ def test_first_sight_is_the_atlas_with_an_erasure_on_it(page: Page, world: Recor
     for name in erasure.lost()[:12]:
         expect(page.locator("#counting")).to_contain_text(name)
     assert page.evaluate(INK_JS) > 5000  # pictures, not an empty canvas
+    assert page.evaluate("() => { const a = {b: ['c']}, d = structuredClone(a); return d.b !== a.b && d.b[0]; }") == "c"
     page.click("#other-method")
     by_age = world.erasure("age", "dog")
     assert by_age is not None

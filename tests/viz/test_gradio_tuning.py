@@ -257,3 +257,15 @@ def test_a_page_is_launched_without_a_look_at_itself(page, monkeypatch):
         assert looks  # without it, it does
     finally:
         page.close()
+
+
+def test_the_page_copies_each_text_by_a_function_that_can_be_replaced(page):
+    assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    copies = [file.name for file in assets.glob("index-*.js") if "return structuredClone(" in file.read_text("utf-8")]
+    assert copies, "nothing is left to spare the page"
+    address = gradio_tuning.launch(page, quiet=True, prevent_thread_lock=True, head="<style>p { margin: 0 }</style>")
+    try:
+        text = httpx.get(address).text
+    finally:
+        page.close()
+    assert "window.structuredClone = (value, options)" in text and "p { margin: 0 }" in text  # what tags are is escaped
