@@ -219,9 +219,9 @@ def look_for_work_every(demo: Any, seconds: float) -> None:
     demo._queue.sleep_when_free = demo._queue.progress_update_sleep_when_free = seconds
 
 
-# Whenever an event begins, goes on or ends, Gradio's page copies all that a component holds, of every component that any
-# event ever changed: each text by `structuredClone`, which takes far longer than to take it as it is, and each function
-# by an exception. A click comes to twenty thousand texts here, as every list of names is copied again and again.
+# Whenever an event begins, goes on or ends, Gradio's page copies all that a component holds, of every component that
+# any event ever changed: each text by `structuredClone`, which takes far longer than to take it as it is, and each
+# function by an exception. A click comes to twenty thousand texts here: lists of names are copied again and again.
 TEXTS_AS_THEY_ARE_JS = """<script>{
   const clone = window.structuredClone;
   window.structuredClone = (value, options) => typeof value === 'object' ? clone(value, options) : value;

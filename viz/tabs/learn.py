@@ -135,8 +135,9 @@ def on_guess(data: MapData, ui: SimpleNamespace, title: str, value: str) -> Upda
 @answers()
 def on_atlas(data: MapData, ui: SimpleNamespace, session: Session | None, title: str, value: str, name: str) -> Updates:
     """A picture on the atlas was clicked, which is a guess where the lesson asks for one."""
-    lesson = lesson_of(data, title)
-    if not session or not session.lesson_asks or lesson is None:
+    asks = session is not None and session.lesson_asks  # first: to make the lessons takes the model
+    lesson = lesson_of(data, title) if asks else None
+    if lesson is None:
         return {ui.guess: gr.skip()}
     guesses = Picks.names(value)
     if name in lesson.on_atlas:

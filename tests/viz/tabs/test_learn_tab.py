@@ -84,6 +84,12 @@ def test_a_click_on_the_atlas_is_a_guess_only_while_a_lesson_asks(seen, ui, sess
     assert list(click("church")) == ["guess"] and "selection" in on_click(seen, ui, session, "cat", "dog")
 
 
+def test_a_click_on_the_atlas_makes_no_lessons_where_none_asks(seen, ui, session, monkeypatch):
+    monkeypatch.setattr(tab, "book_of", lambda _: pytest.fail("it takes the model"))
+    for person in (session, None):
+        assert tab.on_atlas(seen, ui, person, NEIGHBOURS, "[]", "church") == {"guess": gr.skip()}
+
+
 def test_the_atlas_is_given_back_when_another_view_is_turned_to(seen, ui, session):
     assert list(tab.on_leave(seen, ui, session, "cat")) == ["messages"], "nothing was taken"
     tab.on_open(seen, ui, session, None)
