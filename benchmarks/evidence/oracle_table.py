@@ -22,6 +22,7 @@ from age_core.erasure.target_words import neighbours
 from age_core.files import replacing
 from age_core.study.oracle import oracle
 from benchmarks.evidence.world import in_order
+from benchmarks.parts import add_part
 
 IMAGES, OF_ERASED = 1, 8
 
@@ -44,7 +45,7 @@ def measured(folder: Path, world: ConceptSet) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--part", default="0/1", help="which of how many processes this is, such as 0/2")
+    add_part(parser)
     parser.add_argument("--most", type=int, default=10**6, help="so many concepts at most, this time")
     parser.add_argument("--pack", type=Path, help="write what is finished into this file, and measure nothing")
     args = parser.parse_args()
@@ -55,8 +56,7 @@ def main() -> None:
         print(f"{table['concept'].nunique()} of {len(world)} concepts, {args.pack.stat().st_size / 1000:.0f} kB")
         return
     args.folder.mkdir(parents=True, exist_ok=True)
-    turn, processes = map(int, args.part.split("/"))
-    left = [name for name in in_order(world)[turn::processes] if not path_of(args.folder, world, name).exists()]
+    left = [name for name in in_order(world)[args.part] if not path_of(args.folder, world, name).exists()]
     pipe, probe = load_pipeline("emoji"), load_probe("emoji")
     for done, name in enumerate(left[: args.most], 1):
         candidates = neighbours(pipe, world[name], world)

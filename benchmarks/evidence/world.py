@@ -39,6 +39,7 @@ from age_core.models.identity import model_identity
 from age_core.models.sampling import generate
 from age_core.study.baseline import Original
 from benchmarks.evidence.pack_world import ABOUT, pack, sheet
+from benchmarks.parts import add_part
 
 NEAREST, MOVED = 24, 0.1  # whom four pictures are drawn of: these nearest in words, and all that moved so far
 PICTURES, OF_ERASED = 4, 16
@@ -168,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", choices=list(METHODS), default=list(METHODS))
-    parser.add_argument("--part", default="0/1", help="which of how many processes this is, such as 0/2")
+    add_part(parser)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no erasure later than this")
     parser.add_argument("--most", type=int, default=10**6, help="so many erasures at most, this time")
@@ -178,14 +179,13 @@ def main() -> None:
         pack(args.folder, args.pack, ConceptSet.load("emoji"))
         return
     began = time.monotonic()
-    turn, processes = map(int, args.part.split("/"))
     for method in args.only:
         (args.folder / method).mkdir(parents=True, exist_ok=True)
     world = World(args.folder, args.device)
     wanted = list(parts(in_order(world.concepts), args.only))
     left = [
         (method, name)
-        for method, name in wanted[turn::processes]
+        for method, name in wanted[args.part]
         if not (args.folder / method / f"{world.names.index(name):03d}.json").exists()
     ]
     for done, (method, name) in enumerate(left[: args.most], 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 
@@ -10,7 +11,26 @@ import psutil
 import pytest
 
 from benchmarks.evidence import ablation, judging, matched
+from benchmarks.parts import add_part
 from benchmarks.speed import busy
+
+
+def test_processes_that_share_a_list_do_all_of_it_once():
+    parser = argparse.ArgumentParser()
+    add_part(parser)
+    things = list(range(11))
+    shares = [things[parser.parse_args(["--part", f"{turn}/3"]).part] for turn in range(3)]
+    assert sorted(thing for share in shares for thing in share) == things and {len(share) for share in shares} == {3, 4}
+    assert things[parser.parse_args([]).part] == things
+
+
+@pytest.mark.parametrize("text", ["2/2", "1", "0/0", "-1/2", "a/b", "1/2/3", ""])
+def test_a_part_of_nothing_is_refused(text, capsys):
+    parser = argparse.ArgumentParser()
+    add_part(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"--part={text}"])
+    assert "of two there are 0/2 and 1/2" in capsys.readouterr().err
 
 
 def sweep(*points):
