@@ -65,9 +65,7 @@ def lay_out(ui: SimpleNamespace, _data: MapData) -> None:
             ui.export = gr.Button("Prepare the file", elem_id="export-run")
             ui.download = gr.DownloadButton("Download", visible=False, elem_id="download-run")
         with gr.Column(min_width=260):
-            ui.upload = gr.File(
-                label="Import a run bundle (.zip)", file_types=[".zip"], elem_id="import-run", height=150
-            )
+            ui.upload = gr.File(label="Import (.zip)", file_types=[".zip"], elem_id="import-run", height=150)
         with gr.Column(min_width=200):
             ui.delete = gr.Button("Delete …", variant="stop", elem_id="delete-run")
             with gr.Group(visible=False, elem_id="delete-sure") as ui.sure:
