@@ -53,7 +53,7 @@ class QueuedRun:
     keep: bool  # go on although nobody watches
     training: Training | None = field(repr=False)  # None once it has ended: a model that was closed must be let go
     state: State = "waiting"
-    reason: str = ""  # why it failed
+    reason: str = ""  # why it failed, or was stopped by the queue
     events: list[EraseEvent] = field(default_factory=list, repr=False)
     seen: float = field(default_factory=time.monotonic)  # when somebody last watched
     told: bool = False  # whether somebody watched its end
@@ -99,9 +99,14 @@ class RunUpdate:
 class RunQueue:
     """The trainings of one device, one after the other in a thread of its own, whatever models they train."""
 
-    def __init__(self, patience: float = PATIENCE_S, elsewhere: Trainer | None = None):
-        """`elsewhere`: the events of a run that another process trains (`serve.lent`); else the device's own thread."""
-        self._patience, self._elsewhere = patience, elsewhere
+    def __init__(
+        self, patience: float = PATIENCE_S, elsewhere: Trainer | None = None, longest_s: float = math.inf
+    ) -> None:
+        """`elsewhere`: the events of a run that another process trains (`serve.lent`); else the device's own thread.
+
+        longest_s: seconds that a run may train at a stretch, so that others have their turn; it can go on later.
+        """
+        self._patience, self._elsewhere, self.longest_s = patience, elsewhere, longest_s
         self.worker = DeviceWorker()
         if elsewhere:
             self.worker.finish_before_forks()
@@ -243,7 +248,7 @@ class RunQueue:
             state: State = "failed"
             reason = ""
             try:
-                state = self._train(queued)
+                state, reason = self._train(queued)
             except AgeError as error:
                 reason = str(error)
             except Exception as error:  # a defect must not end the queue for everybody else
@@ -252,28 +257,32 @@ class RunQueue:
             queued.set(state=state, reason=reason, training=None)
             del queued  # else it would stay in memory until the next run
 
-    def _train(self, queued: QueuedRun) -> State:
+    def _train(self, queued: QueuedRun) -> tuple[State, str]:
+        """How it ended, and why, if that was not its person's wish."""
+        began = time.monotonic()
+
         def unwanted() -> bool:
             abandoned = not queued.keep and time.monotonic() - queued.seen > self._patience
             return queued.stopping or abandoned
 
         if unwanted():
-            return "stopped"
+            return "stopped", ""
         queued.set(state="running")
         assert queued.training is not None  # until it has ended
-        events, asked = queued.training.events, queued.training.asked
+        events, asked, late = queued.training.events, queued.training.asked, False
         # what another process trains is waited for in this thread, so that the device's can draw meanwhile
         run: Callable[..., Any] = (lambda function: function()) if self._elsewhere else self.worker.run
         try:
             while (event := run(lambda: asked.run(next, events, None))) is not None:
                 queued.add(event)
                 if event.eraser is not None:
-                    return "finished"
-                if unwanted():
+                    return "finished", ""
+                late = time.monotonic() - began > self.longest_s
+                if unwanted() or late:
                     break
         finally:
             run(lambda: asked.run(events.close))
         if queued.run.status == "finished":  # another process was past its last step when it was told to stop
             queued.add(replace(queued.run.events()[-1], eraser=queued.run.eraser()))
-            return "finished"
-        return "stopped"
+            return "finished", ""
+        return "stopped", f"A run trains {self.longest_s / 60:g} min at a stretch here." if late else ""

@@ -5,6 +5,7 @@ What opens and computes is imported as late as that: it takes seconds, in which 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ HUB_MODELS = ("CompVis/stable-diffusion-v1-4", "stable-diffusion-v1-5/stable-dif
 IMAGENET_PROBE = "microsoft/resnet-50"
 MOST_MODELS = 2  # open beside the first, which stays
 MOST_SETS = 50  # of concepts that are remembered
+LONGEST_S = 900.0  # that a run may train at a stretch where strangers wait for it
 LEAST, MOST_CONCEPTS = 4, 2000  # that a map can show
 # Two threads that import packages which import each other would get half of one: Python rather breaks its own locks
 # than wait for ever. Whoever imports what takes seconds holds this, or waits for an open model first.
@@ -144,7 +146,8 @@ class OpenModels:
                 probe = _apart(lambda: load_probe(choice.probe, choice.device))
                 probe.rows(label for concept in concepts for label in concept.labels)
             if choice.device not in self._queues:  # each has a thread of its own
-                self._queues[choice.device] = RunQueue(elsewhere=self._elsewhere)
+                longest_s = math.inf if self._others else LONGEST_S
+                self._queues[choice.device] = RunQueue(elsewhere=self._elsewhere, longest_s=longest_s)
             shipped = self._shipped if choice == Choice() else None
             self._make_room()
             library = Library(self._runs, shipped, choice.model)

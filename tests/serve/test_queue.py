@@ -106,6 +106,21 @@ def test_a_run_that_nobody_watches_ends_unless_it_is_kept(tiny_sd, tmp_path):
     queue.close()
 
 
+def test_a_run_that_trains_long_is_stopped_for_the_next_and_goes_on_behind_it(tiny_sd, tmp_path):
+    queue = RunQueue(60, longest_s=0.3)
+    start = partial(ask, queue, tiny_sd)
+    long, short = (start(tmp_path, "empty", name, **quick(steps=n)) for name, n in (("dog", 100_000), ("cat", 1)))
+    last, events = until_ended(queue, long)
+    assert (last.state, last.reason) == ("stopped", "A run trains 0.005 min at a stretch here.")
+    assert until_ended(queue, short)[0].state == "finished"
+    queue.longest_s = 60
+    more = queue.resume(tiny_sd, WORLD, Run.open(long.run.path))
+    wait_for(lambda: more.events and more.events[-1].step > events[-1].step)
+    queue.stop(more)
+    assert until_ended(queue, more)[0].reason == ""
+    queue.close()
+
+
 def test_a_stopped_run_goes_on_to_the_same_bits(queue, start, tiny_sd, tmp_path):
     request = quick(steps=16, checkpoint_every=2)
     queued = start(tmp_path, "age", "dog", **request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from support import build_tiny_sd
 
 from age_core import AgeError, Eraser, export_bundle, import_bundle, load_pipeline, start_run
+from age_core.serve import registry
 from age_core.serve.comparison import draw_pairs, own_rows, scores
 from age_core.serve.registry import MOST_MODELS, Choice, OpenModels, quick_format
 from age_core.study.tables import gather
@@ -184,6 +186,13 @@ def test_a_shared_explorer_opens_nothing_of_a_strangers(choice, tmp_path):
     for other in (choice, Choice(concepts=choice.concepts), Choice(probe="/etc"), Choice(model="a/b")):
         with pytest.raises(AgeError, match="machine of your own"):
             models.explorer(other)
+
+
+def test_where_strangers_wait_a_run_trains_a_quarter_of_an_hour(choice, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "MODELS", [choice.model])
+    monkeypatch.setattr(registry, "TEMPLATES", [choice.concepts])
+    times = [OpenModels(tmp_path, others=others).explorer(choice).queue.longest_s for others in (False, True)]
+    assert times == [900, math.inf]
 
 
 @pytest.mark.parametrize(("device", "native", "said"), [("cuda:1", True, "bfloat16"), ("cuda:0", False, "float32")])

@@ -156,7 +156,8 @@ def ending(data: MapData, ui: SimpleNamespace, session: Session, queued: QueuedR
     elif queued.state == "stopped":
         step = events[-1].step if events else 0
         place = f"at step {step} of {events[-1].steps}" if step else "before the first step"
-        updates[ui.status] = panels.status(f"Stopped {place}. Resume goes on from the last checkpoint.")
+        why = f"{queued.reason} " if queued.reason else ""
+        updates[ui.status] = panels.status(f"Stopped {place}. {why}Resume goes on from the last checkpoint.")
     else:
         updates |= {ui.status: panels.status("The run failed."), **warn(ui, AgeError(queued.reason))}
     return updates

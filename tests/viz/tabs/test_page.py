@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import gradio as gr
@@ -81,6 +82,13 @@ def test_a_ready_page_turns_to_a_run_that_went_on_alone(data, ui):
     assert next(stream)["tabs"].selected == "erase" and "Preparing to erase dog" in next(stream)["status"]
     data.explorer.queue.stop(queued)
     assert any("Stopped" in update.get("status", "") for update in stream) and session.queued is queued
+
+
+def test_a_run_that_the_queue_stopped_says_why(data, ui, monkeypatch):
+    monkeypatch.setattr(data.explorer.queue, "longest_s", 0)
+    data.explorer.start("f" * 32, "dog", "empty", True, **QUICK | {"steps": 100_000})
+    told = "".join(str(update.get("status", "")) for update in page.on_ready(data, ui, Session("f" * 32)))
+    assert re.search(r"Stopped .*A run trains 0 min at a stretch here. Resume goes on from the last checkpoint", told)
 
 
 def test_a_ready_page_shows_a_run_that_ended_alone_once(data, ui, monkeypatch):
