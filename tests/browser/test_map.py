@@ -107,6 +107,17 @@ def test_a_click_on_a_dot_picks_it_and_its_name_stays_text(page: Page) -> None:
     )
 
 
+def test_a_pointer_that_rests_is_told_of_what_comes_beneath_it(page: Page) -> None:
+    tip, here = page.locator("#concept-map .tip"), page.evaluate(NODE_JS, "concept 5")
+    page.mouse.move(*here)
+    expect(tip).to_contain_text("concept 5")
+    other = page.evaluate(LONELY_JS, "concept 5")
+    (x, y), (u, v) = (places(0).set_index("name").loc[name, ["x", "y"]] for name in ("concept 5", other))
+    (left, right), (low, high) = page.evaluate(STATE_JS)["view"]
+    page.evaluate(VIEW_JS, [[left + u - x, right + u - x], [low + v - y, high + v - y]])
+    expect(tip).to_contain_text(f"{other} group")
+
+
 def test_another_layout_moves_the_dots_keeps_the_view_and_a_click_hits_the_right_one(page: Page) -> None:
     page.click("#light")
     expect(page.locator('#concept-map circle[data-name="concept 45"]')).to_be_visible()

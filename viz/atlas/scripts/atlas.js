@@ -8,7 +8,7 @@ function atlas(element, props, trigger, watch) {
   // and dots and lines vanish when that changes.
   document.querySelector('base')?.remove();
   const state = mapState(element, props, trigger), {root, stage, plot} = state;
-  let frame = 0;
+  let frame = 0, viewed = false;  // whether the view has changed since the last frame
   const {newOverview, paintEdges} = mapWholeGraph(state);
   const {load, stamp} = mapSheets(state);
   const {readColours, shapeDots, measure, paint} = mapTiles(state, {paintEdges, stamp, soon});
@@ -37,6 +37,7 @@ function atlas(element, props, trigger, watch) {
     placeArrows();
     placeRings(ends);
     placeLabels(W, H, ends);
+    if (viewed) { viewed = false; pointer.lookAgain(); }
   }
 
   function describe() {
@@ -60,6 +61,7 @@ function atlas(element, props, trigger, watch) {
     describe();
     draw().then(() => {
       for (const name of ['plotly_relayouting', 'plotly_relayout', 'plotly_afterplot']) plot.on(name, soon);
+      plot.on('plotly_relayout', () => { viewed = true; });
       plot.on('plotly_relayouting', () => hint(null));
       root.dataset.ready = 'yes';
     });

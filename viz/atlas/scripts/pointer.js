@@ -1,7 +1,7 @@
 // What a person points at, and what a press picks.
 function mapPointer(state, {hint, shaftAt, hideUntilNew, soon}) {
   const {props, root, stage} = state;
-  let down = null;
+  let down = null, resting = null;  // where a button went down, and the last move without one
 
   // What a person means who points at (x, y): a dot right there, else an arrow, else the nearest dot in reach.
   function under(x, y, touch) {
@@ -36,17 +36,22 @@ function mapPointer(state, {hint, shaftAt, hideUntilNew, soon}) {
   }
 
   function press(event) {
+    resting = null;
     down = event.isPrimary && event.button === 0 && !event.target.closest('.modebar') ? event : null;
     if (down) window.addEventListener('pointerup', release, true);
   }
 
   function hover(event) {
     if (event.pointerType === 'touch' || event.buttons) return;
+    resting = event;
     const [x, y] = place(event);
     hint(event.target.closest('.modebar') ? null : under(x, y, false), x, y);
   }
 
-  function leave(event) { if (event.pointerType !== 'touch') hint(null); }
+  function leave(event) { if (event.pointerType !== 'touch') { resting = null; hint(null); } }
+
+  // The view has changed beneath a pointer that rests.
+  function lookAgain() { if (resting && state.cursor === null) hover(resting); }
 
   function listen() {
     stage.addEventListener('pointerdown', press, true);
@@ -54,5 +59,5 @@ function mapPointer(state, {hint, shaftAt, hideUntilNew, soon}) {
     stage.addEventListener('pointerleave', leave);
   }
 
-  return {listen, pick};
+  return {listen, lookAgain, pick};
 }
