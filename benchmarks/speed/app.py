@@ -203,7 +203,11 @@ def unwatched(page: Page) -> float:
         client.post(request.url, json=session_data).raise_for_status()
         session = {"session_hash": session_data["session_hash"]}
         with client.stream("GET", request.url.split("/queue/")[0] + "/queue/data", params=session) as stream:
-            sent = [line for line in stream.iter_lines() if line.startswith("data:")]
+            sent = []
+            for line in stream.iter_lines():
+                sent += [line] if line.startswith("data:") else []
+                if '"process_completed"' in line:  # of the only event; the stream itself may stay open
+                    break
     (events,) = set(recorded()) - before
     print(f"sent but not drawn: {len(sent)} messages, {sum(map(len, sent)) / 1e3:.0f} kB")
     return elapsed(events)
