@@ -205,7 +205,8 @@ def unwatched(page: Page) -> float:
         with client.stream("GET", request.url.split("/queue/")[0] + "/queue/data", params=session) as stream:
             sent = []
             for line in stream.iter_lines():
-                sent += [line] if line.startswith("data:") else []
+                if line.startswith("data:"):
+                    sent.append(line)
                 if '"process_completed"' in line:  # of the only event; the stream itself may stay open
                     break
     (events,) = set(recorded()) - before

@@ -74,10 +74,9 @@ function mapDots(state, {hint, decorate, readColours, shapeDots, refresh, newArr
       const t = state.within((now - began) / MOVE_MS, 0, 1), eased = t < .5 ? 4 * t ** 3 : 1 - (2 - 2 * t) ** 3 / 2;
       [state.xs, state.ys] = t < 1 ? from.map((values, k) => values.map((v, i) => v + (to[k][i] - v) * eased)) : to;
       state.room = room + more * eased;
+      if (t < 1) requestAnimationFrame(step);
+      else { [plot.data[0].x, plot.data[0].y] = to; settle(); }
       decorate();
-      if (t < 1) return requestAnimationFrame(step);
-      [plot.data[0].x, plot.data[0].y] = to;
-      settle(); decorate();
     };
     if (still.matches) step(began + MOVE_MS); else requestAnimationFrame(step);
   }
